@@ -1,0 +1,44 @@
+"""One catalog row, and the Arrow schema that a catalog file must have."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+CATALOG_SCHEMA = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("class_noun", pa.string(), nullable=False),
+        pa.field("references", pa.list_(pa.string()), nullable=False),
+        pa.field("masks", pa.list_(pa.string())),
+        pa.field("attributes", pa.map_(pa.string(), pa.string())),
+        pa.field("category", pa.string()),
+        pa.field("brand", pa.string()),
+        pa.field("locale", pa.string()),
+        pa.field("updated_at", pa.timestamp("us", tz="UTC")),
+    ],
+    metadata={"packshot.schema": "product", "packshot.schema_version": str(SCHEMA_VERSION)},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A SKU with its title, class noun, attributes and reference photos.
+
+    `references` holds URLs of photos, or one URL of a folder of photos; relative ones are resolved against the
+    catalog file. `masks` is empty, or holds one mask URL per reference, white where the product is.
+    """
+
+    sku: str
+    title: str
+    class_noun: str
+    references: tuple[str, ...]
+    masks: tuple[str, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict)
+    category: str = ""
+    brand: str = ""
+    locale: str = ""
+    updated_at: datetime | None = None
