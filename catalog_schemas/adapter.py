@@ -1,0 +1,55 @@
+"""What was learned for one SKU: what determines it, and where it lies."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from catalog_schemas.identity import content_id
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """All that determines an adapter; its `id` is the hash of it.
+
+    `base_model` is the base model's own identity (hub id and revision, or a hash of its weights), `references` the
+    sorted sha256 of the photos' bytes as listed, `recipe` the canonical JSON of the training settings.
+    """
+
+    sku: str
+    class_noun: str
+    base_model: str
+    references: tuple[str, ...]
+    recipe: str
+    trainer_version: int
+
+    @property
+    def id(self) -> str:
+        """64 hex digits."""
+        return content_id(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRecord:
+    """One trained adapter: a row of `tables/adapters`.
+
+    `token` is the word that stands for the product in prompts. `key` is the store key of the LoRA safetensors file,
+    `sha256` and `bytes` describe that file. `loss_first` and `loss_last` are mean training losses over the first and
+    the last tenth of the `steps`. `seconds` is the cohort's training time divided by its SKUs.
+    """
+
+    adapter_id: str
+    sku: str
+    class_noun: str
+    token: str
+    base_model: str
+    references: tuple[str, ...]
+    recipe: str
+    trainer_version: int
+    key: str
+    sha256: str
+    bytes: int
+    steps: int
+    loss_first: float
+    loss_last: float
+    seconds: float
+    run_id: str
+    created_at: datetime

@@ -1,0 +1,52 @@
+"""The verdict on a row, a photo or an image that cannot be used, with its reason code."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from catalog_schemas.identity import content_id
+
+
+class Reason(StrEnum):
+    """Why something was refused. The value is stored; the comment says whose move it is."""
+
+    ROW_FIELD_MISSING = "row_field_missing"  # the catalog: a required field is null or blank
+    ROW_FIELD_INVALID = "row_field_invalid"  # the catalog: a field is too long or holds control characters
+    ROW_DUPLICATE_SKU = "row_duplicate_sku"  # the catalog: a second row claims the SKU; the first is kept
+    ROW_NO_REFERENCES = "row_no_references"  # the catalog: no photo is listed, or the folder holds none
+    REFERENCE_MISSING = "reference_missing"  # the photo does not exist
+    REFERENCE_FORBIDDEN = "reference_forbidden"  # its URL is outside what the configuration allows
+    REFERENCE_TOO_LARGE = "reference_too_large"  # more bytes or pixels than allowed
+    REFERENCE_UNREADABLE = "reference_unreadable"  # not a JPEG, PNG or WebP image, or damaged
+    REFERENCE_TOO_SMALL = "reference_too_small"  # too few pixels to learn from
+    REFERENCE_BLANK = "reference_blank"  # one uniform colour
+    REFERENCE_DUPLICATE = "reference_duplicate"  # the same bytes are listed twice for the SKU
+    MASK_UNREADABLE = "mask_unreadable"  # the given mask is damaged or of another size
+    SKU_NO_USABLE_REFERENCES = "sku_no_usable_references"  # every photo was refused
+    TRAINING_DIVERGED = "training_diverged"  # the loss became NaN or infinite
+    RENDER_FAILED = "render_failed"  # the image could not be computed
+    CHECK_FAILED = "check_failed"  # the quality gate refused the image
+    FINISH_FAILED = "finish_failed"  # the channel's rules cannot be met
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One thing that was refused: where in the pipeline, why, and what exactly.
+
+    `stage` is the name of the stage file that refused it; `subject` is the photo's URI, the image's variant id or,
+    for a row or a SKU, the SKU. `variant_id` is empty unless an image was refused.
+    """
+
+    sku: str
+    stage: str
+    reason: Reason
+    subject: str
+    detail: str
+    run_id: str
+    created_at: datetime
+    variant_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """The same refusal on two nights has one id, and so one row in `tables/rejections`."""
+        return content_id([self.sku, self.stage, self.reason, self.subject, self.variant_id])

@@ -1,0 +1,199 @@
+"""The shape of every configuration file: unknown keys are refused, and every error is reported at once."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
+Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+
+
+class Strict(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scene(Strict):
+    """Where the product stands. A scene is one YAML file's entry in `configs/scenes/`.
+
+    `prompt` completes "a photo of a mug …" ("on a wooden table, warm window light"); `empty_prompt` describes the
+    same place without a product, for techniques that put the real product's pixels into it. `categories` are words
+    matched against a product's category and class noun; none means that the scene suits every product. `surface` is
+    how far down the picture, as a share of its height, a product stands in it.
+    """
+
+    name: Name
+    title: str
+    group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal"]
+    prompt: str
+    empty_prompt: str
+    negative_prompt: str = ""
+    categories: tuple[str, ...] = ()
+    season: Literal["", "spring", "summer", "autumn", "winter"] = ""
+    surface: float = Field(0.85, ge=0.3, le=1.0)
+
+
+class Background(Strict):
+    """What is behind the product: words that are added to the prompt, or a flat colour, or neither ("scene")."""
+
+    name: Name
+    title: str
+    prompt: str = ""
+    hex: Hex | Literal[""] = ""
+
+
+class Colour(Strict):
+    """A colour the product is shown in; "original" has no hex and changes nothing."""
+
+    name: Name
+    title: str
+    hex: Hex | Literal[""] = ""
+
+
+class Channel(Strict):
+    """What one sales channel demands of an image file. Sizes in pixels; 0 means "as drawn".
+
+    `fit` says how a draft of another shape gets there: `cover` crops, `contain` pads with `pad`. `fill` bounds the
+    product's longer side as a share of the image, for cut-outs on a flat background. `techniques` are those the
+    channel admits; none means all. `white_background` demands pure white (255, 255, 255) around the product, measured
+    after decoding the file again.
+    """
+
+    name: Name
+    title: str
+    width: int = Field(0, ge=0, le=10000)
+    height: int = Field(0, ge=0, le=10000)
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: int = Field(90, ge=1, le=100)
+    max_bytes: int = Field(20_000_000, ge=10_000)
+    fit: Literal["cover", "contain"] = "cover"
+    pad: Hex = "#ffffff"
+    fill_minimum: float = Field(0.0, ge=0.0, le=1.0)
+    fill_maximum: float = Field(1.0, ge=0.0, le=1.0)
+    white_background: bool = False
+    techniques: tuple[str, ...] = ()
+    source: str = ""
+
+
+class ModelConfig(Strict):
+    """The base model: a hub id with a pinned revision, a local folder, or a store URL; safetensors only."""
+
+    source: str = Field(description="Hub id, local folder or store URL of a diffusers pipeline folder")
+    revision: str = Field("", description="Commit of the hub repository, 40 hex digits; required for a hub id")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 on CUDA, float32 elsewhere"
+    )
+    resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
+
+
+class TrainingConfig(Strict):
+    """The recipe of an adapter. Every field is part of the adapter's identity."""
+
+    rank: int = Field(16, ge=1, le=256)
+    alpha: float = Field(16.0, gt=0, description="The LoRA's scale is alpha / rank")
+    targets: tuple[Literal["attention", "feed_forward"], ...] = ("attention",)
+    steps_per_photo: int = Field(100, ge=1, description="Training steps for each usable photo")
+    steps_minimum: int = Field(300, ge=1)
+    steps_maximum: int = Field(1000, ge=1)
+    batch_size: int = Field(1, ge=1, le=64, description="Photos in a SKU's step")
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm of one SKU")
+    prior_weight: float = Field(
+        1.0, ge=0, description="Weight of the loss that keeps the class prompt's prediction at the base model's"
+    )
+    snr_gamma: float = Field(5.0, ge=0, description="Min-SNR gamma (Hang et al. 2023); 0 turns it off")
+    background_weight: float = Field(0.3, ge=0, le=1, description="Weight of the loss outside the product's mask")
+    crops: int = Field(4, ge=1, le=64, description="Augmented crops of each photo, encoded once")
+    flip: bool = Field(False, description="Mirror half of the crops; off by default, since it mirrors labels")
+    token: str = Field("sks", pattern=r"^[a-z0-9]+$", description='The word of "a photo of a TOKEN mug"')
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> "TrainingConfig":
+        if self.steps_minimum > self.steps_maximum:
+            raise ValueError(f"steps_minimum {self.steps_minimum} is above steps_maximum {self.steps_maximum}")
+        return self
+
+
+class GenerationConfig(Strict):
+    """How drafts are drawn. Every field is part of a variant's identity."""
+
+    steps: int = Field(25, ge=1, le=150)
+    guidance: float = Field(7.0, ge=1.0, le=30.0, description="Classifier-free guidance scale")
+    scheduler: Literal["checkpoint", "dpm", "unipc", "euler", "ddim", "lcm"] = "checkpoint"
+    negative_prompt: str = "blurry, distorted, watermark, text, deformed"
+    seed: int = Field(0, ge=0, description="The first seed; the n-th image of a slot uses seed + n")
+
+
+class MatrixRule(Strict):
+    """Variants that it matches: every given list must hold the variant's value; an empty list matches all."""
+
+    skus: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+    backgrounds: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+
+
+class VariantMatrix(Strict):
+    """Which variants each SKU gets: scenes × colours × backgrounds × techniques × images.
+
+    `scenes` are names or groups of scenes, or "all". A variant is kept when `include` is empty or one of its rules
+    matches, and no rule of `exclude` does; the first `limit_per_sku` of what remains are made, taken so that every
+    scene comes before any scene's second variant.
+    """
+
+    scenes: tuple[str, ...] = ("all",)
+    colours: tuple[str, ...] = ("original",)
+    backgrounds: tuple[str, ...] = ("scene",)
+    techniques: tuple[str, ...] = ("regenerate",)
+    images: int = Field(1, ge=1, le=100, description="Images of each combination, each with its own seed")
+    include: tuple[MatrixRule, ...] = ()
+    exclude: tuple[MatrixRule, ...] = ()
+    limit_per_sku: int = Field(20, ge=1, le=10_000)
+
+
+class CheckConfig(Strict):
+    """One check of the quality gate: a file of `tasks/checks/`, and the bounds its value must keep."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z_]+$")]
+    minimum: float | None = None
+    maximum: float | None = None
+    techniques: tuple[str, ...] = Field((), description="Techniques it applies to; none means all")
+
+
+class CatalogConfig(Strict):
+    """What a catalog may hold. Prefixes are URLs; the catalog's own folder is always allowed."""
+
+    reference_prefixes: tuple[str, ...] = ()
+    references_maximum: int = Field(12, ge=1, le=100, description="Photos used of one SKU; the first ones are taken")
+    reference_bytes_maximum: int = Field(40_000_000, ge=1)
+    reference_pixels_maximum: int = Field(80_000_000, ge=1)
+    reference_side_minimum: int = Field(64, ge=8, description="Pixels of the shorter side")
+
+
+class ComputeConfig(Strict):
+    """Where it runs. Nothing here changes what is made, so nothing here is part of an identity."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: int = Field(2, ge=1, le=64, description="Chunks worked on at the same time; the model itself is never shared")
+    cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
+    chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
+    batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
+
+
+class RunConfig(Strict):
+    """A preset: everything a run is told besides the catalog and the store."""
+
+    model: ModelConfig
+    catalog: CatalogConfig = CatalogConfig()
+    training: TrainingConfig = TrainingConfig()
+    generation: GenerationConfig = GenerationConfig()
+    variants: VariantMatrix = VariantMatrix()
+    checks: tuple[CheckConfig, ...] = ()
+    channels: tuple[str, ...] = ("web",)
+    compute: ComputeConfig = ComputeConfig()
