@@ -180,7 +180,9 @@ class ComputeConfig(Strict):
     """Where it runs. Nothing here changes what is made, so nothing here is part of an identity."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    workers: int = Field(2, ge=1, le=64, description="Chunks worked on at the same time; the model itself is never shared")
+    workers: int = Field(
+        2, ge=1, le=64, description="Chunks worked on at the same time; the model itself is never shared"
+    )
     cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
     chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
     batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
