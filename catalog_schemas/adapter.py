@@ -11,7 +11,7 @@ class AdapterSpec:
     """All that determines an adapter; its `id` is the hash of it.
 
     `base_model` is the base model's own identity (hub id and revision, or a hash of its weights), `references` the
-    sorted sha256 of the photos' bytes as listed, `recipe` the canonical JSON of the training settings.
+    sorted ids of the photos as listed, `recipe` the canonical JSON of the training settings.
     """
 
     sku: str
