@@ -1,21 +1,23 @@
 """The records of all runs, as Delta Lake tables that pandas, DuckDB, Spark and Polars open too.
 
-A commit is made against the version that was read, or not at all: Delta's own way of moving a commit on top of others
+A commit is made on top of the version that was read, or not at all: Delta's way of moving a commit on top of others'
 is turned off, and what lost the race is computed again on what won. So no two writers insert the same key, and a
 run's rows are there wholly or not at all, once.
 """
 
+import json
 import os
 import random
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.arrow import schema_of, to_table
@@ -24,9 +26,12 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from tasks.storage.faults import PAUSES, attempt
+from tasks.storage.merging import changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
 
-_RACES = 30  # attempts of a commit while others win; each of n writers loses at most n - 1 times to the rest's commits
+Result = TypeVar("Result")
+
+_RACES = 50  # how often others may commit first before a merge gives up
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Tables:
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
+        self._local = store.local_path("tables") is not None
+        self._pauses = () if self._local else PAUSES[:2]
 
     def uri(self, name: str) -> str:
         """The path or URL that any Delta reader opens."""
@@ -79,9 +86,9 @@ class Tables:
         return -1 if table is None else table.version()
 
     def read(self, name: str, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
-        """The live version's rows, in the schema that this version of packshot declares; empty where there is no table.
+        """The live rows, in the schema that this version of packshot declares; empty where there is no table.
 
-        `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …]; it may name
+        `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …] and may name
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
         """
         schema = TABLES[name].schema
@@ -93,49 +100,71 @@ class Tables:
         held = {field.name for field in table.schema().fields}
         wanted = [column for column in schema.names if column in held]
         rows = attempt(lambda: table.to_pyarrow_table(columns=wanted, filters=filters), self.uri(name), self._pauses)
-        return _conformed(rows, schema)
+        return conformed(rows, schema)
 
     def merge(self, name: str, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...] = ()) -> int:
         """Adds `rows` in one commit of run `run_id`; returns how many rows were inserted or changed.
 
         A row whose key is new is inserted; of rows with the same key the first counts. Where the key is there, the
-        columns of `update` take the row's values, and all others stay. Nothing is committed where nothing would
-        change, nor where this run has committed to this table before: a run has one commit per table, and 0 comes back.
+        columns of `update` (scalars) take the row's values, and all others stay. Nothing is committed where nothing
+        would change, nor where this run has committed to this table before: a run has one commit per table, and 0
+        comes back.
         """
         self.store.probe_conditional_writes()
-        rows = _first_of_each(_conformed(rows, TABLES[name].schema), key)
+        rows = first_of_each(conformed(rows, TABLES[name].schema), key)
         for race in range(_RACES):
             table = self._opened(name) or self._created(name)
             if table is not None:
                 if table.transaction_version(run_id) is not None:
                     return 0
-                changed = self._commit(table, rows, key, run_id, update)
+                changed = self._merged(name, table, rows, key, run_id, update)
                 if changed is not None:
                     return changed
-            time.sleep(random.uniform(0.01, 0.05) * (race + 1))
+            time.sleep(random.uniform(0.0, 0.02) * (race + 1))
         raise StoreUnreachable(f"{self.uri(name)}: other writers committed first {_RACES} times in a row; run again")
 
-    def _commit(self, table: DeltaTable, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...]) -> int | None:
-        """The number of rows that the commit changed; None where another writer was faster."""
-        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
-        evolves = not set(rows.column_names) <= {field.name for field in table.schema().fields}
-        merge = table.merge(
-            rows,
-            f"held.{key} = new.{key}",
-            source_alias="new",
-            target_alias="held",
-            merge_schema=evolves,
-            commit_properties=properties,
-        )
-        if update:
-            differs = " OR ".join(f"held.{column} IS DISTINCT FROM new.{column}" for column in update)
-            merge = merge.when_matched_update({column: f"new.{column}" for column in update}, predicate=differs)
-        merge = merge.when_not_matched_insert({column: f"new.{column}" for column in rows.column_names})
-        try:
-            metrics = attempt(lambda: _unless_beaten(merge.execute), table.table_uri, ())
-        except _Beaten:
+    def _merged(
+        self, name: str, table: DeltaTable, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...]
+    ) -> int | None:
+        """The number of rows that were changed; None where another writer was faster and it is all to be done again."""
+        if not self._widened(name, table, rows.schema):
             return None
-        return int(metrics["num_target_rows_inserted"] + metrics["num_target_rows_updated"])
+        actions, count = attempt(lambda: self._written(name, table, rows, key, update), self.uri(name), ())
+        if not actions:
+            return 0
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
+        won = self._won(
+            name,
+            lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
+        )
+        return count if won else None
+
+    def _written(
+        self, name: str, table: DeltaTable, rows: pa.Table, key: str, update: tuple[str, ...]
+    ) -> tuple[list[AddAction | RemoveAction], int]:
+        """The data files of a commit, written, and the number of rows it changes.
+
+        Files of a commit that did not come about stay behind unseen: a reply that got lost can make a commit that did
+        come about look like one that did not, and then its files must be there.
+        """
+        actions: list[AddAction | RemoveAction] = []
+        count = 0
+        for change in changes(table.to_pyarrow_dataset(), rows, key, update):
+            path, data = f"{uuid.uuid4().hex}.parquet", parquet_bytes(change.rows)
+            self.store.write(f"tables/{name}/{path}", data)
+            now, stats = int(time.time() * 1000), json.dumps({"numRecords": change.rows.num_rows})
+            actions.append(AddAction(path, len(data), {}, now, True, stats))
+            if change.replaces:
+                actions.append(RemoveAction(change.replaces, True, now))
+            count += change.count
+        return actions, count
+
+    def _widened(self, name: str, table: DeltaTable, schema: pa.Schema) -> bool:
+        """Adds the columns that a newer packshot declares; False where another writer was faster."""
+        held = {field.name for field in table.schema().fields}
+        missing = [Field.from_arrow(field) for field in schema if field.name not in held]
+        properties = CommitProperties(max_commit_retries=0)
+        return not missing or self._won(name, lambda: table.alter.add_columns(missing, commit_properties=properties))
 
     def _opened(self, name: str) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
@@ -147,61 +176,38 @@ class Tables:
         return attempt(open_table, self.uri(name), self._pauses)
 
     def _created(self, name: str) -> DeltaTable | None:
-        """A new empty table; None where another writer was faster."""
+        """The new empty table; None where another writer was faster."""
+        properties = CommitProperties(max_commit_retries=0)
+        schema, options = TABLES[name].schema, self._options
+        won = self._won(
+            name,
+            lambda: DeltaTable.create(self.uri(name), schema, storage_options=options, commit_properties=properties),
+        )
+        return self._opened(name) if won else None
 
-        def create() -> DeltaTable:
-            return DeltaTable.create(
-                self.uri(name),
-                TABLES[name].schema,
-                storage_options=self._options,
-                commit_properties=CommitProperties(max_commit_retries=0),
-            )
+    def _won(self, name: str, commit: Callable[[], object]) -> bool:
+        """Commits; False where another writer committed first."""
 
-        try:
-            return attempt(lambda: _unless_beaten(create), self.uri(name), ())
-        except _Beaten:
-            return None
+        def once() -> bool:
+            try:
+                commit()
+            except CommitFailedError:
+                return False
+            except DeltaError as error:
+                if "already exists" in str(error):  # two writers created the table
+                    return False
+                raise
+            return True
+
+        return attempt(once, self.uri(name), ())
 
     @property
     def _options(self) -> dict[str, str]:
         """Beside the credentials, which the Delta driver takes from the same variables: bounded waits, plain http."""
-        if self.store.local_path("tables") is not None:
+        if self._local:
             return {}
         options = {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": "5s"}
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         if self.store.url.startswith("s3://") and endpoint:
             options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
         return options
-
-    @property
-    def _pauses(self) -> tuple[float, ...]:
-        return () if self.store.local_path("tables") is not None else PAUSES[:1]
-
-
-class _Beaten(AssertionError):
-    """Another writer committed first. Of a kind that `attempt` lets through."""
-
-
-def _unless_beaten(call: Any) -> Any:
-    try:
-        return call()
-    except CommitFailedError:
-        raise _Beaten from None
-    except DeltaError as error:
-        if "already exists" in str(error):  # two writers created the table
-            raise _Beaten from None
-        raise
-
-
-def _first_of_each(rows: pa.Table, key: str) -> pa.Table:
-    numbered = rows.select([key]).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    first = numbered.group_by(key).aggregate([("row", "min")])["row_min"]
-    return rows if len(first) == rows.num_rows else rows.take(first.take(pc.sort_indices(first)))
-
-
-def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = [
-        rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
