@@ -140,8 +140,7 @@ def _decoded(image: Image.Image) -> Decoded:
     rgb = _to_srgb(_eight_bit(image), image.info.get("icc_profile"))
     if alpha is None or alpha.min() == 1.0:
         return Decoded(rgb, None)
-    white = np.float32(255.0)
-    on_white = white + (rgb.astype(np.float32) - white) * alpha[..., None]
+    on_white = 255.0 - (255.0 - rgb) * alpha[..., np.newaxis]
     return Decoded(np.rint(on_white).astype(np.uint8), alpha)
 
 
