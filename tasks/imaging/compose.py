@@ -1,0 +1,195 @@
+"""Put the real product's own pixels into a picture: into a generated background, or onto a flat colour.
+
+The inside of the product is never touched, since a label that has changed is worth less than one that is lit a little
+wrong. What makes it belong is around it: a contact shadow, a soft cast shadow, and light of the background that wraps
+around its edge.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from tasks.imaging.colour import from_linear, rgb_of, to_linear
+from tasks.imaging.cut_out import decontaminate
+from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_mask, scale_rgb
+
+Array = TypeVar("Array", Rgb, Mask)
+
+_EDGE = 0.012  # width of the rim that takes the background's light, as a share of the product's size
+_WRAP = 0.22  # how much of that light the outermost rim takes
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The shadow of a product: lengths are shares of the product's longer side, strengths are 0 (none) to 1 (black).
+
+    `contact` is the dark line where it stands, `cast` the soft silhouette on the ground. `offset_x` and `offset_y`
+    move the cast shadow right and down, `length` is its depth on the ground, `blur` its softness, `colour` its hue.
+    """
+
+    contact: float = 0.5
+    cast: float = 0.3
+    offset_x: float = 0.06
+    offset_y: float = 0.0
+    length: float = 0.3
+    blur: float = 0.04
+    colour: str = "#1c1814"
+
+
+NO_SHADOW = Shadow(contact=0.0, cast=0.0)
+SOFT_SHADOW = Shadow(contact=0.35, cast=0.16, offset_x=0.02, length=0.16, blur=0.05, colour="#20222a")
+FLOATING_SHADOW = Shadow(contact=0.0, cast=0.25, offset_x=0.0, offset_y=0.1, length=0.1, blur=0.06)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a product stands: all lengths are shares of the picture.
+
+    Its box fits `share` of the width and of the height, its middle is at `x`, and its lowest point stands at
+    `surface` (0 is the top edge, 1 the bottom). A product that would leave the picture is moved inside, and made
+    smaller if it must be.
+    """
+
+    share: float = 0.6
+    x: float = 0.5
+    surface: float = 0.85
+    shadow: Shadow = Shadow()
+
+
+def place(product_rgb: Rgb, mask: Mask, background_rgb: Rgb, placement: Placement) -> tuple[Rgb, Mask]:
+    """The product standing in `background_rgb`, and its mask there; both of the background's size.
+
+    `product_rgb` and `mask` are of one size, any; a product without a mask's pixel is refused with ValueError.
+    """
+    product, alpha = _lift(product_rgb, mask, background_rgb.shape[:2], placement)
+    lit = to_linear(background_rgb)
+    lit = _shade(lit, alpha, placement.shadow)
+    foreground = _wrap(to_linear(product), alpha, lit)
+    blended = from_linear(lit + (foreground - lit) * alpha[..., None])
+    blended = np.where((alpha > 0)[..., None] | (lit != to_linear(background_rgb)), blended, background_rgb)
+    return blended, alpha
+
+
+def on_flat(
+    product_rgb: Rgb,
+    mask: Mask,
+    hexadecimal: str,
+    size: tuple[int, int],
+    fill: float = 0.85,
+    shadow: Shadow = NO_SHADOW,
+) -> tuple[Rgb, Mask]:
+    """The packshot: the product centred on one flat colour, and its mask there.
+
+    `size` is (height, width); `fill` is the share of the picture that the product's box takes along its tighter side.
+    Away from product and shadow every pixel is exactly `hexadecimal`.
+    """
+    height, width = size
+    background = np.empty((height, width, 3), np.uint8)
+    background[:] = rgb_of(hexadecimal)
+    rows, columns = box_of(mask)
+    ratio = fill * min(width / (columns.stop - columns.start), height / (rows.stop - rows.start))
+    surface = 0.5 + (rows.stop - rows.start) * ratio / height / 2
+    return place(product_rgb, mask, background, Placement(share=fill, surface=surface, shadow=shadow))
+
+
+def _lift(product_rgb: Rgb, mask: Mask, size: tuple[int, int], placement: Placement) -> tuple[Rgb, Mask]:
+    """The product cropped, cleaned, scaled and moved to its place in an empty picture of `size`, with its mask."""
+    if not (mask >= 0.5).any():
+        raise ValueError("the mask is empty: there is no product to place")
+    height, width = size
+    rows, columns = _wider(box_of(mask), mask.shape)
+    box_rows, box_columns = box_of(mask)
+    alpha = mask[rows, columns]
+    product = decontaminate(np.ascontiguousarray(product_rgb[rows, columns]), alpha)
+    box_height, box_width = box_rows.stop - box_rows.start, box_columns.stop - box_columns.start
+    ratio = min(placement.share * width / box_width, placement.share * height / box_height)
+    ratio = min(ratio, placement.surface * height / box_height)
+    new_width, new_height = max(1, round(alpha.shape[1] * ratio)), max(1, round(alpha.shape[0] * ratio))
+    product, alpha = scale_rgb(product, new_width, new_height), scale_mask(alpha, new_width, new_height)
+    alpha = np.where(alpha < 0.02, 0.0, alpha).astype(np.float32)
+    bottom = round(placement.surface * height) + round((rows.stop - box_rows.stop) * ratio)
+    box_left = placement.x * width - box_width * ratio / 2
+    box_left = min(max(box_left, 0.0), width - box_width * ratio)
+    left = round(box_left) - round((box_columns.start - columns.start) * ratio)
+    return _pasted(product, size, bottom - new_height, left), _pasted(alpha, size, bottom - new_height, left)
+
+
+def _wider(box: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Room for the mask's soft edge outside its box."""
+    rows, columns = box
+    margin = 3 + max(rows.stop - rows.start, columns.stop - columns.start) // 50
+    return (
+        slice(max(0, rows.start - margin), min(shape[0], rows.stop + margin)),
+        slice(max(0, columns.start - margin), min(shape[1], columns.stop + margin)),
+    )
+
+
+def _pasted(array: Array, size: tuple[int, int], top: int, left: int) -> Array:
+    """`array` in a black picture of `size`, its upper left corner at (`top`, `left`); what sticks out is cut."""
+    canvas = np.zeros((*size, *array.shape[2:]), array.dtype)
+    y, x = max(0, top), max(0, left)
+    part = array[y - top : size[0] - top, x - left : size[1] - left]
+    canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return canvas
+
+
+def _shade(lit: Floats, alpha: Mask, shadow: Shadow) -> Floats:
+    """The background darkened by the product's shadows."""
+    darkness = np.maximum(shadow.cast * _cast(alpha, shadow), shadow.contact * _contact(alpha))[..., None]
+    if darkness.max() == 0:
+        return lit
+    tint = to_linear(np.array(rgb_of(shadow.colour), np.uint8))
+    # A shadow keeps the ground's texture: light is taken away, and only a little of the tint is laid over it.
+    darkness = np.where(darkness < 0.004, 0.0, darkness)
+    return (lit * (1.0 - darkness) + tint * lit.mean() * darkness).astype(np.float32)
+
+
+def _cast(alpha: Mask, shadow: Shadow) -> Floats:
+    """The silhouette laid down on the ground behind the product's foot, and blurred; its peak is 1."""
+    if shadow.cast == 0:
+        return np.zeros_like(alpha)
+    rows, columns = box_of(alpha)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    squash = min(1.0, shadow.length * side / (rows.stop - rows.start))
+    foot = rows.stop - 1
+    lean = shadow.offset_x * side / max(shadow.length * side, 1.0)
+    # Where each shadow pixel comes from: up the product by `squash`, and sideways the more the farther it falls.
+    matrix = np.array(
+        [
+            [1.0, lean, -lean * foot],
+            [0.0, 1.0 / squash, foot - foot / squash - shadow.offset_y * side / squash],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    fallen = cv2.warpAffine(alpha, matrix, (alpha.shape[1], alpha.shape[0]), flags=flags)
+    return np.asarray(cv2.GaussianBlur(fallen, (0, 0), max(0.8, shadow.blur * side)), dtype=np.float32)
+
+
+def _contact(alpha: Mask) -> Floats:
+    """A thin dark band under the parts of the product that touch the ground; its peak is about 1."""
+    rows, columns = box_of(alpha)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    height = alpha.shape[0]
+    solid = alpha >= 0.5
+    lowest = height - 1 - np.argmax(solid[::-1], axis=0)
+    near = np.clip(1.0 - (rows.stop - 1 - lowest) / (0.06 * side), 0.0, 1.0) * solid.any(axis=0)
+    band = np.zeros_like(alpha)
+    thickness = max(1, round(0.012 * side))
+    for column in np.flatnonzero(near > 0):
+        band[max(0, lowest[column] - thickness) : lowest[column] + thickness, column] = near[column]
+    blurred = cv2.GaussianBlur(band, (0, 0), sigmaX=max(0.8, 0.018 * side), sigmaY=max(0.6, 0.009 * side))
+    return np.asarray(np.clip(blurred / max(float(blurred.max()), 1e-6), 0.0, 1.0), dtype=np.float32)
+
+
+def _wrap(product: Floats, alpha: Mask, lit: Floats) -> Floats:
+    """Light of the background around the product's rim, in a band of `_EDGE`; the inside stays as it was."""
+    rows, columns = box_of(alpha)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    band = max(1.0, _EDGE * side)
+    solid = np.asarray(alpha >= 0.5, dtype=np.uint8)
+    depth = cv2.distanceTransform(np.pad(solid, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    rim = _WRAP * np.clip(1.0 - depth / band, 0.0, 1.0) ** 2
+    around = cv2.GaussianBlur(lit, (0, 0), max(1.0, 0.05 * side))
+    return np.asarray(product + (around - product) * rim[..., None], dtype=np.float32)

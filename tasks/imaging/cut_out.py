@@ -1,0 +1,170 @@
+"""Find the product in a photo without any learned weights, so that it runs anywhere and is the same everywhere.
+
+Three steps, on a small copy: a saliency map (what differs from the photo's border, and is fenced off from it by
+edges), GrabCut seeded by it (Rother et al. 2004), and the choice of the pieces that are the product. The edge is
+then found again at full size with a guided filter (He et al. 2010).
+
+It is good on backdrops and calm surroundings, and only fair where the product touches busy things: a catalog's own
+mask, or the photo's transparency, is always better and is used where there is one.
+"""
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage import color, graph
+
+from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, scale_mask, shrink_rgb
+
+_SIDE = 288  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
+_BORDER_COLOURS = 5
+
+
+def cut_out(rgb: Rgb) -> Mask:
+    """The product's mask: 1 inside, 0 outside, soft where its edge is.
+
+    When nothing stands out (a blank photo, a texture that fills the frame) all of the photo is the product.
+    """
+    small = shrink_rgb(rgb, _SIDE)
+    saliency = _saliency(small)
+    if saliency is None:
+        return np.ones(rgb.shape[:2], np.float32)
+    inside = _pieces(_grab_cut(small, saliency), saliency)
+    if not 0.002 < inside.mean() < 0.97:
+        return np.ones(rgb.shape[:2], np.float32)
+    return _refine(rgb, inside.astype(np.float32))
+
+
+def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
+    """`rgb` with the old background taken out of the mask's soft edge, so that no fringe shows on a new background.
+
+    Pixels that are wholly product keep their bytes; each other one takes the colour of the nearest such pixels.
+    """
+    solid = mask >= 0.97
+    if not solid.any() or solid.all():
+        return rgb
+    rows, columns = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    spread = rgb[rows, columns]
+    # The nearest pixel alone would draw streaks outwards; a small blur along the edge hides them.
+    smooth = cv2.GaussianBlur(spread, (0, 0), 1.2)
+    return np.where(solid[..., None], rgb, smooth)
+
+
+def _saliency(rgb: Rgb) -> Floats | None:
+    """How much each pixel looks like the product, 0 to 1; None when the photo is one flat colour."""
+    lab = np.asarray(color.rgb2lab(rgb), dtype=np.float32)
+    lab = cv2.bilateralFilter(lab, 5, 8.0, 3.0)
+    unlike = _distance_from_border_colours(lab)
+    fenced = _distance_from_border(lab)
+    if unlike.max() < 4.0:  # CIELAB units: below what an eye would call another colour
+        return None
+    height, width = unlike.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    centred = np.exp(-((x / 0.75) ** 2 + (y / 0.8) ** 2))
+    return _unit(_unit(unlike) * 0.5 + _unit(fenced)) * (0.35 + 0.65 * centred)
+
+
+def _distance_from_border_colours(lab: Floats) -> Floats:
+    """Each pixel's CIELAB distance from the nearest of the border's colours, in units of that colour's own spread."""
+    border = np.concatenate([lab[:6].reshape(-1, 3), lab[:, :6].reshape(-1, 3), lab[:, -6:].reshape(-1, 3)])
+    # The lower corners belong to the floor, the middle of the lower edge often to the product itself.
+    third = lab.shape[1] // 4
+    border = np.concatenate([border, lab[-6:, :third].reshape(-1, 3), lab[-6:, -third:].reshape(-1, 3)])
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    labels = np.zeros((len(border), 1), np.int32)
+    _, labels, centres = cv2.kmeans(border, _BORDER_COLOURS, labels, stop, 1, cv2.KMEANS_PP_CENTERS)
+    nearest = np.full(lab.shape[:2], np.inf, np.float32)
+    for index, centre in enumerate(centres):
+        members = border[labels.ravel() == index]
+        if len(members) < 0.04 * len(border):
+            continue
+        spread = max(3.0, float(np.sqrt(members.var(axis=0).sum())))
+        difference = (lab - centre) * np.array([0.6, 1.0, 1.0], np.float32)  # shadows change lightness, not colour
+        nearest = np.minimum(nearest, np.sqrt((difference**2).sum(axis=2)) * (6.0 / (6.0 + spread)))
+    return nearest
+
+
+def _distance_from_border(lab: Floats) -> Floats:
+    """Geodesic distance (Wei et al. 2012): how much colour change lies on the easiest way out of the picture."""
+    smooth = cv2.GaussianBlur(lab, (0, 0), 1.0)
+    change = np.zeros(lab.shape[:2], np.float32)
+    for axis in (0, 1):
+        change += (np.gradient(smooth, axis=axis) ** 2).sum(axis=2)
+    cost = np.maximum(np.sqrt(change) - 1.0, 0.0) + 0.02
+    height, width = cost.shape
+    starts = [(y, x) for y in range(0, height, 2) for x in (0, width - 1)]
+    starts += [(y, x) for x in range(0, width, 2) for y in (0, height - 1)]
+    distance, _ = graph.MCP_Geometric(cost).find_costs(starts)
+    return np.asarray(distance, dtype=np.float32)
+
+
+def _unit(values: Floats) -> Floats:
+    low, high = np.percentile(values, [2, 99])
+    return np.clip((values - low) / max(float(high - low), 1e-6), 0.0, 1.0).astype(np.float32)
+
+
+def _grab_cut(rgb: Rgb, saliency: Floats) -> Bools:
+    """Where GrabCut, started from the saliency's thresholds, sees the product."""
+    threshold = _otsu(saliency)
+    seeds = np.full(saliency.shape, cv2.GC_PR_BGD, np.uint8)
+    seeds[saliency > threshold] = cv2.GC_PR_FGD
+    seeds[saliency > max(threshold * 1.5, float(np.percentile(saliency, 97)))] = cv2.GC_FGD
+    seeds[saliency < threshold * 0.35] = cv2.GC_BGD
+    seeds[:2], seeds[:, :2], seeds[:, -2:] = cv2.GC_BGD, cv2.GC_BGD, cv2.GC_BGD
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    cv2.grabCut(bgr, seeds, None, *models, 4, cv2.GC_INIT_WITH_MASK)
+    return (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
+
+
+def _otsu(values: Floats) -> float:
+    scaled = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    threshold, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return float(threshold) / 255.0
+
+
+def _pieces(inside: Bools, saliency: Floats) -> Bools:
+    """The product is the most salient piece and what is nearly as large; small holes are closed."""
+    opened = ndimage.binary_opening(inside, iterations=1)
+    labels, count = ndimage.label(opened)
+    if count == 0:
+        return inside
+    weights = ndimage.sum_labels(saliency, labels, np.arange(1, count + 1))
+    kept = np.isin(labels, 1 + np.flatnonzero(weights > 0.35 * weights.max()))
+    kept = ndimage.binary_closing(np.pad(kept, 4), iterations=2)[4:-4, 4:-4]
+    holes, count = ndimage.label(~kept)
+    if count:
+        sizes = ndimage.sum_labels(~kept, holes, np.arange(1, count + 1))
+        touching = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
+        small = 1 + np.flatnonzero(sizes < 0.02 * kept.sum())
+        kept |= np.isin(holes, np.setdiff1d(small, touching))
+    return kept
+
+
+def _refine(rgb: Rgb, small: Mask) -> Mask:
+    """The small mask at full size, its edge moved to the photo's own edges in a narrow band."""
+    height, width = rgb.shape[:2]
+    radius = max(2, round(max(height, width) / 190))
+    coarse = scale_mask(small, width, height)
+    guided = _guided_filter(rgb.astype(np.float32) / 255.0, coarse, radius * 2, 1e-4)
+    sharp = np.clip((guided - 0.5) * 2.2 + 0.5, 0.0, 1.0)
+    band = cv2.dilate(coarse, None, iterations=radius) - cv2.erode(coarse, None, iterations=radius)
+    mask = np.where(band > 0.02, sharp, np.rint(coarse))
+    return np.where(mask < 0.03, 0.0, np.where(mask > 0.97, 1.0, mask)).astype(np.float32)
+
+
+def _guided_filter(guide: Floats, values: Mask, radius: int, epsilon: float) -> Floats:
+    """`values` smoothed along `guide`'s edges: in every window a linear function of the guide's three channels."""
+
+    def mean(array: Floats) -> Floats:
+        return cv2.blur(array, (2 * radius + 1, 2 * radius + 1))
+
+    guide_mean, values_mean = mean(guide), mean(values)
+    covariance = mean(guide * values[..., None]) - guide_mean * values_mean[..., None]
+    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
+    variance = products.reshape(*guide.shape, 3) - guide_mean[..., :, None] * guide_mean[..., None, :]
+    variance += epsilon * np.eye(3, dtype=np.float32)
+    slope = np.linalg.solve(variance, covariance[..., None])[..., 0]
+    offset = values_mean - (slope * guide_mean).sum(axis=2)
+    return np.asarray((mean(slope) * guide).sum(axis=2) + mean(offset), dtype=np.float32)

@@ -1,0 +1,199 @@
+"""Bytes from anywhere to pixels we trust: upright, 8-bit, sRGB, and nothing else of the file.
+
+A reference photo comes from a shop's upload folder, so it is hostile until decoded: only three formats are tried, the
+size in the header is checked before a pixel is unpacked, and whatever the decoder raises becomes a `Rejected`.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.rejection import Reason
+from tasks.imaging.pixels import Mask, Rgb
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+
+_KINDS = ("a JPEG", "a PNG", "a WebP")
+_SIGNATURES = (
+    (b"GIF8", "a GIF"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"8BPS", "a Photoshop file"),
+    (b"%!PS", "PostScript"),
+    (b"%PDF", "a PDF"),
+    (b"BM", "a BMP"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "gzip data"),
+)
+_TURNS = {
+    2: (Image.Transpose.FLIP_LEFT_RIGHT,),
+    3: (Image.Transpose.ROTATE_180,),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM,),
+    5: (Image.Transpose.TRANSPOSE,),
+    6: (Image.Transpose.ROTATE_270,),
+    7: (Image.Transpose.TRANSVERSE,),
+    8: (Image.Transpose.ROTATE_90,),
+}
+_ORIENTATION = 0x0112
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A photo's pixels. `rgb` stands on white where the file was transparent; `alpha` is None for an opaque file."""
+
+    rgb: Rgb
+    alpha: Mask | None
+
+
+def decode(data: bytes, pixels_maximum: int) -> Decoded:
+    """The first frame of a JPEG, PNG or WebP file, upright, in sRGB, 8 bits a channel.
+
+    Raises `Rejected`: REFERENCE_TOO_LARGE when the header promises more than `pixels_maximum` pixels,
+    REFERENCE_UNREADABLE when the bytes are another format, or damaged or cut off anywhere.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > pixels_maximum:
+                raise Rejected(
+                    Reason.REFERENCE_TOO_LARGE,
+                    f"{width} x {height} pixels are more than the {pixels_maximum:,} allowed: send a smaller photo",
+                )
+            image.load()
+            return _upright(image, _decoded(image))
+    except Rejected:
+        raise
+    except Image.DecompressionBombError:
+        raise Rejected(
+            Reason.REFERENCE_TOO_LARGE,
+            f"the header promises far more than the {pixels_maximum:,} pixels allowed: send a smaller photo",
+        ) from None
+    except UnidentifiedImageError:
+        kind = kind_of(data)
+        fault = "but damaged in its header" if kind in _KINDS else "not a JPEG, PNG or WebP image"
+        raise Rejected(Reason.REFERENCE_UNREADABLE, f"{kind}, {fault}: upload the photo again") from None
+    # Decoders raise anything from struct.error to KeyError on damaged files; each of them is this one verdict.
+    except Exception as error:
+        raise Rejected(
+            Reason.REFERENCE_UNREADABLE, f"{kind_of(data)}, damaged or cut off ({error}): upload the photo again"
+        ) from None
+
+
+def decode_mask(data: bytes, size: tuple[int, int]) -> Mask:
+    """A mask file of exactly `size` (height, width): its alpha if it has any, else its lightness.
+
+    Raises `Rejected` MASK_UNREADABLE when it is damaged, not a JPEG, PNG or WebP, or of another size.
+    """
+    height, width = size
+    try:
+        decoded = decode(data, pixels_maximum=height * width)
+    except Rejected as rejected:
+        detail = f"the mask cannot be used, its photo is {width} x {height}: {rejected.detail}"
+        raise Rejected(Reason.MASK_UNREADABLE, detail) from None
+    if decoded.rgb.shape[:2] != size:
+        came_height, came_width = decoded.rgb.shape[:2]
+        raise Rejected(
+            Reason.MASK_UNREADABLE, f"the mask is {came_width} x {came_height} pixels, its photo {width} x {height}"
+        )
+    if decoded.alpha is not None:
+        return decoded.alpha
+    return np.asarray(decoded.rgb.mean(axis=2) / 255.0, dtype=np.float32)
+
+
+def encode_png(pixels: Rgb | Mask) -> bytes:
+    """An image or a mask as PNG at the fastest level: for objects that packshot itself reads again."""
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def kind_of(data: bytes) -> str:
+    """What the first bytes look like, for a message to a person: "a GIF", "a web page", "an empty file"."""
+    if not data:
+        return "an empty file"
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if data[:2] == b"\xff\xd8":
+        return "a JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "a PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "a WebP"
+    if data[4:8] == b"ftyp":
+        return "an AVIF" if data[8:12] in (b"avif", b"avis") else "a HEIC or video file"
+    lower = head.lower()
+    if b"<svg" in lower:
+        return "an SVG"
+    if lower.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "a web page"
+    return next((name for magic, name in _SIGNATURES if data.startswith(magic)), "unknown data")
+
+
+def _decoded(image: Image.Image) -> Decoded:
+    """Colours to sRGB, transparency onto white."""
+    alpha = _alpha_of(image)
+    rgb = _to_srgb(_eight_bit(image), image.info.get("icc_profile"))
+    if alpha is None or alpha.min() == 1.0:
+        return Decoded(rgb, None)
+    on_white = 255.0 - (255.0 - rgb) * alpha[..., np.newaxis]
+    return Decoded(np.rint(on_white).astype(np.uint8), alpha)
+
+
+def _alpha_of(image: Image.Image) -> Mask | None:
+    if image.mode.startswith("I"):  # a 16-bit grey PNG may name one grey as transparent
+        key = image.info.get("transparency")
+        return None if key is None else (np.asarray(image) != key).astype(np.float32)
+    if not image.has_transparency_data:
+        return None
+    return np.asarray(image.convert("RGBA").getchannel("A"), dtype=np.float32) / np.float32(255.0)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """The colours alone, in L, RGB or CMYK. `convert` would clip 16-bit grey at 255, so that is rescaled here."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64)
+        return Image.fromarray(np.clip((grey + 128) // 257, 0, 255).astype(np.uint8))
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image
+    if image.mode in ("1", "LA"):
+        return image.convert("L")
+    # By way of RGBA: converting a palette straight to RGB warns about its transparency.
+    return image.convert("RGBA").convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Rgb:
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if not _is_srgb(source):
+                intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+                transform = ImageCms.buildTransform(source, _SRGB, image.mode, "RGB", intent, flags)
+                return np.array(ImageCms.applyTransform(image, transform))
+        # A broken profile, or one for other channels: the photo is fine, and sRGB is what an untagged file means.
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return np.array(image.convert("RGB"))
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Converting sRGB to itself would only add rounding."""
+    return "sRGB" in (profile.profile.profile_description or "")
+
+
+def _upright(image: Image.Image, decoded: Decoded) -> Decoded:
+    """Turn the pixels as the EXIF orientation asks; damaged EXIF leaves them as they lie."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # the EXIF reader, too, raises anything on damaged blocks
+        orientation = 1
+    turns = _TURNS.get(orientation, ()) if isinstance(orientation, int) else ()
+    rgb, alpha = decoded.rgb, decoded.alpha
+    for turn in turns:
+        rgb = np.asarray(Image.fromarray(rgb).transpose(turn))
+        alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
+    return Decoded(rgb, alpha)

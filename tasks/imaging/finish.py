@@ -1,0 +1,175 @@
+"""A draft becomes the file that a sales channel accepts: size, shape, format, weight, white background, marks."""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+from scipy import ndimage
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.rejection import Reason
+from configs.schema import Channel
+from tasks.imaging.colour import rgb_of
+from tasks.imaging.marking import Marks, xmp_packet
+from tasks.imaging.pixels import Bools, Mask, Rgb, box_of, scale_rgb
+
+_LOWEST_QUALITY = 40  # below, JPEG blocks show on plain surfaces
+_NEAR_WHITE = 244  # a draft's studio white; the flood from the border stops at anything darker
+_WHITE_BORDER = 0.97  # share of the border that must be near-white for the picture to be a cut-out on white
+
+
+def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -> bytes:
+    """The image file for `channel`: the same bytes for the same arguments.
+
+    The draft is brought to the channel's shape, Lanczos-scaled, and encoded with an sRGB profile and `marks` in XMP;
+    quality is lowered step by step until `max_bytes` holds. For a `white_background` channel everything around the
+    product is made exactly white, and the product is scaled until it fills what the channel asks. `mask`, the
+    product's mask in `rgb`, keeps the product in view when a side is cropped; without it the middle is kept.
+
+    Raises `Rejected` FINISH_FAILED when a rule of the channel cannot be met.
+    """
+    if mask is not None and mask.shape != rgb.shape[:2]:
+        raise ValueError(f"the mask is {mask.shape}, the image {rgb.shape[:2]}")
+    width, height = _size(rgb, channel)
+    if channel.white_background:
+        shaped = _on_white(rgb, mask, width, height, channel)
+        product = ~_white_around(shaped)
+    else:
+        shaped, product = _shape(rgb, mask, width, height, channel), None
+    return _encoded(shaped, product, channel, marks)
+
+
+def _size(rgb: Rgb, channel: Channel) -> tuple[int, int]:
+    """Width and height of the file: as the channel says, or as drawn; one given side scales the other."""
+    height, width = rgb.shape[:2]
+    if channel.width and channel.height:
+        return channel.width, channel.height
+    if channel.width:
+        return channel.width, max(1, round(height * channel.width / width))
+    if channel.height:
+        return max(1, round(width * channel.height / height)), channel.height
+    return width, height
+
+
+def _shape(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> Rgb:
+    """`rgb` at `width` x `height`: cropped around the product (`cover`), or whole on the pad colour (`contain`)."""
+    ratios = width / rgb.shape[1], height / rgb.shape[0]
+    if channel.fit == "contain":
+        inner = [
+            max(1, min(limit, round(side * min(ratios))))
+            for side, limit in zip(rgb.shape[1::-1], (width, height), strict=True)
+        ]
+        canvas = np.empty((height, width, 3), np.uint8)
+        canvas[:] = rgb_of(channel.pad)
+        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+        canvas[top : top + inner[1], left : left + inner[0]] = scale_rgb(rgb, inner[0], inner[1])
+        return canvas
+    crop_width = min(rgb.shape[1], max(1, round(width / max(ratios))))
+    crop_height = min(rgb.shape[0], max(1, round(height / max(ratios))))
+    rows, columns = box_of(mask) if mask is not None else (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
+    top = _start(rows, crop_height, rgb.shape[0])
+    left = _start(columns, crop_width, rgb.shape[1])
+    cropped = np.ascontiguousarray(rgb[top : top + crop_height, left : left + crop_width])
+    return scale_rgb(cropped, width, height)
+
+
+def _start(product: slice, length: int, limit: int) -> int:
+    """Where a crop of `length` begins along one side, with the product in its middle as far as the side allows."""
+    middle = (product.start + product.stop) / 2
+    return int(min(max(0, round(middle - length / 2)), limit - length))
+
+
+def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> Rgb:
+    """The product on exact white, its longer side within the channel's fill."""
+    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    near_white = float((border >= _NEAR_WHITE).all(axis=1).mean())
+    if near_white < _WHITE_BORDER:
+        raise Rejected(
+            Reason.FINISH_FAILED,
+            f"channel {channel.name} needs a white background, but {1 - near_white:.0%} of the image's border is "
+            "another colour: use a technique that draws on white",
+        )
+    product = ~_white_around(rgb)
+    rows, columns = box_of(product.astype(np.float32) if mask is None else np.maximum(mask, product))
+    if not product.any() and mask is None:
+        raise Rejected(Reason.FINISH_FAILED, f"channel {channel.name} needs a product, but the image is plain white")
+    whitened = np.where(product[..., None], rgb, np.uint8(255))[rows, columns]
+    box_height, box_width = whitened.shape[:2]
+    scale = min(width / rgb.shape[1], height / rgb.shape[0])
+    drawn = max(box_width * scale / width, box_height * scale / height)
+    # Half a percent inside the bounds, since pixels are whole.
+    fill = min(max(drawn, channel.fill_minimum + 0.005), channel.fill_maximum - 0.005)
+    scale *= fill / drawn
+    inner = min(width, max(1, round(box_width * scale))), min(height, max(1, round(box_height * scale)))
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    canvas[top : top + inner[1], left : left + inner[0]] = scale_rgb(np.ascontiguousarray(whitened), *inner)
+    # Lanczos rings by a level or two beside the product: white again, up to its edge.
+    return np.where(_white_around(canvas)[..., None], np.uint8(255), canvas)
+
+
+def _white_around(rgb: Rgb) -> Bools:
+    """The near-white area that reaches the picture's border; white inside the product is not part of it."""
+    labels, _ = ndimage.label((rgb >= _NEAR_WHITE).all(axis=2))
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return np.asarray(np.isin(labels, border[border > 0]))
+
+
+def _encoded(rgb: Rgb, product: Bools | None, channel: Channel, marks: Marks) -> bytes:
+    """The first encoding, from the channel's quality downwards, that keeps `max_bytes` and the white background."""
+    qualities = [channel.quality, *range(channel.quality - 1, _LOWEST_QUALITY - 1, -3)]
+    lightest = 0
+    for quality in qualities if channel.format != "png" else [channel.quality]:
+        data = _encode(rgb, channel, quality, marks)
+        lightest = len(data)
+        if lightest <= channel.max_bytes and (product is None or _stays_white(data, product)):
+            return data
+    if lightest > channel.max_bytes:
+        fault = f"allows {channel.max_bytes:,} bytes, the image has {lightest:,} at the lowest quality"
+    else:
+        fault = f"needs a white background, and {channel.format} does not keep it at any quality"
+    raise Rejected(Reason.FINISH_FAILED, f"channel {channel.name} {fault}: change its format or its size")
+
+
+def _stays_white(data: bytes, product: Bools) -> bool:
+    """Whether the file, decoded again, is exactly white wherever no coding block touches the product."""
+    near = cv2.dilate(product.astype(np.uint8), np.ones((33, 33), np.uint8)).astype(bool)
+    with Image.open(io.BytesIO(data)) as image:
+        decoded = np.asarray(image.convert("RGB"))
+    return bool((decoded[~near] == 255).all())
+
+
+def _encode(rgb: Rgb, channel: Channel, quality: int, marks: Marks) -> bytes:
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    packet, buffer = xmp_packet(marks), io.BytesIO()
+    if channel.format == "png":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet.decode())
+        image.save(buffer, "PNG", compress_level=6, pnginfo=info, icc_profile=_SRGB_PROFILE)
+    elif channel.format == "webp":
+        image.save(buffer, "WEBP", quality=quality, method=4, xmp=packet, icc_profile=_SRGB_PROFILE)
+    else:
+        # Full chroma on white, where a colour fringe beside the product would show; optimised tables are free weight.
+        subsampling = "4:4:4" if channel.white_background or quality >= 90 else "4:2:0"
+        image.save(
+            buffer,
+            "JPEG",
+            quality=quality,
+            subsampling=subsampling,
+            optimize=True,
+            xmp=packet,
+            icc_profile=_SRGB_PROFILE,
+        )
+    return buffer.getvalue()
+
+
+def _srgb_profile() -> bytes:
+    """LittleCMS's sRGB profile, its date of creation blanked: the same bytes on every day."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07ea00010001000000000000")  # 2026-01-01
+    return bytes(profile)
+
+
+_SRGB_PROFILE = _srgb_profile()

@@ -1,0 +1,124 @@
+"""Numbers about images, for the quality gate. What is good enough is the configuration's business, not this file's."""
+
+import cv2
+import numpy as np
+from skimage import color, metrics
+
+from tasks.imaging.pixels import Floats, Mask, Rgb, box_of
+
+_CLUSTERS = 5
+
+
+def uniformity(rgb: Rgb) -> float:
+    """Standard deviation of the lightness in grey levels, 0 to 127: below about 3 the picture is blank."""
+    return float(_grey(rgb).std())
+
+
+def sharpness(rgb: Rgb, mask: Mask | None = None) -> float:
+    """Variance of the Laplacian over the variance of the lightness, so that contrast does not count as focus.
+
+    Measured at 512 pixels of the longer side, inside `mask` where given; about 0.001 is a blur, 0.05 and more crisp.
+    """
+    longest = 512 / max(rgb.shape[:2])
+    size = max(8, round(rgb.shape[1] * longest)), max(8, round(rgb.shape[0] * longest))
+    grey = cv2.resize(_grey(rgb), size, interpolation=cv2.INTER_AREA if longest < 1 else cv2.INTER_LINEAR)
+    laplacian = cv2.Laplacian(grey, cv2.CV_32F)
+    inside = np.ones(grey.shape, bool)
+    if mask is not None:
+        inside = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 0.5
+        inside = inside if inside.any() else np.ones(grey.shape, bool)
+    return float(laplacian[inside].var() / max(float(grey[inside].var()), 1.0))
+
+
+def colour_difference(rgb_a: Rgb, mask_a: Mask, rgb_b: Rgb, mask_b: Mask) -> float:
+    """CIEDE2000 between the products' colours: each main colour of `a` against its nearest in `b`, median by area.
+
+    The pictures need no common size or pose. 1 is barely visible side by side, 10 is another colour.
+    """
+    colours_a, shares = _main_colours(rgb_a, mask_a)
+    colours_b, _ = _main_colours(rgb_b, mask_b)
+    distances = color.deltaE_ciede2000(colours_a[:, None], colours_b[None]).min(axis=1)
+    order = np.argsort(distances)
+    middle = np.searchsorted(np.cumsum(shares[order]), 0.5)
+    return float(distances[order][min(middle, len(order) - 1)])
+
+
+def pixel_colour_difference(rgb_a: Rgb, rgb_b: Rgb, mask: Mask, quantile: float = 0.5) -> float:
+    """CIEDE2000 pixel by pixel inside `mask`, and of those the `quantile`; 0.0 for an empty mask.
+
+    For two pictures of one size that show the product at one place.
+    """
+    inside = mask >= 0.5
+    if not inside.any():
+        return 0.0
+    lab_a, lab_b = (color.rgb2lab(rgb[inside][None])[0] for rgb in (rgb_a, rgb_b))
+    return float(np.quantile(color.deltaE_ciede2000(lab_a, lab_b), quantile))
+
+
+def white_share_of_border(rgb: Rgb, width: float = 0.02) -> float:
+    """Share of exactly white (255, 255, 255) pixels in a border `width` of the shorter side, at least one pixel."""
+    edge = max(1, round(min(rgb.shape[:2]) * width))
+    border = np.ones(rgb.shape[:2], bool)
+    border[edge:-edge, edge:-edge] = False
+    return float((rgb[border] == 255).all(axis=1).mean())
+
+
+def fill_ratio(mask: Mask) -> float:
+    """The longer side of the product's box as a share of the picture's side along it; 0.0 for an empty mask."""
+    if not (mask >= 0.5).any():
+        return 0.0
+    rows, columns = box_of(mask)
+    height, width = mask.shape
+    return max((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
+
+
+def area_ratio(mask: Mask) -> float:
+    """Share of the picture's area that the product covers."""
+    return float(mask.mean())
+
+
+def mask_overlap(mask_a: Mask, mask_b: Mask) -> float:
+    """Intersection over union of two masks of one size; 1.0 when both are empty."""
+    union = np.maximum(mask_a, mask_b).sum()
+    return float(np.minimum(mask_a, mask_b).sum() / union) if union else 1.0
+
+
+def perceptual_hash(rgb: Rgb) -> int:
+    """A 64-bit difference hash: alike pictures differ in few bits, whatever their size or quality."""
+    small = cv2.resize(_grey(rgb), (9, 8), interpolation=cv2.INTER_AREA)
+    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def hash_distance(hash_a: int, hash_b: int) -> int:
+    """How many of the 64 bits differ: up to about 5 the pictures are near-duplicates."""
+    return (hash_a ^ hash_b).bit_count()
+
+
+def ssim(rgb_a: Rgb, rgb_b: Rgb) -> float:
+    """Structural similarity (Wang et al. 2004) of two pictures of one size, at least 7 pixels a side; 1 is equal."""
+    return float(metrics.structural_similarity(rgb_a, rgb_b, channel_axis=2))
+
+
+def psnr(rgb_a: Rgb, rgb_b: Rgb) -> float:
+    """Peak signal-to-noise ratio in dB of two pictures of one size; infinite when they are equal."""
+    error = float(((rgb_a.astype(np.float64) - rgb_b) ** 2).mean())
+    return float("inf") if error == 0 else 10.0 * float(np.log10(255.0**2 / error))
+
+
+def _grey(rgb: Rgb) -> Floats:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+
+
+def _main_colours(rgb: Rgb, mask: Mask) -> tuple[Floats, Floats]:
+    """CIELAB colours of the clusters inside `mask`, and the share of its pixels that each holds."""
+    inside = mask >= 0.75
+    pixels = rgb[inside] if inside.any() else rgb.reshape(-1, 3)
+    lab = np.asarray(color.rgb2lab(pixels[:: max(1, len(pixels) // 8000)][None])[0], dtype=np.float32)
+    if len(lab) < _CLUSTERS * 4:
+        return np.median(lab, axis=0)[None], np.ones(1, np.float32)
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    _, labels, centres = cv2.kmeans(lab, _CLUSTERS, np.zeros(0, np.int32), stop, 1, cv2.KMEANS_PP_CENTERS)
+    shares = np.bincount(labels.ravel(), minlength=_CLUSTERS).astype(np.float32) / len(lab)
+    return centres, shares

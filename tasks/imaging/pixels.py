@@ -1,0 +1,47 @@
+"""What every file of this room shares: the array types, and scaling."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Rgb = npt.NDArray[np.uint8]
+"""(height, width, 3), sRGB."""
+
+Mask = npt.NDArray[np.float32]
+"""(height, width), 0 outside the product and 1 inside."""
+
+Floats = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
+
+
+def scale_rgb(rgb: Rgb, width: int, height: int) -> Rgb:
+    """`rgb` at exactly `width` x `height` pixels, by Lanczos."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def scale_mask(mask: Mask, width: int, height: int) -> Mask:
+    """`mask` at exactly `width` x `height` pixels; bicubic, so that a soft edge stays soft and does not ring."""
+    if mask.shape == (height, width):
+        return mask
+    image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
+    return np.clip(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), 0.0, 1.0)
+
+
+def shrink_rgb(rgb: Rgb, longest: int) -> Rgb:
+    """`rgb` with its longer side at most `longest` pixels; never larger than it was."""
+    height, width = rgb.shape[:2]
+    ratio = min(1.0, longest / max(height, width))
+    return scale_rgb(rgb, max(1, round(width * ratio)), max(1, round(height * ratio)))
+
+
+def box_of(mask: Mask, threshold: float = 0.5) -> tuple[slice, slice]:
+    """Rows and columns that `mask` reaches `threshold` in; the whole picture when it does nowhere."""
+    inside = mask >= threshold
+    if not inside.any():
+        return slice(0, mask.shape[0]), slice(0, mask.shape[1])
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
