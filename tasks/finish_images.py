@@ -10,10 +10,11 @@ from catalog_schemas.identity import bytes_id, canonical_json
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import PlannedVariant, SkuJob
 from catalog_schemas.product import Product
-from catalog_schemas.rejection import Rejection
+from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.library import Library
 from configs.schema import Channel
+from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
 from tasks.context import RunContext
 from tasks.imaging.finish import finish
@@ -54,7 +55,8 @@ def finish_images(
             for name in one.channels:
                 product, channel = products[one.spec.sku], library.channels[name]
                 try:
-                    records.append(_finish(context, one.spec, product, channel, pixels, entry, store))
+                    with row_boundary(Reason.FINISH_FAILED, one.spec.name):
+                        records.append(_finish(context, one.spec, product, channel, pixels, entry, store))
                 except Rejected as verdict:
                     rejections.append(_rejection(context, one.spec, channel, verdict))
         return StageResult(tuple(records), tuple(rejections))

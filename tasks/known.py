@@ -5,10 +5,9 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from catalog_schemas.adapter import AdapterRecord, AdapterSpec
+from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.rejection import Reason
 from catalog_schemas.variant import VariantSpec
-from tasks.ledger import recorded
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -46,17 +45,16 @@ class Known:
 
     @classmethod
     def of(cls, store: ObjectStore) -> Self:
-        """Read from the tables, and from the records of runs that did not get to commit."""
+        """Read from the tables."""
         tables = Tables(store)
         names = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "created_at"]
         rows = tables.read("adapters", names).sort_by("created_at").to_pylist()
         specs = {row["sku"]: _adapter_spec(row) for row in rows}
-        pending = {record.adapter_id for record in recorded(store, "train_adapters", AdapterRecord)}
         live = tables.read("images", ["image_id", "slot", "spec"], [("retired_at", "is", None)])
         images = live.to_pydict()
         refused = tables.read("rejections", ["subject"], [("reason", "in", [str(reason) for reason in _FINAL])])
         return cls(
-            adapters={row["adapter_id"] for row in rows} | pending,
+            adapters={row["adapter_id"] for row in rows},
             specs=specs,
             images=set(images["image_id"]),
             slots=dict(zip(images["slot"], images["spec"], strict=True)),

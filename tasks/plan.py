@@ -1,10 +1,16 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
-from collections.abc import Callable, Iterable, Iterator
+import io
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
 
 from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.arrow import schema_of
 from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
@@ -19,6 +25,7 @@ from tasks.known import Known
 from tasks.matrix import Drawing, expand
 from tasks.photos import list_photos
 from tasks.read_catalog import read_catalog
+from tasks.retrying import RETRIES
 from tasks.storage.sources import Sources
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
@@ -49,12 +56,33 @@ class _Counts:
     rejections: list[Rejection] = field(default_factory=list)
 
 
-def make_plan(context: RunContext, library: Library, selection: Selection, progress: Callable[[int], None]) -> Plan:
-    """The work of a run; reads, and writes nothing. `progress(rows)` counts the catalog's rows.
+@task(name="plan", tags=["cpu"], **RETRIES)
+def plan_run(context: RunContext, selection: Selection) -> Plan:
+    """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make."""
+    plan = make_plan(context, selection)
+    buffer = io.BytesIO()
+    pq.write_table(plan_table(plan), buffer)
+    context.open().write(f"runs/{context.run_id}/plan.parquet", buffer.getvalue())
+    return plan
+
+
+def plan_table(plan: Plan) -> pa.Table:
+    """The plan's variants, a row each, with their reasons."""
+    rows = [
+        {**asdict(one.spec), "variant_id": one.spec.id, "channels": one.channels, "reason": one.reason, "train": job.train}
+        for job in plan.jobs
+        for one in job.variants
+    ]
+    extra = [("variant_id", pa.string()), ("channels", pa.list_(pa.string())), ("reason", pa.string()), ("train", pa.string())]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*schema_of(VariantSpec), *(pa.field(*pair) for pair in extra)]))
+
+
+def make_plan(context: RunContext, selection: Selection) -> Plan:
+    """The work of a run; reads, and writes nothing.
 
     Raises CatalogError, ConfigError and StoreError.
     """
-    planner = _Planner(context, library)
+    planner = _Planner(context, context.library())
     counts, jobs = _Counts(), []
     with ThreadPoolExecutor(READERS) as readers:
         for batch in read_catalog(context.catalog, context.run_id, context.started_at):
@@ -63,9 +91,7 @@ def make_plan(context: RunContext, library: Library, selection: Selection, progr
             counts.rows += len(products) + len(refused)
             counts.rejections += refused
             counts.quarantined += [rejection.sku for rejection in refused]
-            for job in planner.jobs(products, readers.map(planner.photos, products), counts):
-                jobs.append(job)
-            progress(counts.rows)
+            jobs += planner.jobs(products, readers.map(planner.photos, products), counts)
     return Plan(
         jobs=tuple(jobs),
         rows=counts.rows,

@@ -7,6 +7,7 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Photo, Reference
 from catalog_schemas.rejection import Reason, Rejection
 from configs.schema import CatalogConfig
+from tasks.boundary import row_boundary
 from tasks.context import RunContext
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.decode import decode, decode_mask, encode_png
@@ -35,7 +36,8 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
         for job in jobs:
             for photo in job.photos:
                 try:
-                    references.append(_prepare(job.product.sku, photo, store, sources, context.config.catalog))
+                    with row_boundary(Reason.REFERENCE_UNREADABLE, photo.uri):
+                        references.append(_prepare(job.product.sku, photo, store, sources, context.config.catalog))
                 except Rejected as verdict:
                     rejections.append(_rejection(job, photo, verdict, context))
         return StageResult(tuple(references), tuple(rejections))

@@ -46,6 +46,16 @@ def work_of(jobs: list[SkuJob]) -> list[str]:
     return [_spec(job).id for job in jobs]
 
 
+def adapter_folder(spec: AdapterSpec) -> str:
+    """Where an adapter's objects lie in the store."""
+    return f"adapters/{safe_name(spec.sku)}/{spec.id[:16]}"
+
+
+def adapter_key(spec: AdapterSpec) -> str:
+    """The store key of an adapter's LoRA file."""
+    return f"{adapter_folder(spec)}/adapter.safetensors"
+
+
 def _train(
     context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]], store: ObjectStore
 ) -> StageResult[AdapterRecord]:
@@ -99,7 +109,7 @@ def _keep(
         recipe=canonical_json(spec),
     )
     data = write_lora(outcome.weights, header)
-    folder = f"adapters/{safe_name(job.product.sku)}/{spec.id[:16]}"
+    folder = adapter_folder(spec)
     record = AdapterRecord(
         adapter_id=spec.id,
         sku=spec.sku,
@@ -109,7 +119,7 @@ def _keep(
         references=spec.references,
         recipe=spec.recipe,
         trainer_version=spec.trainer_version,
-        key=f"{folder}/adapter.safetensors",
+        key=adapter_key(spec),
         sha256=bytes_id(data),
         bytes=len(data),
         steps=outcome.steps,

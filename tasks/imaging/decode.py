@@ -197,3 +197,9 @@ def _upright(image: Image.Image, decoded: Decoded) -> Decoded:
         rgb = np.asarray(Image.fromarray(rgb).transpose(turn))
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
     return Decoded(rgb, alpha)
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Height and width that an image file's header promises; for files that packshot itself has written."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return image.height, image.width
