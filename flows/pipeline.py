@@ -37,6 +37,7 @@ class RunOutcome:
 
     record: RunRecord
     report: ReportLinks
+    warnings: tuple[str, ...]
 
 
 def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
@@ -57,13 +58,16 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
     _forget(context, plan, jobs, trained)
-    return RunOutcome(record, report(context, harvest, record))
+    warnings = (context.model.warning,) if context.model.warning else ()
+    return RunOutcome(record, report(context, harvest, record), warnings)
 
 
 def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejection]]:
     """The usable photos of every job's SKU; a SKU without any is quarantined."""
     chunks = list(_slices(plan.jobs, context.config.compute.chunk_size))
-    results = _collect(_submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks)
+    results = _collect(
+        _submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks
+    )
     references: dict[str, list[Reference]] = defaultdict(list)
     for reference in (reference for result in results for reference in result.records):
         references[reference.sku].append(reference)
@@ -73,7 +77,9 @@ def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejectio
     return {job.product.sku: tuple(references[job.product.sku]) for job in plan.jobs}, rejections
 
 
-def _train(context: RunContext, jobs: list[SkuJob], references: References) -> tuple[list[AdapterRecord], list[Rejection]]:
+def _train(
+    context: RunContext, jobs: list[SkuJob], references: References
+) -> tuple[list[AdapterRecord], list[Rejection]]:
     """The adapters that the plan asks for: those that a killed run left, and those that are trained now."""
     wanted = [job for job in jobs if job.train and job.adapter is not None]
     left = {record.adapter_id: record for record in recorded(context.open(), training.STAGE, AdapterRecord)}
@@ -112,7 +118,7 @@ def _forget(context: RunContext, plan: Plan, jobs: list[SkuJob], trained: list[S
     """The tables hold it now: the stages' records have served."""
     store, library, compute = context.open(), context.library(), context.config.compute
     forget(store, preparing.STAGE, (preparing.work_of(chunk) for chunk in _slices(plan.jobs, compute.chunk_size)))
-    for info in list(store.list(f"cache/stages/{training.STAGE}/")):
+    for info in list(store.list(f"cache/stages/{training.STAGE}")):
         store.delete([info.key])
     chunks = list(_chunks(context, trained))
     forget(store, generating.STAGE, (generating.work_of(chunk) for chunk in chunks))

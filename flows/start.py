@@ -8,6 +8,7 @@ from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
 from tasks.checks import find_check
 from tasks.context import RunContext, find_model, new_run_id
+from tasks.import_catalog import granted_prefixes
 from tasks.storage.objects import open_store
 from tasks.techniques import find_technique
 
@@ -22,6 +23,7 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
         find_check(check.name)
     for technique in config.variants.techniques:
         find_technique(technique)
+    config = _with_prefixes(config, granted_prefixes(parameters.catalog))
     open_store(parameters.store, config.store.single_writer)
     now = datetime.now(UTC)
     return RunContext(
@@ -44,6 +46,12 @@ def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
             matrix[name] = chosen
     matrix |= {"images": parameters.images, "limit_per_sku": parameters.limit_per_sku}
     return config.model_copy(update={"variants": VariantMatrix.model_validate(matrix)})
+
+
+def _with_prefixes(config: RunConfig, prefixes: tuple[str, ...]) -> RunConfig:
+    catalog = config.catalog
+    together = (*catalog.reference_prefixes, *prefixes)
+    return config.model_copy(update={"catalog": catalog.model_copy(update={"reference_prefixes": together})})
 
 
 def _absolute(url: str) -> str:

@@ -17,9 +17,9 @@ from configs.schema import Channel
 from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
 from tasks.context import RunContext
+from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
-from tasks.imaging.decode import size_of
 from tasks.known import slot_of
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft

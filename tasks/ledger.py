@@ -42,7 +42,7 @@ def once(
 def recorded(store: ObjectStore, stage: str, record: type[Record]) -> list[Record]:
     """All records of a stage that no run has committed yet."""
     adapter = TypeAdapter(StageResult[record])  # type: ignore[valid-type]
-    results = (adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}/"))
+    results = (adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}"))
     return [entry for result in results for entry in result.records]
 
 

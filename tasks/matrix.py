@@ -53,7 +53,9 @@ def _combinations(technique: str, item: Product, matrix: VariantMatrix, library:
     uses = find_technique(technique).DIMENSIONS
     scenes = _scenes(item, matrix, library) if "scene" in uses else [NO_SCENE]
     colours = [library.colours[name] for name in matrix.colours] if "colour" in uses else [NO_COLOUR]
-    backgrounds = [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
+    backgrounds = (
+        [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
+    )
     images = range(matrix.images) if "seed" in uses else range(1)
     for image, background, colour, scene in product(images, backgrounds, colours, scenes):
         yield _Combination(technique, scene, colour, background, image)

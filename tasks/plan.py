@@ -69,11 +69,22 @@ def plan_run(context: RunContext, selection: Selection) -> Plan:
 def plan_table(plan: Plan) -> pa.Table:
     """The plan's variants, a row each, with their reasons."""
     rows = [
-        {**asdict(one.spec), "variant_id": one.spec.id, "channels": one.channels, "reason": one.reason, "train": job.train}
+        {
+            **asdict(one.spec),
+            "variant_id": one.spec.id,
+            "channels": one.channels,
+            "reason": one.reason,
+            "train": job.train,
+        }
         for job in plan.jobs
         for one in job.variants
     ]
-    extra = [("variant_id", pa.string()), ("channels", pa.list_(pa.string())), ("reason", pa.string()), ("train", pa.string())]
+    extra = [
+        ("variant_id", pa.string()),
+        ("channels", pa.list_(pa.string())),
+        ("reason", pa.string()),
+        ("train", pa.string()),
+    ]
     return pa.Table.from_pylist(rows, schema=pa.schema([*schema_of(VariantSpec), *(pa.field(*pair) for pair in extra)]))
 
 

@@ -30,7 +30,9 @@ class Progress:
             self.artifact = create_progress_artifact(progress=0.0, description=self.what)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.close()
         if self.artifact is not None and kind is None:

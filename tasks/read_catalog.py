@@ -136,5 +136,3 @@ def _fits(came: pa.DataType, expected: pa.DataType) -> bool:
     if pa.types.is_map(expected):
         return pa.types.is_map(came) and _fits(came.key_type, pa.string()) and _fits(came.item_type, pa.string())
     return pa.types.is_timestamp(came) or pa.types.is_null(came)
-
-
