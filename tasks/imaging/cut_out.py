@@ -42,7 +42,10 @@ def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
     solid = mask >= 0.97
     if not solid.any() or solid.all():
         return rgb
-    rows, columns = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    # The outermost solid pixels still hold some of the old background, as the photo's lens blurred it in.
+    clean = ndimage.binary_erosion(solid, border_value=1)
+    source = clean if clean.any() else solid
+    rows, columns = ndimage.distance_transform_edt(~source, return_distances=False, return_indices=True)
     spread = rgb[rows, columns]
     # The nearest pixel alone would draw streaks outwards; a small blur along the edge hides them.
     smooth = cv2.GaussianBlur(spread, (0, 0), 1.2)
