@@ -192,8 +192,8 @@ def _read_yaml(file: Traversable, faults: list[str]) -> dict[str, Any] | None:
     try:
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=_NoDuplicates)  # a SafeLoader: no objects
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        said = " ".join(str(error).replace('in "<unicode string>", ', "").split())
-        faults.append(f"{file}: not readable as YAML: {said}")
+        said = str(error).replace('in "<unicode string>", ', "at ")
+        faults.append(f"{file}: not readable as YAML: {' '.join(said.split())}")
         return None
     if values is None:
         return {}

@@ -59,7 +59,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     publish(context, harvest, record)
     _forget(context, plan, jobs, trained)
     warnings = (context.model.warning,) if context.model.warning else ()
-    return RunOutcome(record, report(context, harvest, record), warnings)
+    return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 
 
 def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejection]]:

@@ -13,9 +13,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import color, graph
 
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, scale_mask, shrink_rgb
+from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, scale_mask, scale_rgb, shrink_rgb
 
-_SIDE = 288  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
+_SIDE = 320  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
 _BORDER_COLOURS = 5
 
 
@@ -42,7 +42,10 @@ def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
     solid = mask >= 0.97
     if not solid.any() or solid.all():
         return rgb
-    rows, columns = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    # The outermost solid pixels still hold some of the old background, as the photo's lens blurred it in.
+    clean = ndimage.binary_erosion(solid, border_value=1)
+    source = clean if clean.any() else solid
+    rows, columns = ndimage.distance_transform_edt(~source, return_distances=False, return_indices=True)
     spread = rgb[rows, columns]
     # The nearest pixel alone would draw streaks outwards; a small blur along the edge hides them.
     smooth = cv2.GaussianBlur(spread, (0, 0), 1.2)
@@ -52,7 +55,7 @@ def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
 def _saliency(rgb: Rgb) -> Floats | None:
     """How much each pixel looks like the product, 0 to 1; None when the photo is one flat colour."""
     lab = np.asarray(color.rgb2lab(rgb), dtype=np.float32)
-    lab = cv2.bilateralFilter(lab, 5, 8.0, 3.0)
+    lab = cv2.bilateralFilter(lab, 7, 12.0, 4.0)
     unlike = _distance_from_border_colours(lab)
     fenced = _distance_from_border(lab)
     if unlike.max() < 4.0:  # CIELAB units: below what an eye would call another colour
@@ -60,7 +63,7 @@ def _saliency(rgb: Rgb) -> Floats | None:
     height, width = unlike.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     centred = np.exp(-((x / 0.75) ** 2 + (y / 0.8) ** 2))
-    return _unit(_unit(unlike) * 0.5 + _unit(fenced)) * (0.35 + 0.65 * centred)
+    return _unit(_unit(unlike) + _unit(fenced)) * (0.45 + 0.55 * centred)
 
 
 def _distance_from_border_colours(lab: Floats) -> Floats:
@@ -79,7 +82,7 @@ def _distance_from_border_colours(lab: Floats) -> Floats:
         if len(members) < 0.04 * len(border):
             continue
         spread = max(3.0, float(np.sqrt(members.var(axis=0).sum())))
-        difference = (lab - centre) * np.array([0.6, 1.0, 1.0], np.float32)  # shadows change lightness, not colour
+        difference = (lab - centre) * np.array([0.8, 1.0, 1.0], np.float32)  # shadows change lightness, not colour
         nearest = np.minimum(nearest, np.sqrt((difference**2).sum(axis=2)) * (6.0 / (6.0 + spread)))
     return nearest
 
@@ -109,7 +112,7 @@ def _grab_cut(rgb: Rgb, saliency: Floats) -> Bools:
     seeds = np.full(saliency.shape, cv2.GC_PR_BGD, np.uint8)
     seeds[saliency > threshold] = cv2.GC_PR_FGD
     seeds[saliency > max(threshold * 1.5, float(np.percentile(saliency, 97)))] = cv2.GC_FGD
-    seeds[saliency < threshold * 0.35] = cv2.GC_BGD
+    seeds[saliency < threshold * 0.12] = cv2.GC_BGD
     seeds[:2], seeds[:, :2], seeds[:, -2:] = cv2.GC_BGD, cv2.GC_BGD, cv2.GC_BGD
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -145,26 +148,33 @@ def _pieces(inside: Bools, saliency: Floats) -> Bools:
 def _refine(rgb: Rgb, small: Mask) -> Mask:
     """The small mask at full size, its edge moved to the photo's own edges in a narrow band."""
     height, width = rgb.shape[:2]
-    radius = max(2, round(max(height, width) / 190))
     coarse = scale_mask(small, width, height)
-    guided = _guided_filter(rgb.astype(np.float32) / 255.0, coarse, radius * 2, 1e-4)
-    sharp = np.clip((guided - 0.5) * 2.2 + 0.5, 0.0, 1.0)
-    band = cv2.dilate(coarse, None, iterations=radius) - cv2.erode(coarse, None, iterations=radius)
+    radius = max(2, round(max(height, width) / 190))
+    sharp = np.clip((_guided(rgb, small, 4, 1e-4) - 0.5) * 2.2 + 0.5, 0.0, 1.0)
+    disc = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    band = cv2.dilate(coarse, disc) - cv2.erode(coarse, disc)
     mask = np.where(band > 0.02, sharp, np.rint(coarse))
     return np.where(mask < 0.03, 0.0, np.where(mask > 0.97, 1.0, mask)).astype(np.float32)
 
 
-def _guided_filter(guide: Floats, values: Mask, radius: int, epsilon: float) -> Floats:
-    """`values` smoothed along `guide`'s edges: in every window a linear function of the guide's three channels."""
+def _guided(rgb: Rgb, values: Mask, radius: int, epsilon: float) -> Floats:
+    """`values` at `rgb`'s size, following its edges: in every window a linear function of the three channels.
+
+    The functions are fitted at the size of `values` and applied at full size (He and Sun 2015, arXiv:1505.00996).
+    """
 
     def mean(array: Floats) -> Floats:
         return cv2.blur(array, (2 * radius + 1, 2 * radius + 1))
 
+    height, width = values.shape
+    guide = scale_rgb(rgb, width, height).astype(np.float32) / np.float32(255.0)
     guide_mean, values_mean = mean(guide), mean(values)
     covariance = mean(guide * values[..., None]) - guide_mean * values_mean[..., None]
-    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
-    variance = products.reshape(*guide.shape, 3) - guide_mean[..., :, None] * guide_mean[..., None, :]
-    variance += epsilon * np.eye(3, dtype=np.float32)
-    slope = np.linalg.solve(variance, covariance[..., None])[..., 0]
+    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(height, width, 9))
+    variance = products.reshape(height, width, 3, 3) - guide_mean[..., :, None] * guide_mean[..., None, :]
+    slope = np.linalg.solve(variance + epsilon * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
     offset = values_mean - (slope * guide_mean).sum(axis=2)
-    return np.asarray((mean(slope) * guide).sum(axis=2) + mean(offset), dtype=np.float32)
+    size = rgb.shape[1::-1]
+    slope = cv2.resize(mean(slope.astype(np.float32)), size, interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(mean(offset.astype(np.float32)), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray((slope * (rgb / np.float32(255.0))).sum(axis=2) + offset, dtype=np.float32)

@@ -107,7 +107,7 @@ def decode_mask(data: bytes, size: tuple[int, int]) -> Mask:
 def encode_png(pixels: Rgb | Mask) -> bytes:
     """An image or a mask as PNG at the fastest level: for objects that packshot itself reads again."""
     if pixels.dtype != np.uint8:
-        pixels = np.rint(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
+        pixels = np.rint(np.clip(pixels, 0, 1).astype(np.float32) * 255.0).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

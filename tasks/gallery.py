@@ -1,0 +1,157 @@
+"""The gallery: one HTML file that shows a run's products, their photos, and every image made or refused.
+
+It needs no server and no network. Catalog text is data here, never markup: the template escapes it, only picture URIs
+of known schemes are used, and a content security policy allows nothing but this page's own script and style.
+"""
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+
+import jinja2
+
+from catalog_schemas.image import CheckResult
+
+_SCHEMES = ("http://", "https://", "file://", "data:image/")
+_CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryImage:
+    """One image, published or refused.
+
+    `uri` and `thumbnail` are URLs, absolute or relative to the page, percent-encoded where needed; an empty
+    `thumbnail` shows the image itself, and an empty `uri` a tile without a picture. `reason` is empty for a published
+    image. `colour_hex` is "#rrggbb" or empty.
+    """
+
+    uri: str
+    scene: str
+    colour: str
+    background: str
+    technique: str
+    thumbnail: str = ""
+    alt_text: str = ""
+    colour_hex: str = ""
+    channel: str = ""
+    prompt: str = ""
+    seed: int = 0
+    width: int = 0
+    height: int = 0
+    checks: tuple[CheckResult, ...] = ()
+    reason: str = ""
+    detail: str = ""
+    is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPhoto:
+    """A reference photo; `reason` says why it was refused, if it was."""
+
+    uri: str
+    thumbnail: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryProduct:
+    """One SKU: its photos first, then its images. `note` says what became of it, if that needs saying."""
+
+    sku: str
+    title: str
+    class_noun: str = ""
+    category: str = ""
+    photos: tuple[GalleryPhoto, ...] = ()
+    images: tuple[GalleryImage, ...] = ()
+    rejected: tuple[GalleryImage, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCount:
+    """A number of the run, for the header: 48 "images"."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPage:
+    """All that the page shows. `banner` is a warning above everything else, such as that the model is untrained."""
+
+    title: str
+    run_id: str
+    created_at: datetime
+    products: tuple[GalleryProduct, ...]
+    counts: tuple[GalleryCount, ...] = ()
+    banner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chip:
+    """A filter's button: how many images it shows."""
+
+    value: str
+    label: str
+    images: int
+    hexadecimal: str = ""
+
+
+def render_gallery(page: GalleryPage) -> str:
+    """The page as one HTML document."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"picture": _picture, "words": _words, "number": _number, "sha256": _sha256}
+    template = resources.files("tasks").joinpath("gallery.html").read_text(encoding="utf-8")
+    return environment.from_string(template).render(page=page, filters=_filters(page.products))
+
+
+def _filters(products: Iterable[GalleryProduct]) -> list[tuple[str, list[_Chip]]]:
+    """The rows of chips, each with its name; a row with a single chip would filter nothing and is left out."""
+    products = list(products)
+    images = [image for product in products for image in (*product.images, *product.rejected)]
+    rows = [
+        ("scene", _chips(image.scene for image in images)),
+        ("colour", _chips((image.colour for image in images), {image.colour: image.colour_hex for image in images})),
+        ("background", _chips(image.background for image in images)),
+        ("technique", _chips(image.technique for image in images)),
+        ("channel", _chips(image.channel for image in images)),
+    ]
+    if len(products) <= _CHIPS_OF_SKUS:
+        chips = [_Chip(product.sku, product.title, len(product.images) + len(product.rejected)) for product in products]
+        rows.insert(0, ("sku", chips))
+    return [(name, chips) for name, chips in rows if len(chips) > 1]
+
+
+def _chips(values: Iterable[str], hexadecimals: Mapping[str, str] | None = None) -> list[_Chip]:
+    counts = Counter(value for value in values if value)
+    return [_Chip(value, _words(value), count, (hexadecimals or {}).get(value, "")) for value, count in counts.items()]
+
+
+def _picture(uri: str) -> str:
+    """The URI if a browser may load it as a picture: of a known scheme, or relative; else nothing."""
+    scheme = re.match(r"[^/?#]*:", uri.strip())
+    return uri.strip() if not scheme or uri.strip().lower().startswith(_SCHEMES) else ""
+
+
+def _words(name: str) -> str:
+    """A name as words: "wooden-table" is "Wooden table"."""
+    words = name.replace("-", " ").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _number(value: float) -> str:
+    """Four significant digits at most, and no exponent."""
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def _sha256(text: str) -> str:
+    """The text's hash as a content security policy writes it."""
+    return base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode("ascii")
