@@ -6,8 +6,8 @@ from prefect import task
 from pydantic import TypeAdapter
 
 from catalog_schemas.errors import Rejected
-from catalog_schemas.identity import bytes_id, canonical_json
-from catalog_schemas.image import ImageRecord
+from catalog_schemas.identity import bytes_id
+from catalog_schemas.image import CheckResult, ImageRecord
 from catalog_schemas.plan import PlannedVariant, SkuJob
 from catalog_schemas.product import Product
 from catalog_schemas.rejection import Reason, Rejection
@@ -31,6 +31,7 @@ from tasks.techniques import Pixels, find_technique
 
 STAGE = "finish_images"
 SPEC = TypeAdapter(VariantSpec)
+CHECKS = TypeAdapter(tuple[CheckResult, ...])
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
@@ -121,7 +122,7 @@ def _finish(
         height=height,
         format=channel.format,
         alt_text=alt_text,
-        checks=canonical_json(list(entry.checks)),
+        checks=CHECKS.dump_json(entry.checks).decode(),
         spec=SPEC.dump_json(spec).decode(),
         run_id=context.run_id,
         created_at=datetime.now(UTC),

@@ -50,7 +50,7 @@ class Known:
         names = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "created_at"]
         rows = tables.read("adapters", names).sort_by("created_at").to_pylist()
         specs = {row["sku"]: _adapter_spec(row) for row in rows}
-        live = tables.read("images", ["image_id", "slot", "spec"], [("retired_at", "is", None)])
+        live = tables.live_images(["image_id", "slot", "spec"])
         images = live.to_pydict()
         refused = tables.read("rejections", ["subject"], [("reason", "in", [str(reason) for reason in _FINAL])])
         return cls(

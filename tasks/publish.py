@@ -55,7 +55,7 @@ def _commit(tables: Tables, name: str, rows: pa.Table, run_id: str, update: Iter
 
 def _replaced(tables: Tables, images: pa.Table, now: datetime) -> pa.Table:
     """The live rows whose place the new images take, with the moment of their retirement."""
-    live = tables.read("images", filters=[("retired_at", "is", None)])
+    live = tables.live_images()
     mask = pc.and_(
         pc.is_in(live["slot"], images["slot"].combine_chunks()),
         pc.invert(pc.is_in(live["image_id"], images["image_id"].combine_chunks())),

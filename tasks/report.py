@@ -8,15 +8,14 @@ from urllib.parse import quote
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from pydantic import TypeAdapter
 
 from catalog_schemas.identity import canonical_json
-from catalog_schemas.image import CheckResult
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
+from tasks.finish_images import CHECKS, SPEC
 from tasks.gallery import (
     GalleryCount,
     GalleryImage,
@@ -34,8 +33,6 @@ from tasks.storage.tables import Tables
 
 PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
 THUMBNAILS_SHOWN = 12  # in the UI, where each travels inside the artifact
-_CHECKS = TypeAdapter(list[CheckResult])
-_SPEC = TypeAdapter(VariantSpec)
 _COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
     "alt_text", "checks", "spec", "run_id",
@@ -90,7 +87,11 @@ def _thumbnails(harvest: Harvest, store: ObjectStore, links: ReportLinks) -> str
         for image in harvest.images[:THUMBNAILS_SHOWN]
     ]
     more = len(harvest.images) - len(shown)
-    parts = [" ".join(shown) or "Nothing new was made.", f"and {more} more" if more else "", f"Gallery: {links.gallery}"]
+    parts = [
+        " ".join(shown) or "Nothing new was made.",
+        f"and {more} more" if more else "",
+        f"Gallery: {links.gallery}",
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -103,7 +104,7 @@ def _page(
     context: RunContext, jobs: list[SkuJob], rejections: Iterable[Rejection], run: RunRecord, store: ObjectStore
 ) -> GalleryPage:
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in Tables(store).read("images", _COLUMNS, [("retired_at", "is", None)]).to_pylist():
+    for row in Tables(store).live_images(_COLUMNS).to_pylist():
         rows[row["sku"]].append(row)
     refused: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in rejections:
@@ -167,14 +168,14 @@ class _Pictures:
             seed=row["seed"],
             width=row["width"],
             height=row["height"],
-            checks=tuple(_CHECKS.validate_json(row["checks"])) if row["checks"] else (),
+            checks=CHECKS.validate_json(row["checks"]),
             is_new=row["run_id"] == self.context.run_id,
         )
 
     def photos(self, rows: list[dict[str, Any]]) -> list[GalleryPhoto]:
         if not rows:
             return []
-        references = _SPEC.validate_json(rows[0]["spec"]).references
+        references = SPEC.validate_json(rows[0]["spec"]).references
         keys = [f"cache/references/{reference}.png" for reference in references]
         return [GalleryPhoto(_relative(key)) for key in keys if self.store.exists(key)]
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from catalog_schemas.errors import ModelError
 from configs.schema import ModelConfig
@@ -109,6 +111,8 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
         raise ModelError(f"{folder}: expected one of {', '.join(PIPELINES)}, but model_index.json says {name!r}")
     family, pipeline_class = PIPELINES[name]
     options = {"safety_checker": None, "requires_safety_checker": False} if family == "sd" else {}
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         pipeline = pipeline_class.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, **options

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -74,6 +75,10 @@ class Tables:
         self.store = store
         self._local = store.local_path("tables") is not None
         self._pauses = () if self._local else PAUSES[:2]
+
+    def live_images(self, columns: list[str] | None = None) -> pa.Table:
+        """The rows of `images` that nothing has replaced."""
+        return self.read("images", columns, pc.field("retired_at").is_null())
 
     def uri(self, name: str) -> str:
         """The path or URL that any Delta reader opens."""
