@@ -39,7 +39,7 @@ class ObjectStore:
     def __init__(self, url: str, single_writer: bool = False) -> None:
         self.single_writer = single_writer
         self._driver = _driver(url)
-        self._conditional = single_writer
+        self._conditional = single_writer or isinstance(self._driver, Disk)  # a hard link never replaces
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str, bool]]:
@@ -160,7 +160,7 @@ def _driver(url: str) -> Disk | Bucket:
         return Disk(folder)
     if scheme not in SCHEMES:
         raise StoreNotFound(f"{scheme}://…: not a kind of store; expected a path, file://, s3://, gs:// or abfs://")
-    root = rest.strip("/")
+    root = rest.rstrip("/")
     bucket, _, prefix = root.partition("/")
     if ":" in bucket:
         raise StoreDenied(f"{scheme}://…: credentials do not belong in a URL; give them in the environment")
