@@ -69,7 +69,7 @@ def test_the_bytes_are_on_the_disk_before_their_name_is(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "link", spy("link", link))
     store = open_store(str(tmp_path / "shop"))
     store.write("a/b", b"1")
-    assert steps == ["sync shop", "sync temporary", "replace b", "sync a"]
+    assert steps == [f"sync {tmp_path.name}", "sync shop", "sync temporary", "replace b", "sync a"]
     steps.clear()
     store.create("a/c", b"1")
     assert steps == ["sync temporary", "link c", "sync a"]
