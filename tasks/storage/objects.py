@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
 from tasks.storage.bucket import SCHEMES, Bucket
@@ -114,6 +115,11 @@ class ObjectStore:
         """All bytes. Raises ObjectMissing where there are none."""
         uri = self.uri(key)
         return attempt(lambda: self._driver.read(key), uri, self._pauses)
+
+    def open(self, key: str) -> Any:
+        """A seekable binary file to read parts of a large object; its own reads raise the driver's errors."""
+        uri = self.uri(key)
+        return attempt(lambda: self._driver.open(key), uri, self._pauses)
 
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""

@@ -194,7 +194,9 @@ def _catalog_faults(uri: str) -> Iterator[None]:
     except (pa.ArrowException, EOFError, ValueError) as error:
         raise CatalogError(uri, [f"expected a whole Parquet file, got a damaged one ({_line(error)})"]) from None
     except OSError as error:
-        if error.errno is None and not _scheme(uri):  # Arrow's own: "Couldn't deserialize thrift", "Corrupt snappy"
+        if (
+            error.errno is None and type(error) is OSError
+        ):  # Arrow's own: "Couldn't deserialize thrift", "Corrupt snappy"
             raise CatalogError(uri, [f"expected a whole Parquet file, got a damaged one ({_line(error)})"]) from None
         fault = error
         attempt(lambda: _raise(fault), uri, ())
@@ -256,9 +258,10 @@ def _local(path: str) -> Iterator[BinaryIO]:
             raise _missing(path, os.strerror(error.errno)) from None
         fault = error
         attempt(lambda: _raise(fault), path, ())
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _missing(path, "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _missing(path, "not a regular file")
         yield file
 
 

@@ -10,23 +10,24 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.arrow import schema_of, to_table
-from catalog_schemas.errors import StoreUnreachable
+from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from tasks.storage.faults import PAUSES, attempt
-from tasks.storage.merging import changes, conformed, first_of_each, parquet_bytes
+from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
 
 Result = TypeVar("Result")
@@ -92,15 +93,17 @@ class Tables:
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
         """
         schema = TABLES[name].schema
-        if columns is not None:
-            schema = pa.schema([schema.field(column) for column in columns])
+        wanted = list(columns) if columns is not None else schema.names
         table = self._opened(name)
         if table is None:
-            return schema.empty_table()
-        held = {field.name for field in table.schema().fields}
-        wanted = [column for column in schema.names if column in held]
-        rows = attempt(lambda: table.to_pyarrow_table(columns=wanted, filters=filters), self.uri(name), self._pauses)
-        return conformed(rows, schema)
+            return schema.empty_table().select(wanted)
+        expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
+        scanned = schema if filters is not None else pa.schema([schema.field(column) for column in wanted])
+        parts = [schema.empty_table().select(wanted)]
+        for file in self._files(name, table):
+            rows = file.read(scanned)
+            parts.append((rows if expression is None else rows.filter(expression)).select(wanted))
+        return pa.concat_tables(parts)
 
     def merge(self, name: str, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...] = ()) -> int:
         """Adds `rows` in one commit of run `run_id`; returns how many rows were inserted or changed.
@@ -149,7 +152,8 @@ class Tables:
         """
         actions: list[AddAction | RemoveAction] = []
         count = 0
-        for change in changes(table.to_pyarrow_dataset(), rows, key, update):
+        schema = pa.schema(table.schema().to_arrow())
+        for change in changes(self._files(name, table), schema, rows, key, update):
             path, data = f"{uuid.uuid4().hex}.parquet", parquet_bytes(change.rows)
             self.store.write(f"tables/{name}/{path}", data)
             now, stats = int(time.time() * 1000), json.dumps({"numRecords": change.rows.num_rows})
@@ -158,6 +162,25 @@ class Tables:
                 actions.append(RemoveAction(change.replaces, True, now))
             count += change.count
         return actions, count
+
+    def _files(self, name: str, table: DeltaTable) -> Iterator[DataFile]:
+        """The data files of the version that `table` has open.
+
+        deltalake's own way to Arrow reads through Python callbacks on Arrow's threads; a process that ends soon after
+        may abort in them. Here a local file is read natively, and a remote one on the calling thread.
+        """
+        if table.protocol().min_reader_version > 1:
+            raise StoreError(f"{self.uri(name)}: another program gave the table features that are unknown here")
+        for path in pa.table(table.get_add_actions())["path"].to_pylist():
+            key = f"tables/{name}/{path}"
+            yield DataFile(path, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
+
+    def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
+        def read() -> pa.Table:
+            with self.store.open(key) as source, pq.ParquetFile(source) as file:
+                return file.read(columns=schema.names, use_threads=self._local)
+
+        return conformed(attempt(read, self.store.uri(key), self._pauses), schema)
 
     def _widened(self, name: str, table: DeltaTable, schema: pa.Schema) -> bool:
         """Adds the columns that a newer packshot declares; False where another writer was faster."""
