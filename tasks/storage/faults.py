@@ -87,6 +87,8 @@ def attempt(call: Callable[[], Result], uri: str, pauses: tuple[float, ...] = PA
 
 def translate(error: BaseException, uri: str) -> StoreError:
     """The StoreError that says what `error`, raised while working on `uri`, means to a user."""
+    if isinstance(error, ImportError):
+        return StoreError(f"{uri}: its driver is not installed; pip install s3fs, gcsfs or adlfs for s3, gs or abfs")
     words = set(_words(error))
     number = error.errno if isinstance(error, OSError) else None
     shown = _shown(error)

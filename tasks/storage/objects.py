@@ -121,6 +121,11 @@ class ObjectStore:
         uri = self.uri(key)
         return attempt(lambda: self._driver.open(key), uri, self._pauses)
 
+    def sync(self, key: str) -> None:
+        """Makes an object durable that another library wrote in place; nothing to do in a bucket."""
+        if isinstance(disk := self._driver, Disk):
+            attempt(lambda: disk.sync(key), self.uri(key), ())
+
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
         uri = self.uri(key)

@@ -168,7 +168,7 @@ def row_batches(
     file: pq.ParquetFile, uri: str, columns: list[str] | None = None, rows: int = 10_000
 ) -> Iterator[pa.RecordBatch]:
     """The rows of an opened catalog in batches of at most `rows`. Raises CatalogError where the file is damaged."""
-    batches = file.iter_batches(batch_size=rows, columns=columns)
+    batches = file.iter_batches(batch_size=rows, columns=columns, use_threads=not _scheme(uri))
     while True:
         with _catalog_faults(uri):
             batch = next(batches, None)

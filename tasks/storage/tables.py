@@ -135,12 +135,16 @@ class Tables:
         actions, count = attempt(lambda: self._written(name, table, rows, key, update), self.uri(name), ())
         if not actions:
             return 0
+        before = table.version()
         properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
         won = self._won(
             name,
             lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
         )
-        return count if won else None
+        if not won:
+            return None
+        self.store.sync(f"tables/{name}/_delta_log/{before + 1:020}.json")
+        return count
 
     def _written(
         self, name: str, table: DeltaTable, rows: pa.Table, key: str, update: tuple[str, ...]

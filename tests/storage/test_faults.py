@@ -181,6 +181,7 @@ def test_eight_creators_on_a_bad_line_have_one_winner(s3, monkeypatch) -> None:
         (OSError("Generic S3 error: ... <Code>NoSuchBucket</Code>"), StoreNotFound),
         (OSError("Generic S3 error: error sending request for url (http://…)"), StoreUnreachable),
         (ValueError("whatever"), StoreError),
+        (ImportError("No module named 'gcsfs'"), StoreError),
     ],
 )
 def test_every_fault_has_its_name_and_keeps_its_text_to_itself(error: Exception, kind: type) -> None:

@@ -71,14 +71,14 @@ def test_of_eight_creators_one_wins(store_url: str, same_bytes: bool) -> None:
 
 def test_a_listing_is_ordered_and_stays_below_its_folder(store: ObjectStore) -> None:
     before = datetime.now(UTC) - timedelta(seconds=5)
-    for key in ("images/b/2", "images/a/1", "images-old/x", "images/a/0"):
+    for key in ("images/b/2", "images/a/1", "images-old/x", "images/a/0", "images/a-z/1"):
         store.write(key, key.encode())
     found = list(store.list("images"))
-    assert [entry.key for entry in found] == ["images/a/0", "images/a/1", "images/b/2"]
-    assert [entry.size for entry in found] == [10, 10, 10]
+    assert [entry.key for entry in found] == ["images/a-z/1", "images/a/0", "images/a/1", "images/b/2"]
+    assert [entry.size for entry in found] == [12, 10, 10, 10]
     assert all(before < entry.modified < datetime.now(UTC) + timedelta(seconds=5) for entry in found)
     assert list(store.list("nothing")) == []
-    assert len(list(store.list())) == 4
+    assert len(list(store.list())) == 5
 
 
 def test_deleting_is_idempotent(store: ObjectStore) -> None:

@@ -1,4 +1,3 @@
-import multiprocessing
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from tasks.storage.objects import open_store
 from tasks.storage.tables import TABLES, Tables, rows_of
+from tests.storage.publisher import NAMES, publish
 
 NOW = datetime(2026, 11, 23, 5, 0, 0, 123456, tzinfo=UTC)
 
@@ -186,10 +186,10 @@ def test_a_run_is_seen_wholly_or_not_at_all(local: Tables) -> None:
 
 
 def test_concurrent_runs_make_no_key_twice(tables: Tables) -> None:
-    """Eight writers, from before the table exists, each with half of its keys in common with the others."""
-    start = threading.Barrier(8)
+    """Five writers, from before the table exists, each with half of its keys in common with the others."""
+    start = threading.Barrier(5)
 
-    def publish(writer: int) -> int:
+    def work(writer: int) -> int:
         own = Tables(open_store(tables.store.url))
         start.wait()
         changed = 0
@@ -198,51 +198,43 @@ def test_concurrent_runs_make_no_key_twice(tables: Tables) -> None:
             changed += own.merge("images", images(*names), "image_id", f"r{writer}-{night}", ("seed",))
         return changed
 
-    with ThreadPoolExecutor(8) as pool:
-        changed = sum(pool.map(publish, range(8)))
+    with ThreadPoolExecutor(5) as pool:
+        changed = sum(pool.map(work, range(5)))
     expected = sorted(
-        [f"common-{n}-{i}" for n in range(2) for i in range(5)] + [f"own-{w}-{n}" for w in range(8) for n in range(2)]
+        [f"common-{n}-{i}" for n in range(2) for i in range(5)] + [f"own-{w}-{n}" for w in range(5) for n in range(2)]
     )
     assert ids(tables) == expected
     assert changed == len(expected)
 
 
-def test_one_run_published_by_two_processes_is_published_once(local: Tables) -> None:
-    fork = multiprocessing.get_context("spawn")
-    processes = [fork.Process(target=_publish, args=(local.store.url, "same-run")) for _ in range(3)]
-    processes += [fork.Process(target=_publish, args=(local.store.url, f"run-{n}")) for n in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0] * 5
-    assert ids(local) == sorted(f"k{number}" for number in range(20))
+def start_publisher(tables: Tables, run_id: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.storage.publisher", tables.store.url, run_id]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_one_run_published_by_three_processes_is_published_once(local: Tables) -> None:
+    processes = [start_publisher(local, run) for run in ("same", "same", "same", "other")]
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert sorted(outputs) == [["ready", "0"]] * 3 + [["ready", "20"]]
+    assert ids(local) == sorted(NAMES)
     assert local.version("images") == 1, "the others found nothing to add"
 
 
-def _publish(url: str, run_id: str) -> None:
-    Tables(open_store(url)).merge("images", images(*(f"k{number}" for number in range(20))), "image_id", run_id)
-
-
 def test_a_publisher_killed_at_any_moment_leaves_all_or_nothing(local: Tables) -> None:
-    program = (
-        "import sys; from tests.storage.test_tables import _publish\n"
-        "print('ready', flush=True); [_publish(sys.argv[1], f'{sys.argv[2]}-{n}') for n in range(1)]\n"
-    )
-    run = uuid.uuid4().hex
     outcomes = set()
-    for attempt in range(6):
+    for moment in range(8):
         shutil.rmtree(local.store.url, ignore_errors=True)
-        process = subprocess.Popen([sys.executable, "-c", program, local.store.url, run], stdout=subprocess.PIPE)
+        process = start_publisher(local, "run")
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.012 * attempt)
+        time.sleep(0.012 * moment)
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
         outcomes.add(len(ids(local)))
-        local.merge("images", images(*(f"k{number}" for number in range(20))), "image_id", f"{run}-0")
-        assert len(ids(local)) == 20
+        publish(local.store.url, "run")
+        assert ids(local) == sorted(NAMES)
+        assert local.version("images") == 1
     assert outcomes <= {0, 20}
 
 
