@@ -141,10 +141,15 @@ class Tables:
             name,
             lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
         )
-        if not won:
+        if not won and not self._holds(name, actions[0].path):
             return None
         self.store.sync(f"tables/{name}/_delta_log/{before + 1:020}.json")
         return count
+
+    def _holds(self, name: str, path: str) -> bool:
+        """Whether a commit that seemed to be beaten came about after all: its reply was lost, and the retry met it."""
+        table = self._opened(name)
+        return table is not None and any(file.path == path for file in self._files(name, table))
 
     def _written(
         self, name: str, table: DeltaTable, rows: pa.Table, key: str, update: tuple[str, ...]

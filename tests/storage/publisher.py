@@ -4,21 +4,20 @@ import sys
 
 import pyarrow as pa
 
-from tasks.storage.objects import open_store
+from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import TABLES, Tables
 
 NAMES = [f"k{number}" for number in range(20)]
 
 
-def publish(url: str, run_id: str) -> int:
-    """Merges the same twenty images in the name of a run; returns how many were new."""
+def publish(store: ObjectStore, run_id: str, names: list[str] = NAMES) -> int:
+    """Merges images of these names for a run; returns how many were new."""
     schema = TABLES["images"].schema
-    rows = [{name: image if name == "image_id" else None for name in schema.names} for image in NAMES]
-    table = pa.Table.from_pylist(rows, schema=schema)
-    return Tables(open_store(url)).merge("images", table, "image_id", run_id)
+    rows = [{column: name if column == "image_id" else None for column in schema.names} for name in names]
+    return Tables(store).merge("images", pa.Table.from_pylist(rows, schema=schema), "image_id", run_id)
 
 
 if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    sys.stdout.write(f"{publish(*sys.argv[1:])}\n")
+    sys.stdout.write(f"{publish(open_store(sys.argv[1]), sys.argv[2])}\n")

@@ -13,6 +13,7 @@ from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import Tables
 from tests.servers.faulty import CUT, ERROR, LOSE_REPLY, PASS, REFUSE, THROTTLE, UNCONDITIONAL, faulty_proxy, first
 from tests.servers.moto import SECRET, free_port
+from tests.storage.publisher import publish
 
 HARD = [ERROR, THROTTLE, REFUSE, LOSE_REPLY]
 
@@ -94,6 +95,34 @@ def test_a_passing_fault_is_ridden_out_at_every_operation(s3, monkeypatch, fault
         store.delete(["old"])
         decide = first(fault)
         assert [entry.key for entry in store.list()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("fault", [REFUSE, LOSE_REPLY])
+def test_a_commit_is_made_once_whichever_request_of_it_fails(s3, monkeypatch, fault) -> None:
+    url = s3.make_bucket(f"commit-{fault.replace(' ', '-')}")
+    weak = ["PUT create", "PUT data", "PUT commit", "GET log", "GET data"]  # one run's weak request after another
+    broken: list[str] = []
+
+    def decide(method: str, path: str) -> str:
+        kind = "log" if "_delta_log" in path else "data"
+        commit = "create" if "0000.json" in path else "commit"
+        name = f"{method} {commit if kind == 'log' and method == 'PUT' else kind}"
+        if not weak or name != weak[0] or broken[-1:] == [name]:
+            return PASS
+        broken.append(name)
+        return fault
+
+    with faulty_proxy(s3.endpoint, decide) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = open_store(url)
+        store.probe_conditional_writes()
+        for run in range(len(weak)):
+            changed = publish(store, f"run-{run}", ["common", f"own-{run}"])
+            assert changed == (2 if run == 0 else 1), broken
+            assert weak.pop(0) == broken[-1], "the fault came"
+        held = Tables(store).read("images", ["image_id"])["image_id"].to_pylist()
+        assert sorted(held) == sorted(["common", *(f"own-{run}" for run in range(5))])
+        assert Tables(store).version("images") == 5
 
 
 def test_a_cut_body_is_read_again(s3, monkeypatch) -> None:

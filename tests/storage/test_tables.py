@@ -232,7 +232,7 @@ def test_a_publisher_killed_at_any_moment_leaves_all_or_nothing(local: Tables) -
         process.kill()
         process.communicate()
         outcomes.add(len(ids(local)))
-        publish(local.store.url, "run")
+        publish(local.store, "run")
         assert ids(local) == sorted(NAMES)
         assert local.version("images") == 1
     assert outcomes <= {0, 20}
