@@ -48,7 +48,7 @@ _UNREACHABLE = {
 _ERRNO_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ERRNO_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ERRNO_UNREACHABLE = {
-    *(errno.EIO, errno.EREMOTEIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.EIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
     *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
 }
 # The Delta writer's errors are texts. What follows is the part of them that tells one cause from another.

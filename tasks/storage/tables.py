@@ -98,7 +98,7 @@ class Tables:
         if table is None:
             return schema.empty_table().select(wanted)
         expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
-        scanned = schema if filters is not None else pa.schema([schema.field(column) for column in wanted])
+        scanned = pa.schema([schema.field(column) for column in _scanned(schema.names, wanted, filters)])
         parts = [schema.empty_table().select(wanted)]
         for file in self._files(name, table):
             rows = file.read(scanned)
@@ -243,3 +243,13 @@ class Tables:
         if self.store.url.startswith("s3://") and endpoint:
             options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
         return options
+
+
+def _scanned(names: list[str], wanted: list[str], filters: Any) -> list[str]:
+    """The columns to read so that `filters` can be applied: all for an expression, which hides what it names."""
+    if filters is None:
+        return wanted
+    if not isinstance(filters, list):
+        return names
+    clauses = [clause for group in filters for clause in ([group] if isinstance(group, tuple) else group)]
+    return list(dict.fromkeys([*wanted, *(column for column, _, _ in clauses)]))
