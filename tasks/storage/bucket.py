@@ -71,6 +71,10 @@ class Bucket:
         data: bytes = self.files.cat_file(self._path(key))
         return data
 
+    def open(self, key: str) -> Any:
+        """A file to read parts of, in requests of a megabyte or what is asked for."""
+        return self.files.open(self._path(key), "rb", block_size=2**20)
+
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
         try:

@@ -3,8 +3,11 @@
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pyarrow as pa
 
 from tasks.storage.info import ObjectInfo
 from tasks.storage.keys import TEMPORARY
@@ -54,23 +57,34 @@ class Disk:
         """All bytes."""
         return (self.root / key).read_bytes()
 
+    def open(self, key: str) -> pa.NativeFile:
+        """A file to read parts of, by Arrow without Python in between."""
+        return pa.OSFile(str(self.root / key))
+
     def exists(self, key: str) -> bool:
         """Whether a file has this key."""
         return (self.root / key).is_file()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The files below the folder `prefix`, in order of their names, without the temporary ones."""
+        """The files below the folder `prefix`, in order of their keys, without the temporary ones."""
         try:
-            entries = sorted(os.scandir(self.root / prefix), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(self.root / prefix), key=_place)
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
             key = f"{prefix}/{entry.name}" if prefix else entry.name
             if entry.is_dir(follow_symlinks=False):
                 yield from self.list(key)
-            elif entry.is_file() and not entry.name.startswith(TEMPORARY):
-                status = entry.stat()
-                yield ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+            elif not entry.name.startswith(TEMPORARY):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    status = entry.stat()
+                    yield ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def sync(self, key: str) -> None:
+        """Puts a file that somebody else wrote on the disk, under its name."""
+        with (self.root / key).open("rb") as file:
+            os.fsync(file.fileno())
+        _sync_folder((self.root / key).parent)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes files; those that are not there are fine."""
@@ -90,6 +104,11 @@ class Disk:
             temporary.unlink(missing_ok=True)
             raise
         return temporary
+
+
+def _place(entry: os.DirEntry[str]) -> str:
+    """Where an entry comes in a listing, so that a disk and a bucket list in one order: that of whole keys."""
+    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
 def _make_folder(folder: Path) -> None:

@@ -48,7 +48,7 @@ _UNREACHABLE = {
 _ERRNO_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ERRNO_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ERRNO_UNREACHABLE = {
-    *(errno.EIO, errno.EREMOTEIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.EIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),
     *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
 }
 # The Delta writer's errors are texts. What follows is the part of them that tells one cause from another.
@@ -87,6 +87,8 @@ def attempt(call: Callable[[], Result], uri: str, pauses: tuple[float, ...] = PA
 
 def translate(error: BaseException, uri: str) -> StoreError:
     """The StoreError that says what `error`, raised while working on `uri`, means to a user."""
+    if isinstance(error, ImportError):
+        return StoreError(f"{uri}: its driver is not installed; pip install s3fs, gcsfs or adlfs for s3, gs or abfs")
     words = set(_words(error))
     number = error.errno if isinstance(error, OSError) else None
     shown = _shown(error)

@@ -5,16 +5,23 @@ through pyarrow fail ("no kernel matching input types (string, string_view)").
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 ROWS_PER_FILE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A Parquet file of a table, and the way to read columns of it in the schema that is asked for."""
+
+    path: str
+    read: Callable[[pa.Schema], pa.Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +33,23 @@ class Change:
     count: int
 
 
-def changes(held: ds.Dataset, rows: pa.Table, key: str, update: tuple[str, ...]) -> Iterator[Change]:
+def changes(
+    held: Iterable[DataFile], schema: pa.Schema, rows: pa.Table, key: str, update: tuple[str, ...]
+) -> Iterator[Change]:
     """The files to write so that `held` has `rows` merged in by `key`: rewritten files first, then the new rows.
 
-    `count` is the number of rows that a file adds or really changes. `rows` has each key once; columns of `update`
-    are scalars.
+    `schema` is the table's own. `count` is the number of rows that a file adds or really changes. `rows` has each key
+    once; columns of `update` are scalars.
     """
+    only_key = pa.schema([schema.field(key)])
     is_new = np.ones(rows.num_rows, dtype=bool)
-    for file in held.get_fragments():
-        found = pc.index_in(file.to_table(schema=held.schema, columns=[key])[key], value_set=rows[key])
+    for file in held:
+        found = pc.index_in(file.read(only_key)[key], value_set=rows[key])
         if found.null_count == len(found):
             continue
         is_new[found.drop_null().to_numpy()] = False
         if update:
-            before = file.to_table(schema=held.schema)
-            after, count = _updated(before, rows, found, update)
+            after, count = _updated(file.read(schema), rows, found, update)
             if count:
                 yield Change(after, file.path, count)
     fresh = rows.filter(pa.array(is_new))

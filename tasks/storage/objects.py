@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
 from tasks.storage.bucket import SCHEMES, Bucket
@@ -39,7 +40,7 @@ class ObjectStore:
     def __init__(self, url: str, single_writer: bool = False) -> None:
         self.single_writer = single_writer
         self._driver = _driver(url)
-        self._conditional = single_writer
+        self._conditional = single_writer or isinstance(self._driver, Disk)  # a hard link never replaces
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str, bool]]:
@@ -115,6 +116,16 @@ class ObjectStore:
         uri = self.uri(key)
         return attempt(lambda: self._driver.read(key), uri, self._pauses)
 
+    def open(self, key: str) -> Any:
+        """A seekable binary file to read parts of a large object; its own reads raise the driver's errors."""
+        uri = self.uri(key)
+        return attempt(lambda: self._driver.open(key), uri, self._pauses)
+
+    def sync(self, key: str) -> None:
+        """Makes an object durable that another library wrote in place; nothing to do in a bucket."""
+        if isinstance(disk := self._driver, Disk):
+            attempt(lambda: disk.sync(key), self.uri(key), ())
+
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
         uri = self.uri(key)
@@ -160,7 +171,7 @@ def _driver(url: str) -> Disk | Bucket:
         return Disk(folder)
     if scheme not in SCHEMES:
         raise StoreNotFound(f"{scheme}://…: not a kind of store; expected a path, file://, s3://, gs:// or abfs://")
-    root = rest.strip("/")
+    root = rest.rstrip("/")
     bucket, _, prefix = root.partition("/")
     if ":" in bucket:
         raise StoreDenied(f"{scheme}://…: credentials do not belong in a URL; give them in the environment")

@@ -1,4 +1,4 @@
-"""What a catalog points to: its own file, and photos and masks, read from where it may point and nowhere else.
+"""What a catalog points to: photos and masks, read from where it may point and nowhere else.
 
 A catalog is other people's input. A reference is a path or a URL of an allowed scheme, and must lie in the catalog's
 own folder or below one of the configured prefixes, after ".." and symbolic links are followed.
@@ -13,18 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from catalog_schemas.errors import CatalogError, Rejected
+from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.storage.bucket import SCHEMES, filesystem
-from tasks.storage.faults import ObjectMissing, attempt
+from tasks.storage.catalogs import open_parquet, row_batches
+from tasks.storage.faults import ObjectMissing, attempt, translate
+
+__all__ = ["Sources", "open_parquet", "row_batches"]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-ROWS_MAXIMUM = 20_000_000
-COLUMNS_MAXIMUM = 1_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENXIO)
 
@@ -142,72 +140,6 @@ class Sources:
         return self._files[scheme]
 
 
-def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
-    """A catalog file, opened and measured but not read: stream it with `row_batches`. The caller closes it.
-
-    Raises CatalogError where it is missing, empty, not (whole) Parquet, or beyond the caps of rows and columns;
-    StoreError where the storage failed.
-    """
-    if "::" in uri or (_scheme(uri) and _scheme(uri) not in SCHEMES):
-        raise CatalogError(uri, ["expected a path, file://, s3://, gs:// or abfs://, got another kind of URL"])
-    try:
-        source = attempt(lambda: _opened(uri), uri)
-    except ObjectMissing:
-        raise CatalogError(uri, ["expected a Parquet file, found none; check the path"]) from None
-    with _catalog_faults(uri):
-        file = pq.ParquetFile(source)
-    shape = file.metadata
-    if shape.num_rows > rows_maximum or shape.num_columns > COLUMNS_MAXIMUM:
-        limits = f"at most {rows_maximum} rows and {COLUMNS_MAXIMUM} columns"
-        file.close(force=True)
-        raise CatalogError(uri, [f"expected {limits}, got {shape.num_rows} and {shape.num_columns}; split the file"])
-    return file
-
-
-def row_batches(
-    file: pq.ParquetFile, uri: str, columns: list[str] | None = None, rows: int = 10_000
-) -> Iterator[pa.RecordBatch]:
-    """The rows of an opened catalog in batches of at most `rows`. Raises CatalogError where the file is damaged."""
-    batches = file.iter_batches(batch_size=rows, columns=columns)
-    while True:
-        with _catalog_faults(uri):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
-
-
-def _opened(uri: str) -> Any:
-    if scheme := _scheme(uri):
-        return filesystem(scheme).open(uri, "rb")
-    path = uri.removeprefix("file://")
-    if os.path.isdir(path):  # noqa: PTH112
-        raise FileNotFoundError(errno.ENOENT, "is a folder", path)
-    return pa.OSFile(path)
-
-
-@contextmanager
-def _catalog_faults(uri: str) -> Iterator[None]:
-    """What Arrow says of a damaged file, as a CatalogError; what the storage under it says, as a StoreError."""
-    try:
-        yield
-    except (pa.ArrowException, EOFError, ValueError) as error:
-        raise CatalogError(uri, [f"expected a whole Parquet file, got a damaged one ({_line(error)})"]) from None
-    except OSError as error:
-        if error.errno is None and not _scheme(uri):  # Arrow's own: "Couldn't deserialize thrift", "Corrupt snappy"
-            raise CatalogError(uri, [f"expected a whole Parquet file, got a damaged one ({_line(error)})"]) from None
-        fault = error
-        attempt(lambda: _raise(fault), uri, ())
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]
-
-
 def _scheme(uri: str) -> str:
     """The scheme of a remote URI in normal form; empty for a local path."""
     scheme, separator, _ = uri.partition("://")
@@ -254,11 +186,11 @@ def _local(path: str) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.errno in _MISSING:
             raise _missing(path, os.strerror(error.errno)) from None
-        fault = error
-        attempt(lambda: _raise(fault), path, ())
+        raise translate(error, path) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _missing(path, "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _missing(path, "not a regular file")
         yield file
 
 

@@ -10,24 +10,25 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.arrow import schema_of, to_table
-from catalog_schemas.errors import StoreUnreachable
+from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from tasks.storage.faults import PAUSES, attempt
-from tasks.storage.merging import changes, conformed, first_of_each, parquet_bytes
+from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
 
 Result = TypeVar("Result")
@@ -97,15 +98,17 @@ class Tables:
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
         """
         schema = TABLES[name].schema
-        if columns is not None:
-            schema = pa.schema([schema.field(column) for column in columns])
+        wanted = list(columns) if columns is not None else schema.names
         table = self._opened(name)
         if table is None:
-            return schema.empty_table()
-        held = {field.name for field in table.schema().fields}
-        wanted = [column for column in schema.names if column in held]
-        rows = attempt(lambda: table.to_pyarrow_table(columns=wanted, filters=filters), self.uri(name), self._pauses)
-        return conformed(rows, schema)
+            return schema.empty_table().select(wanted)
+        expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
+        scanned = pa.schema([schema.field(column) for column in _scanned(schema.names, wanted, filters)])
+        parts = [schema.empty_table().select(wanted)]
+        for file in self._files(name, table):
+            rows = file.read(scanned)
+            parts.append((rows if expression is None else rows.filter(expression)).select(wanted))
+        return pa.concat_tables(parts)
 
     def merge(self, name: str, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...] = ()) -> int:
         """Adds `rows` in one commit of run `run_id`; returns how many rows were inserted or changed.
@@ -137,12 +140,21 @@ class Tables:
         actions, count = attempt(lambda: self._written(name, table, rows, key, update), self.uri(name), ())
         if not actions:
             return 0
+        before = table.version()
         properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
         won = self._won(
             name,
             lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
         )
-        return count if won else None
+        if not won and not self._holds(name, actions[0].path):
+            return None
+        self.store.sync(f"tables/{name}/_delta_log/{before + 1:020}.json")
+        return count
+
+    def _holds(self, name: str, path: str) -> bool:
+        """Whether a commit that seemed to be beaten came about after all: its reply was lost, and the retry met it."""
+        table = self._opened(name)
+        return table is not None and any(file.path == path for file in self._files(name, table))
 
     def _written(
         self, name: str, table: DeltaTable, rows: pa.Table, key: str, update: tuple[str, ...]
@@ -154,7 +166,8 @@ class Tables:
         """
         actions: list[AddAction | RemoveAction] = []
         count = 0
-        for change in changes(table.to_pyarrow_dataset(), rows, key, update):
+        schema = pa.schema(table.schema().to_arrow())
+        for change in changes(self._files(name, table), schema, rows, key, update):
             path, data = f"{uuid.uuid4().hex}.parquet", parquet_bytes(change.rows)
             self.store.write(f"tables/{name}/{path}", data)
             now, stats = int(time.time() * 1000), json.dumps({"numRecords": change.rows.num_rows})
@@ -163,6 +176,25 @@ class Tables:
                 actions.append(RemoveAction(change.replaces, True, now))
             count += change.count
         return actions, count
+
+    def _files(self, name: str, table: DeltaTable) -> Iterator[DataFile]:
+        """The data files of the version that `table` has open.
+
+        deltalake's own way to Arrow reads through Python callbacks on Arrow's threads; a process that ends soon after
+        may abort in them. Here a local file is read natively, and a remote one on the calling thread.
+        """
+        if table.protocol().min_reader_version > 1:
+            raise StoreError(f"{self.uri(name)}: another program gave the table features that are unknown here")
+        for path in pa.table(table.get_add_actions())["path"].to_pylist():
+            key = f"tables/{name}/{path}"
+            yield DataFile(path, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
+
+    def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
+        def read() -> pa.Table:
+            with self.store.open(key) as source, pq.ParquetFile(source) as file:
+                return file.read(columns=schema.names, use_threads=self._local)
+
+        return conformed(attempt(read, self.store.uri(key), self._pauses), schema)
 
     def _widened(self, name: str, table: DeltaTable, schema: pa.Schema) -> bool:
         """Adds the columns that a newer packshot declares; False where another writer was faster."""
@@ -216,3 +248,13 @@ class Tables:
         if self.store.url.startswith("s3://") and endpoint:
             options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
         return options
+
+
+def _scanned(names: list[str], wanted: list[str], filters: Any) -> list[str]:
+    """The columns to read so that `filters` can be applied: all for an expression, which hides what it names."""
+    if filters is None:
+        return wanted
+    if not isinstance(filters, list):
+        return names
+    clauses = [clause for group in filters for clause in ([group] if isinstance(group, tuple) else group)]
+    return list(dict.fromkeys([*wanted, *(column for column, _, _ in clauses)]))
