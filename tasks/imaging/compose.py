@@ -29,8 +29,8 @@ class Shadow:
     move the cast shadow right and down, `length` is its depth on the ground, `blur` its softness, `colour` its hue.
     """
 
-    contact: float = 0.5
-    cast: float = 0.3
+    contact: float = 0.65
+    cast: float = 0.38
     offset_x: float = 0.06
     offset_y: float = 0.0
     length: float = 0.3

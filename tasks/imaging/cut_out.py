@@ -16,6 +16,7 @@ from skimage import color, graph
 from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, scale_mask, scale_rgb, shrink_rgb
 
 _SIDE = 320  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
+_SMALLEST = 16  # a strip of fewer pixels has no border to learn a background from
 _BORDER_COLOURS = 5
 
 
@@ -25,7 +26,7 @@ def cut_out(rgb: Rgb) -> Mask:
     When nothing stands out (a blank photo, a texture that fills the frame) all of the photo is the product.
     """
     small = shrink_rgb(rgb, _SIDE)
-    saliency = _saliency(small)
+    saliency = _saliency(small) if min(small.shape[:2]) >= _SMALLEST else None
     if saliency is None:
         return np.ones(rgb.shape[:2], np.float32)
     inside = _pieces(_grab_cut(small, saliency), saliency)
@@ -114,11 +115,14 @@ def _grab_cut(rgb: Rgb, saliency: Floats) -> Bools:
     seeds[saliency > max(threshold * 1.5, float(np.percentile(saliency, 97)))] = cv2.GC_FGD
     seeds[saliency < threshold * 0.12] = cv2.GC_BGD
     seeds[:2], seeds[:, :2], seeds[:, -2:] = cv2.GC_BGD, cv2.GC_BGD, cv2.GC_BGD
+    foreground = seeds & 1  # OpenCV's labels of both foregrounds are odd
+    if foreground.all() or not foreground.any():
+        return saliency > threshold
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     bgr = np.ascontiguousarray(rgb[..., ::-1])
     cv2.grabCut(bgr, seeds, None, *models, 4, cv2.GC_INIT_WITH_MASK)
-    return (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
+    return np.asarray(seeds & 1, dtype=bool)
 
 
 def _otsu(values: Floats) -> float:
@@ -129,12 +133,15 @@ def _otsu(values: Floats) -> float:
 
 def _pieces(inside: Bools, saliency: Floats) -> Bools:
     """The product is the most salient piece and what is nearly as large; small holes are closed."""
-    opened = ndimage.binary_opening(inside, iterations=1)
-    labels, count = ndimage.label(opened)
+    opened = ndimage.binary_opening(inside)
+    # A gap of a pixel or two does not part a handle from its mug.
+    labels, count = ndimage.label(ndimage.binary_dilation(opened), structure=np.ones((3, 3)))
     if count == 0:
         return inside
-    weights = ndimage.sum_labels(saliency, labels, np.arange(1, count + 1))
-    kept = np.isin(labels, 1 + np.flatnonzero(weights > 0.35 * weights.max()))
+    weights = ndimage.sum_labels(saliency * opened, labels, np.arange(1, count + 1))
+    kept = opened & np.isin(labels, 1 + np.flatnonzero(weights > 0.35 * weights.max()))
+    # Thin parts that the opening took come back where they grow from the product.
+    kept = ndimage.binary_dilation(kept, iterations=6, mask=inside)
     kept = ndimage.binary_closing(np.pad(kept, 4), iterations=2)[4:-4, 4:-4]
     holes, count = ndimage.label(~kept)
     if count:

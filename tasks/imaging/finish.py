@@ -151,17 +151,10 @@ def _encode(rgb: Rgb, channel: Channel, quality: int, marks: Marks) -> bytes:
     elif channel.format == "webp":
         image.save(buffer, "WEBP", quality=quality, method=4, xmp=packet, icc_profile=_SRGB_PROFILE)
     else:
-        # Full chroma on white, where a colour fringe beside the product would show; optimised tables are free weight.
-        subsampling = "4:4:4" if channel.white_background or quality >= 90 else "4:2:0"
-        image.save(
-            buffer,
-            "JPEG",
-            quality=quality,
-            subsampling=subsampling,
-            optimize=True,
-            xmp=packet,
-            icc_profile=_SRGB_PROFILE,
-        )
+        # Full chroma on white, where a colour fringe beside the product would show. No `optimize`: with it Pillow's
+        # encoder fails on pictures as busy as noise.
+        chroma = "4:4:4" if channel.white_background or quality >= 90 else "4:2:0"
+        image.save(buffer, "JPEG", quality=quality, subsampling=chroma, xmp=packet, icc_profile=_SRGB_PROFILE)
     return buffer.getvalue()
 
 

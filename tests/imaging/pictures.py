@@ -1,0 +1,61 @@
+"""Drawn products whose true mask and colours are known."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from tasks.imaging.pixels import Mask, Rgb
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def gradient(height: int = 60, width: int = 90) -> Rgb:
+    """Smooth, and different in every corner, so that turns and colour errors show."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    return np.stack([230 * x, 200 * y, 240 - 200 * x * y], axis=-1).astype(np.uint8)
+
+
+def mug(
+    side: int = 256,
+    colour: tuple[int, int, int] = (170, 40, 50),
+    backdrop: tuple[int, int, int] = (205, 208, 212),
+    noise: float = 3.0,
+) -> tuple[Rgb, Mask]:
+    """A mug with a white label and a dark emblem on a lit backdrop with a floor, and its exact mask."""
+    scale = 4
+    big = side * scale
+    mask = Image.new("L", (big, big))
+    pen = ImageDraw.Draw(mask)
+    box = [big * part for part in (0.28, 0.25, 0.66, 0.8)]
+    pen.rounded_rectangle([int(value) for value in box], radius=big // 20, fill=255)
+    pen.arc([int(big * part) for part in (0.55, 0.36, 0.82, 0.66)], -100, 100, fill=255, width=big // 22)
+    alpha = np.asarray(mask.resize((side, side), Image.Resampling.BOX), dtype=np.float32) / 255.0
+
+    y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
+    shade = (0.75 + 0.5 * np.exp(-(((x - 0.4) / 0.12) ** 2)))[..., None]
+    product = np.clip(np.array(colour) * shade, 0, 255)
+    label = (abs(x - 0.47) < 0.1) & (abs(y - 0.52) < 0.12)
+    emblem = (x - 0.47) ** 2 + (y - 0.52) ** 2 < 0.05**2
+    product = np.where(label[..., None], 238.0, product)
+    product = np.where(emblem[..., None], 24.0, product)
+    background = np.array(backdrop) * (1.0 - 0.12 * (y > 0.7) - 0.06 * y)[..., None]
+    rgb = background + (product - background) * alpha[..., None]
+    rgb += np.random.default_rng(7).normal(0, noise, rgb.shape)
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8), alpha
+
+
+def wooden_table(side: int = 256) -> Rgb:
+    y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
+    grain = np.random.default_rng(3).normal(0, 5, (side, 1, 1))
+    wall = np.stack([220 - 20 * y, 214 - 18 * y, 200 - 20 * y], axis=-1)
+    table = np.stack([165 + 25 * x, 118 + 20 * x, 80 + 10 * x], axis=-1) + grain
+    return np.clip(np.where((y > 0.6)[..., None], table, wall), 0, 255).astype(np.uint8)
+
+
+def overlap(mask_a: Mask, mask_b: Mask) -> float:
+    return float(np.minimum(mask_a, mask_b).sum() / np.maximum(mask_a, mask_b).sum())

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from tasks.imaging.compose import NO_SHADOW, SOFT_SHADOW, Placement, Shadow, on_flat, place
+from tasks.imaging.measure import fill_ratio, pixel_colour_difference, white_share_of_border
+from tasks.imaging.pixels import box_of
+from tests.imaging.pictures import mug, wooden_table
+
+PRODUCT, MASK = mug(256)
+PLACEMENTS = st.builds(
+    Placement,
+    share=st.floats(0.05, 1.0),
+    x=st.floats(0.0, 1.0),
+    surface=st.floats(0.3, 1.0),
+    shadow=st.sampled_from([NO_SHADOW, SOFT_SHADOW, Shadow()]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(PLACEMENTS, st.integers(40, 300), st.integers(40, 300))
+def test_the_product_stands_whole_on_the_surface_within_its_share(placement, height, width):
+    background = np.full((height, width, 3), 180, np.uint8)
+    rgb, mask = place(PRODUCT, MASK, background, placement)
+    assert rgb.shape == background.shape
+    assert rgb.dtype == np.uint8
+    assert mask.shape == (height, width)
+    rows, columns = box_of(mask, 0.4)
+    assert abs(rows.stop - placement.surface * height) <= 2.5
+    assert rows.stop - rows.start <= placement.share * height + 3
+    assert columns.stop - columns.start <= placement.share * width + 3
+    source_rows, source_columns = box_of(MASK)
+    aspect = (source_rows.stop - source_rows.start) / (source_columns.stop - source_columns.start)
+    assert abs((rows.stop - rows.start) - aspect * (columns.stop - columns.start)) <= 5
+
+
+@pytest.mark.parametrize("shadow", [NO_SHADOW, SOFT_SHADOW, Shadow()])
+def test_the_products_own_pixels_survive(shadow):
+    """At its own size, so that scaling is not measured: median ΔE2000 at most 2, and 95 in 100 pixels at most 5."""
+    rows, _ = box_of(MASK)
+    share = (rows.stop - rows.start) / 256
+    rgb, mask = place(PRODUCT, MASK, wooden_table(), Placement(share=share, surface=0.85, shadow=shadow))
+    moved = round(0.85 * 256) - rows.stop
+    columns_shift = _shift_of(mask)
+    original = np.roll(np.roll(PRODUCT, moved, axis=0), columns_shift, axis=1)
+    inside = ndimage.binary_erosion(mask > 0.99, iterations=2).astype(np.float32)
+    assert inside.sum() > 5000
+    assert pixel_colour_difference(original, rgb, inside) <= 2.0
+    assert pixel_colour_difference(original, rgb, inside, 0.95) <= 5.0
+
+
+def _shift_of(mask):
+    return box_of(mask)[1].start - box_of(MASK)[1].start
+
+
+def test_the_background_away_from_product_and_shadow_keeps_its_bytes():
+    background = wooden_table()
+    rgb, mask = place(PRODUCT, MASK, background, Placement(share=0.4, shadow=Shadow()))
+    assert (rgb[:60] == background[:60]).all()
+    rgb, mask = place(PRODUCT, MASK, background, Placement(share=0.4, shadow=NO_SHADOW))
+    assert (rgb[mask == 0] == background[mask == 0]).all()
+
+
+def test_a_shadow_darkens_the_ground_at_the_foot_and_only_darkens():
+    background = wooden_table()
+    with_shadow, mask = place(PRODUCT, MASK, background, Placement())
+    without, _ = place(PRODUCT, MASK, background, Placement(shadow=NO_SHADOW))
+    outside = mask == 0
+    difference = without[outside].astype(int) - with_shadow[outside]
+    assert difference.min() >= -1
+    rows, columns = box_of(mask)
+    foot = with_shadow[rows.stop + 1 : rows.stop + 3, columns.start + 20 : columns.start + 60]
+    assert (
+        foot.mean() < background[rows.stop + 1 : rows.stop + 3, columns.start + 20 : columns.start + 60].mean() * 0.93
+    )
+
+
+def test_no_fringe_of_the_old_backdrop_is_left():
+    product, mask = mug(256, colour=(60, 60, 70), backdrop=(0, 255, 0), noise=0)
+    rgb, placed = place(product, mask, np.full((256, 256, 3), 128, np.uint8), Placement(shadow=NO_SHADOW))
+    edge = (placed > 0.05) & (placed < 0.95)
+    green = rgb[edge].astype(int)
+    assert (green[:, 1] - green[:, [0, 2]].mean(axis=1)).max() < 12
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.2, 0.98), st.integers(64, 400), st.integers(64, 400))
+def test_a_packshot_is_exactly_its_colour_around_a_product_of_the_asked_size(fill, height, width):
+    rgb, mask = on_flat(PRODUCT, MASK, "#ffffff", (height, width), fill)
+    assert rgb.shape == (height, width, 3)
+    assert (rgb[mask == 0] == 255).all()
+    assert abs(fill_ratio(mask) - fill) <= 3 / min(height, width) + 0.01
+    rows, columns = box_of(mask)
+    assert abs((rows.start + rows.stop) / 2 - height / 2) <= 2.5
+    assert abs((columns.start + columns.stop) / 2 - width / 2) <= 2.5
+
+
+def test_a_soft_shadow_on_white_leaves_the_border_white():
+    rgb, mask = on_flat(PRODUCT, MASK, "#ffffff", (400, 400), 0.7, SOFT_SHADOW)
+    assert white_share_of_border(rgb) == 1.0
+    assert (rgb[mask == 0] < 250).any()
+
+
+def test_an_empty_mask_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        place(PRODUCT, np.zeros_like(MASK), wooden_table(), Placement())

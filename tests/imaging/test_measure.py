@@ -1,0 +1,125 @@
+import base64
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+
+from tasks.imaging.measure import (
+    area_ratio,
+    colour_difference,
+    fill_ratio,
+    hash_distance,
+    mask_overlap,
+    perceptual_hash,
+    pixel_colour_difference,
+    psnr,
+    sharpness,
+    ssim,
+    uniformity,
+    white_share_of_border,
+)
+from tasks.imaging.pixels import scale_mask, scale_rgb
+from tasks.imaging.recolour import recolour
+from tasks.imaging.thumbnail import data_uri, thumbnail
+from tests.imaging.pictures import gradient, mug, wooden_table
+
+RGB, MASK = mug(256)
+
+
+def blurred(rgb: np.ndarray, sigma: float) -> np.ndarray:
+    return ndimage.gaussian_filter(rgb, (sigma, sigma, 0))
+
+
+def test_a_blank_picture_is_uniform_and_a_product_is_not():
+    assert uniformity(np.full((40, 40, 3), 128, np.uint8)) == 0.0
+    assert uniformity(RGB) > 20
+
+
+def test_blur_lowers_sharpness_and_contrast_does_not():
+    table = wooden_table()
+    values = [sharpness(blurred(table, sigma)) for sigma in (0, 1, 2, 4)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 10 * values[-1]
+    weaker = np.rint(128 + (table.astype(float) - 128) / 2).astype(np.uint8)
+    assert sharpness(weaker) == pytest.approx(sharpness(table), rel=0.15)
+
+
+def test_the_same_product_in_another_pose_and_size_has_its_colour():
+    turned, turned_mask = np.rot90(RGB).copy(), np.rot90(MASK).copy()
+    larger, larger_mask = scale_rgb(turned, 400, 400), scale_mask(turned_mask, 400, 400)
+    assert colour_difference(RGB, MASK, larger, larger_mask) < 2.0
+    assert colour_difference(RGB, MASK, recolour(RGB, MASK, "#2b5fb3"), MASK) > 15.0
+    assert colour_difference(RGB, MASK, RGB, MASK) == 0.0
+
+
+def test_pixel_colour_difference_is_zero_for_equal_and_for_nothing():
+    assert pixel_colour_difference(RGB, RGB, MASK) == 0.0
+    assert pixel_colour_difference(RGB, 255 - RGB, np.zeros_like(MASK)) == 0.0
+    assert pixel_colour_difference(RGB, np.clip(RGB.astype(int) + 30, 0, 255).astype(np.uint8), MASK) > 3
+
+
+def test_one_grey_level_in_the_border_shows():
+    white = np.full((100, 200, 3), 255, np.uint8)
+    assert white_share_of_border(white) == 1.0
+    white[0, :, 2] = 254
+    assert 0.8 < white_share_of_border(white) < 1.0
+
+
+def test_fill_and_area_of_a_box():
+    mask = np.zeros((100, 200), np.float32)
+    assert fill_ratio(mask) == 0.0
+    mask[10:90, 50:150] = 1.0
+    assert fill_ratio(mask) == 0.8
+    assert area_ratio(mask) == pytest.approx(0.4)
+
+
+def test_overlap_is_one_for_equal_masks_and_none_for_apart_ones():
+    assert mask_overlap(MASK, MASK) == 1.0
+    assert mask_overlap(np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)) == 1.0
+    assert mask_overlap(MASK, 1.0 - (MASK > 0)) == 0.0
+
+
+def test_the_hash_survives_size_and_compression_and_tells_pictures_apart():
+    small = scale_rgb(RGB, 131, 131)
+    packed = np.asarray(Image.open(io.BytesIO(thumbnail(RGB, 256, quality=40))))
+    for other in (small, packed):
+        assert hash_distance(perceptual_hash(RGB), perceptual_hash(other)) <= 6
+    assert hash_distance(perceptual_hash(RGB), perceptual_hash(np.fliplr(RGB).copy())) > 10
+    assert 0 <= perceptual_hash(RGB) < 2**64
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_hash_distance_is_a_metric(a, b, c):
+    assert hash_distance(a, a) == 0
+    assert hash_distance(a, b) == hash_distance(b, a)
+    assert hash_distance(a, c) <= hash_distance(a, b) + hash_distance(b, c)
+
+
+def test_ssim_and_psnr_fall_with_noise():
+    noise = np.random.default_rng(0).normal(0, 1, RGB.shape)
+    noisy = [np.clip(RGB + noise * level, 0, 255).astype(np.uint8) for level in (0, 5, 20)]
+    assert ssim(RGB, noisy[0]) == 1.0
+    assert math.isinf(psnr(RGB, noisy[0]))
+    assert ssim(RGB, noisy[1]) > ssim(RGB, noisy[2])
+    assert psnr(RGB, noisy[1]) > psnr(RGB, noisy[2])
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp"])
+def test_a_thumbnail_is_small_and_a_data_uri_holds_it(form):
+    data = thumbnail(gradient(600, 900), 120, form)
+    image = Image.open(io.BytesIO(data))
+    assert image.size == (120, 80)
+    assert len(data) < 8000
+    uri = data_uri(data)
+    assert uri.startswith(f"data:image/{form};base64,")
+    assert base64.b64decode(uri.split(",")[1]) == data
+    assert thumbnail(gradient(60, 90), 120, form) != data
+
+
+def test_a_thumbnail_never_grows():
+    assert Image.open(io.BytesIO(thumbnail(gradient(60, 90), 320))).size == (90, 60)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import color
+
+from tasks.imaging.colour import from_oklab, rgb_of, to_oklab
+from tasks.imaging.recolour import recolour
+from tests.imaging.pictures import mug
+
+RGB, MASK = mug(256)
+BODY = ndimage.binary_erosion(MASK > 0.99, iterations=3)
+BODY[int(0.38 * 256) : int(0.66 * 256), int(0.35 * 256) : int(0.59 * 256)] = False
+LABEL = np.zeros(MASK.shape, bool)
+LABEL[int(0.43 * 256) : int(0.62 * 256), int(0.40 * 256) : int(0.55 * 256)] = True
+
+
+@pytest.mark.parametrize("target", ["#2b5fb3", "#2f7d4a", "#f2c230", "#e79ab0", "#6f4a30"])
+@pytest.mark.parametrize("colour", [(170, 40, 50), (40, 90, 160), (128, 128, 130)])
+def test_the_body_takes_the_colour_and_its_hue(target, colour):
+    rgb, mask = mug(256, colour=colour)
+    moved = to_oklab(recolour(rgb, mask, target))[BODY]
+    goal = to_oklab(np.array(rgb_of(target), np.uint8))
+    middle = np.median(moved, axis=0)
+    assert abs(middle[0] - goal[0]) < 0.06
+    turned = np.angle(np.exp(1j * (np.arctan2(middle[2], middle[1]) - np.arctan2(goal[2], goal[1]))))
+    assert abs(turned) < 0.25
+
+
+@pytest.mark.parametrize(("target", "low", "high"), [("#ffffff", 0.88, 1.0), ("#000000", 0.1, 0.35)])
+def test_white_and_black_are_convincing_and_keep_their_shading(target, low, high):
+    moved = to_oklab(recolour(RGB, MASK, target))[BODY]
+    assert low < np.median(moved[:, 0]) < high
+    assert np.hypot(moved[:, 1], moved[:, 2]).max() < 0.08
+    assert moved[:, 0].std() > 0.008
+
+
+@pytest.mark.parametrize("target", ["#2b5fb3", "#ffffff", "#000000"])
+def test_the_label_and_its_emblem_stay(target):
+    before, after = (color.rgb2lab(rgb)[LABEL] for rgb in (RGB, recolour(RGB, MASK, target)))
+    assert np.median(color.deltaE_ciede2000(before, after)) < 1.0
+
+
+def test_outside_the_mask_no_byte_changes():
+    assert (recolour(RGB, MASK, "#2b5fb3")[MASK == 0] == RGB[MASK == 0]).all()
+
+
+def test_lighter_stays_lighter():
+    before, after = (to_oklab(rgb)[..., 0][BODY] for rgb in (RGB, recolour(RGB, MASK, "#2b5fb3")))
+    assert np.corrcoef(before, after)[0, 1] > 0.9
+
+
+def test_an_empty_mask_changes_nothing():
+    assert (recolour(RGB, np.zeros_like(MASK), "#2b5fb3") == RGB).all()
+
+
+def test_oklab_there_and_back_is_the_same_colour():
+    colours = np.random.default_rng(0).integers(0, 256, (500, 3), dtype=np.uint8)
+    assert abs(from_oklab(to_oklab(colours)).astype(int) - colours).max() <= 1
+    assert (from_oklab(np.array([[0.7, 0.4, 0.4], [0.5, -0.4, 0.1]], np.float32)) <= 255).all()
+
+
+@pytest.mark.parametrize("wrong", ["", "#fff", "ffffff0", "#gggggg"])
+def test_what_is_no_colour_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"colour|base 16"):
+        rgb_of(wrong)
