@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from catalog_schemas.errors import ModelError
 from tasks.engine.lora_file import LoraWeights
 
 TARGETS = {
@@ -44,9 +45,8 @@ class BankedLinear(nn.Module):
         route = self._route
         if route.off:
             return y
-        a, b, scale = self.a, self.b, route.scale
-        if route.index is not None:
-            a, b, scale = a[route.index], b[route.index], scale[route.index]
+        every, index = (self.a, self.b, route.scale), route.index
+        a, b, scale = every if index is None else (factor[index] for factor in every)
         grouped = x.reshape(a.shape[0], -1, x.shape[-1])
         low = torch.bmm(grouped, a.to(x.dtype).transpose(1, 2)) * scale.to(x.dtype)[:, None, None]
         return y + torch.bmm(low, b.to(x.dtype).transpose(1, 2)).reshape(y.shape)
@@ -70,6 +70,8 @@ class AdapterBank:
 
     def __init__(self, unet: nn.Module, slots: int, rank: int, targets: tuple[str, ...] = ("attention",)) -> None:
         suffixes = tuple(suffix for target in targets for suffix in TARGETS[target])
+        if any(getattr(module, "fused_projections", False) for module in unet.modules()):
+            raise ModelError("the UNet's attention projections are fused, which bypasses adapters; unfuse them first")
         self.unet = unet
         self.slots = slots
         self.rank = rank
@@ -122,18 +124,20 @@ class AdapterBank:
     def load(self, slot: int, lora: LoraWeights) -> None:
         """Puts saved weights into a slot; a lower rank is padded with zeros, which change nothing.
 
-        Raises ValueError where the file's modules are not the bank's, or its rank is above the bank's.
+        Modules that the adapter does not change stay the base model's. Raises ValueError where it changes others than
+        the bank's, or its rank is above the bank's.
         """
-        if set(lora.modules) != set(self.names):
-            odd = sorted(set(lora.modules) ^ set(self.names))
-            raise ValueError(f"the adapter's modules are not the bank's; {len(odd)} differ, the first: {odd[0]}")
+        odd = sorted(set(lora.modules) - set(self.names))
+        if odd:
+            raise ValueError(f"the adapter changes {len(odd)} modules that the bank has not, the first: {odd[0]}")
         if lora.rank > self.rank:
             raise ValueError(f"the adapter's rank {lora.rank} is above the bank's rank {self.rank}")
         self.weights[slot].zero_()
         for name, (_, a, b) in zip(self.names, self._views(self.weights[slot]), strict=True):
-            down, up = lora.modules[name]
-            a[: lora.rank].copy_(down)
-            b[:, : lora.rank].copy_(up)
+            if name in lora.modules:
+                down, up = lora.modules[name]
+                a[: lora.rank].copy_(down)
+                b[:, : lora.rank].copy_(up)
         self.route.scale[slot] = lora.alpha / lora.rank
 
     def clear(self, slot: int) -> None:

@@ -15,7 +15,7 @@ from catalog_schemas.errors import ModelError
 from configs.schema import ModelConfig
 
 Family = Literal["sd", "sdxl"]
-PIPELINES: dict[str, tuple[Family, type[DiffusionPipeline]]] = {
+PIPELINES: dict[str, tuple[Family, Any]] = {
     "StableDiffusionPipeline": ("sd", StableDiffusionPipeline),
     "StableDiffusionXLPipeline": ("sdxl", StableDiffusionXLPipeline),
 }
@@ -39,13 +39,13 @@ class BaseModel:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
-    def unet(self) -> torch.nn.Module:
-        """The denoiser, the only part that adapters change."""
+    def unet(self) -> Any:
+        """The denoiser, a UNet2DConditionModel: the only part that adapters change."""
         return self.pipeline.unet
 
     @property
-    def vae(self) -> torch.nn.Module:
-        """The autoencoder between pixels and latents."""
+    def vae(self) -> Any:
+        """The autoencoder between pixels and latents, an AutoencoderKL."""
         return self.pipeline.vae
 
     @property
@@ -119,6 +119,7 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: the model could not be loaded: {_first_line(error)}") from error
+    _check_parts(folder, pipeline)
     if dtype == torch.float16:
         pipeline.vae.to(torch.float32)  # SDXL's VAE overflows in float16
     pipeline.to(device)
@@ -127,6 +128,23 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
     return BaseModel(family, pipeline, device, dtype)
+
+
+def _check_parts(folder: Path, pipeline: Any) -> None:
+    """Refuses checkpoints that would load, train and draw without an error, but wrongly."""
+    noise, unet, vae = pipeline.scheduler.config, pipeline.unet.config, pipeline.vae.config
+    expected = {
+        "a scheduler with a beta schedule (DDPM's noise process)": "beta_start" in noise,
+        "prediction_type epsilon or v_prediction": noise.get("prediction_type") in ("epsilon", "v_prediction"),
+        "a UNet that takes the VAE's latents and nothing else": unet.in_channels == vae.latent_channels,
+        "a VAE without its own latent mean": vae.get("latents_mean") is None and vae.get("shift_factor") is None,
+    }
+    faults = [what for what, holds in expected.items() if not holds]
+    if faults:
+        raise ModelError(
+            f"{folder}: expected {' and '.join(faults)}, but this checkpoint ({type(pipeline.scheduler).__name__}, "
+            f"{noise.get('prediction_type')}) has none; use a Stable Diffusion 1.x, 2.x or SDXL text-to-image model"
+        )
 
 
 def _names(available: dict[str, bool]) -> str:

@@ -1,5 +1,6 @@
 """Prompts as the UNet takes them: computed once per text, for either family."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,15 @@ def concatenate(parts: list[Conditioning]) -> Conditioning:
 
 
 @torch.no_grad()
+def encode_negative(base: BaseModel, prompt: str) -> Conditioning:
+    """The negative prompt's embeddings. An empty one means "none", which many SDXL checkpoints take as zeros."""
+    text = encode_prompts(base, [prompt])
+    if prompt or text.pooled is None or not base.pipeline.config.get("force_zeros_for_empty_prompt"):
+        return text
+    return Conditioning(torch.zeros_like(text.embeds), torch.zeros_like(text.pooled))
+
+
+@torch.no_grad()
 def encode_prompts(base: BaseModel, prompts: list[str]) -> Conditioning:
     """Embeddings of `prompts`, through the pipeline's own encoder; over-long prompts are cut as diffusers cuts them."""
     if base.family == "sd":
@@ -44,11 +54,18 @@ def encode_prompts(base: BaseModel, prompts: list[str]) -> Conditioning:
     return Conditioning(embeds, pooled)
 
 
-def predict(base: BaseModel, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
-    """The UNet's output for noisy latents (rows, channels, h, w) at `timesteps` (rows,)."""
+def predict(
+    base: BaseModel, noisy: Tensor, timesteps: Tensor, text: Conditioning, unet: Callable[..., Any] | None = None
+) -> Tensor:
+    """The UNet's output for noisy latents (rows, channels, h, w) at `timesteps` (rows,).
+
+    `unet` stands in for the base model's own: the same module, compiled.
+    """
     extra: dict[str, Any] | None = None
     if text.pooled is not None:
         side = float(noisy.shape[-1] * base.latent_scale)
         sizes = torch.tensor([side, side, 0.0, 0.0, side, side], dtype=text.pooled.dtype, device=noisy.device)
         extra = {"text_embeds": text.pooled, "time_ids": sizes.repeat(len(noisy), 1)}
-    return base.unet(noisy, timesteps, text.embeds, added_cond_kwargs=extra, return_dict=False)[0]
+    output = (unet or base.unet)(noisy, timesteps, text.embeds, added_cond_kwargs=extra, return_dict=False)[0]
+    assert isinstance(output, Tensor)
+    return output

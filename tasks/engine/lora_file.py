@@ -14,8 +14,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 PREFIX, DOWN, UP, ALPHA = "lora_unet_", ".lora_down.weight", ".lora_up.weight", ".alpha"
-_VERSIONS = {"sd": "sd_v1", "sdxl": "sdxl_base_v1-0"}
-_ARCHITECTURES = {"sd": "stable-diffusion-v1/lora", "sdxl": "stable-diffusion-xl-v1-base/lora"}
+# kohya's name of the base model's version, and the Stability model spec's of its architecture
+_VERSIONS = {
+    "sd1": ("sd_v1", "stable-diffusion-v1"),
+    "sd2": ("sd_v2", "stable-diffusion-v2-512"),
+    "sd2-v": ("sd_v2", "stable-diffusion-v2-768-v"),
+    "sdxl": ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class LoraWeights:
 
 @dataclass(frozen=True)
 class LoraHeader:
-    """What the file says of itself. `recipe` is the canonical JSON of the adapter's spec."""
+    """What the file says of itself. `recipe` is the canonical JSON of the adapter's spec, `prediction` the base
+    model's prediction type."""
 
     name: str
     family: str
@@ -43,6 +49,7 @@ class LoraHeader:
     trigger: str
     resolution: int
     recipe: str
+    prediction: str = "epsilon"
 
 
 def write_lora(lora: LoraWeights, header: LoraHeader) -> bytes:
@@ -83,18 +90,33 @@ def _with_sorted_header(data: bytes) -> bytes:
 
 
 def _metadata(lora: LoraWeights, header: LoraHeader) -> dict[str, str]:
+    kind = _kind(lora, header)
+    version, architecture = _VERSIONS[kind]
     return {
-        "ss_base_model_version": _VERSIONS[header.family],
+        "ss_base_model_version": version,
+        "ss_v2": str(kind.startswith("sd2")),
         "ss_network_module": "networks.lora",
         "ss_network_dim": str(lora.rank),
         "ss_network_alpha": str(float(lora.alpha)),
         "ss_output_name": header.name,
         "ss_sd_model_name": header.base_model,
+        "ss_resolution": f"({header.resolution}, {header.resolution})",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": _ARCHITECTURES[header.family],
+        "modelspec.architecture": f"{architecture}/lora",
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": header.name,
         "modelspec.resolution": f"{header.resolution}x{header.resolution}",
+        "modelspec.prediction_type": "v" if header.prediction == "v_prediction" else "epsilon",
         "modelspec.trigger_phrase": header.trigger,
         "packshot.recipe": header.recipe,
     }
+
+
+def _kind(lora: LoraWeights, header: LoraHeader) -> str:
+    """The key of _VERSIONS. Stable Diffusion 2.x is known by its text encoder's width, 1024 instead of 768."""
+    if header.family != "sd":
+        return header.family
+    widths = {down.shape[1] for name, (down, _) in lora.modules.items() if name.endswith("attn2_to_k")}
+    if 1024 not in widths:
+        return "sd1"
+    return "sd2-v" if header.prediction == "v_prediction" else "sd2"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
-from tasks.engine.conditioning import Conditioning, concatenate, encode_prompts
+from tasks.engine.conditioning import Conditioning, concatenate, encode_negative, encode_prompts
 from tasks.engine.lora_file import LoraWeights, read_lora
 
 RENDERER_VERSION = 1  # part of a variant's identity: raise it when the same variant would give other pixels
@@ -44,13 +44,21 @@ class RenderRequest:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What all images of a call share. `scheduler` is "checkpoint" or a key of SCHEDULERS; pixels are multiples of 8."""
+    """What all images of a call share. `scheduler` is "checkpoint" or a key of SCHEDULERS; sides are multiples of 8."""
 
     steps: int
     guidance: float
     scheduler: str
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The embeddings of a call's prompts and of its negative prompts, by their words."""
+
+    positive: dict[str, Conditioning]
+    negative: dict[str, Conditioning]
 
 
 def render(
@@ -81,28 +89,30 @@ def _render_batch(
     requests: list[RenderRequest],
     settings: RenderSettings,
     loras: dict[str, LoraWeights],
-    texts: dict[str, Conditioning],
+    texts: Texts,
 ) -> list[NDArray[np.uint8] | None]:
     used = sorted({request.adapter for request in requests} - {""})
     if not used:
         return _denoise(base, requests, settings, texts)
     rank = max(loras[key].rank for key in used)
+    targets = tuple(sorted({target for key in used for target in loras[key].targets}))
     slots = [*used, ""]  # the last slot stays empty: the base model
-    with AdapterBank(base.unet, len(slots), rank, loras[used[0]].targets) as bank:
+    with AdapterBank(base.unet, len(slots), rank, targets) as bank:
         for slot, key in enumerate(used):
             bank.load(slot, loras[key])
         rows = [slots.index(request.adapter) for request in requests]
-        guided = rows * 2 if settings.guidance > 1 else rows  # guidance stacks the unconditional half on top
+        distilled = base.unet.config.time_cond_proj_dim is not None  # guidance is an input of such a UNet
+        guided = rows * 2 if settings.guidance > 1 and not distilled else rows  # the unconditional half comes first
         with bank.routed(torch.tensor(guided, device=base.device)):
             return _denoise(base, requests, settings, texts)
 
 
 @torch.no_grad()
 def _denoise(
-    base: BaseModel, requests: list[RenderRequest], settings: RenderSettings, texts: dict[str, Conditioning]
+    base: BaseModel, requests: list[RenderRequest], settings: RenderSettings, texts: Texts
 ) -> list[NDArray[np.uint8] | None]:
-    positive = concatenate([texts[request.prompt] for request in requests])
-    negative = concatenate([texts[request.negative_prompt] for request in requests])
+    positive = concatenate([texts.positive[request.prompt] for request in requests])
+    negative = concatenate([texts.negative[request.negative_prompt] for request in requests])
     extra = {}
     if positive.pooled is not None:
         extra = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
@@ -132,10 +142,13 @@ def decode_latents(base: BaseModel, latents: Tensor) -> list[NDArray[np.uint8] |
     return images
 
 
-def _encode(base: BaseModel, requests: list[RenderRequest]) -> dict[str, Conditioning]:
+def _encode(base: BaseModel, requests: list[RenderRequest]) -> Texts:
     """Each text once, however many images it serves."""
-    texts = sorted({text for request in requests for text in (request.prompt, request.negative_prompt)})
-    return {text: encode_prompts(base, [text]) for text in texts}
+    prompts, negatives = {r.prompt for r in requests}, {r.negative_prompt for r in requests}
+    return Texts(
+        {text: encode_prompts(base, [text]) for text in sorted(prompts)},
+        {text: encode_negative(base, text) for text in sorted(negatives)},
+    )
 
 
 class _scheduled:
