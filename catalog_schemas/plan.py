@@ -20,7 +20,10 @@ class PlannedVariant:
 
 @dataclass(frozen=True, slots=True)
 class SkuJob:
-    """What a run does for one SKU. `adapter` is None where no variant needs one. `train` is the reason to train its adapter, or empty where none is needed."""
+    """What a run does for one SKU.
+
+    `adapter` is None where no variant needs one; `train` is the reason to train it, or empty where it is there.
+    """
 
     product: Product
     photos: tuple[Photo, ...]

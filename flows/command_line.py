@@ -120,8 +120,9 @@ def _import(parsed: argparse.Namespace) -> dict[str, Any]:
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from flows.refresh_catalog import refresh_catalog
     from infra.demo.catalog import write_demo_catalog
+
+    from flows.refresh_catalog import refresh_catalog
 
     folder = Path(parsed.folder).absolute()
     parsed.catalog = str(write_demo_catalog(folder / "catalog"))

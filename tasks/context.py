@@ -18,8 +18,10 @@ REMOTE = ("s3://", "gs://", "abfs://")
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for. `warning` is what
-    its maker says a viewer must know (`packshot.json` in the folder)."""
+    """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
+
+    `warning` is what its maker says that a viewer must know (`packshot.json` in the folder).
+    """
 
     path: str
     identity: str

@@ -133,7 +133,7 @@ def _finish(
 
 def _alt_text(spec: VariantSpec, product: Product) -> str:
     """What a person who cannot see the picture is told."""
-    place = "" if spec.scene == "none" else f", {spec.scene.replace('-', ' ')}"
+    place = "" if spec.scene == "plain" else f", {spec.scene.replace('-', ' ')}"
     colour = "" if spec.colour == "original" else f" in {spec.colour.replace('-', ' ')}"
     return f"{product.title}{colour}{place}"
 

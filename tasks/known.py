@@ -34,8 +34,10 @@ _SPEC = TypeAdapter(VariantSpec)
 
 @dataclass(frozen=True)
 class Known:
-    """`adapters` by id, the newest `specs` by SKU, `images` by id, live specs by `slots`, and the ids of what was `refused`
-    for good: variants, their trials at the gate, and images."""
+    """Ids of `adapters` and live `images`, the newest adapter specs by SKU, and the JSON of live variants by slot.
+
+    `refused` holds the ids of what cannot be had: variants, their trials at the gate, and images.
+    """
 
     adapters: set[str]
     specs: dict[str, AdapterSpec]

@@ -10,7 +10,7 @@ from configs.library import Library
 from configs.schema import Background, Colour, GenerationConfig, MatrixRule, Scene, VariantMatrix
 from tasks.techniques import Technique, Words, find_technique
 
-NO_SCENE = Scene(name="none", title="No scene", group="studio", prompt="", empty_prompt="")
+NO_SCENE = Scene(name="plain", title="Plain", group="studio", prompt="", empty_prompt="")
 NO_COLOUR = Colour(name="original", title="Original")
 NO_BACKGROUND = Background(name="scene", title="The scene's own")
 

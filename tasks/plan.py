@@ -94,7 +94,7 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
     Raises CatalogError, ConfigError and StoreError.
     """
     planner = _Planner(context, context.library())
-    counts, jobs = _Counts(), []
+    counts, jobs = _Counts(), list[SkuJob]()
     with ThreadPoolExecutor(READERS) as readers:
         for batch in read_catalog(context.catalog, context.run_id, context.started_at):
             products = [product for product in batch.products if selection.holds(product)]
