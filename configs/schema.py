@@ -170,6 +170,11 @@ class CatalogConfig(Strict):
     """What a catalog may hold. Prefixes are URLs; the catalog's own folder is always allowed."""
 
     reference_prefixes: tuple[str, ...] = ()
+    changes: Literal["photos", "updated_at"] = Field(
+        "photos",
+        description="How a changed photo is noticed: by looking at every photo's size and time, or by the row alone, "
+        "for catalogs too large for that; then updated_at must change with the photos",
+    )
     references_maximum: int = Field(12, ge=1, le=100, description="Photos used of one SKU; the first ones are taken")
     reference_bytes_maximum: int = Field(40_000_000, ge=1)
     reference_pixels_maximum: int = Field(80_000_000, ge=1)

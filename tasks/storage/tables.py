@@ -27,6 +27,7 @@ from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
+from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
@@ -56,6 +57,7 @@ TABLES = {
     "images": TableSpec(ImageRecord, "image_id"),
     "adapters": TableSpec(AdapterRecord, "adapter_id"),
     "rejections": TableSpec(Rejection, "rejection_id"),
+    "skus": TableSpec(SkuRecord, "sku"),
     "runs": TableSpec(RunRecord, "run_id"),
 }
 
@@ -77,9 +79,12 @@ class Tables:
         self._local = store.local_path("tables") is not None
         self._pauses = () if self._local else PAUSES[:2]
 
-    def live_images(self, columns: list[str] | None = None) -> pa.Table:
-        """The rows of `images` that nothing has replaced."""
-        return self.read("images", columns, pc.field("retired_at").is_null())
+    def live_images(self, columns: list[str] | None = None, skus: list[str] | None = None) -> pa.Table:
+        """The rows of `images` that nothing has replaced: all, or those of some SKUs."""
+        wanted = columns or TABLES["images"].schema.names
+        mine = None if skus is None else [("sku", "in", skus)]
+        rows = self.read("images", list(dict.fromkeys([*wanted, "retired_at"])), mine)
+        return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)
 
     def uri(self, name: str) -> str:
         """The path or URL that any Delta reader opens."""
