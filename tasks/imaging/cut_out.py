@@ -164,14 +164,14 @@ def _blemishes(small: Rgb, kept: Bools) -> Bools:
 def _seen_through(lab: Floats, outside: Bools, holes: npt.NDArray[np.int32], index: int) -> bool:
     """Whether a hole has a thin wall, and behind that wall the same colour as in the hole: then it is a handle's."""
     rows, columns = ndimage.find_objects(holes, index)[index - 1]
-    reach = 2 * max(rows.stop - rows.start, columns.stop - columns.start)
+    reach = max(rows.stop - rows.start, columns.stop - columns.start)
     window = (
         slice(max(0, rows.start - reach), rows.stop + reach),
         slice(max(0, columns.start - reach), columns.stop + reach),
     )
     hole = holes[window] == index
     distance = ndimage.distance_transform_edt(~hole)
-    beyond = outside[window] & (distance < reach / 2)
+    beyond = outside[window] & (distance < 0.6 * reach)
     if beyond.sum() < 8:
         return False
     nearest = beyond & (distance < distance[beyond].min() + 5)
