@@ -11,7 +11,7 @@ class AdapterSpec:
     """All that determines an adapter; its `id` is the hash of it.
 
     `base_model` is the base model's own identity (hub id and revision, or a hash of its weights), `references` the
-    sorted sha256 of the photos' bytes as listed, `recipe` the canonical JSON of the training settings.
+    sorted ids of the photos as listed, `recipe` the canonical JSON of the training settings.
     """
 
     sku: str
@@ -32,8 +32,9 @@ class AdapterRecord:
     """One trained adapter: a row of `tables/adapters`.
 
     `token` is the word that stands for the product in prompts. `key` is the store key of the LoRA safetensors file,
-    `sha256` and `bytes` describe that file. `loss_first` and `loss_last` are mean training losses over the first and
-    the last tenth of the `steps`. `seconds` is the cohort's training time divided by its SKUs.
+    `sha256` and `bytes` describe that file. `loss_before` and `loss_after` are the loss on one fixed set of crops,
+    timesteps and noises, without and with the adapter, so that they compare. `seconds` is the cohort's training time
+    divided by its SKUs.
     """
 
     adapter_id: str
@@ -48,8 +49,8 @@ class AdapterRecord:
     sha256: str
     bytes: int
     steps: int
-    loss_first: float
-    loss_last: float
+    loss_before: float
+    loss_after: float
     seconds: float
     run_id: str
     created_at: datetime

@@ -23,7 +23,9 @@ def schema_of(record: type) -> pa.Schema:
     """The schema of a record dataclass: a field per column; `X | None` is nullable, `tuple[X, ...]` a list."""
     hints = get_type_hints(record)
     fields = [_field(f.name, hints[f.name]) for f in dataclasses.fields(record)]
-    return pa.schema(fields, metadata={"packshot.schema": record.__name__, "packshot.schema_version": str(SCHEMA_VERSION)})
+    return pa.schema(
+        fields, metadata={"packshot.schema": record.__name__, "packshot.schema_version": str(SCHEMA_VERSION)}
+    )
 
 
 def to_table(record: type, rows: Iterable[Any]) -> pa.Table:

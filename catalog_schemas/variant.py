@@ -1,10 +1,8 @@
-"""One image to make, and all the work that one SKU needs."""
+"""One image to make."""
 
 from dataclasses import dataclass
 
-from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.identity import content_id
-from catalog_schemas.product import Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +10,9 @@ class VariantSpec:
     """All that determines one draft: SKU × scene × colour × background × technique × seed, fully resolved.
 
     `prompt` and `negative_prompt` are the final texts, `colour_hex` and `background_hex` are "#rrggbb" or empty.
-    `adapter_id` is empty for a technique that uses none. `references` are the sorted sha256 of the photos, for they
-    are the pixels of a composite. `width` and `height` are the draft's pixels.
+    `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for
+    they are the pixels of a composite. `width` and `height` are the draft's pixels, `surface` how far
+    down the picture a composite's product stands, as a share of the height.
     """
 
     sku: str
@@ -34,6 +33,7 @@ class VariantSpec:
     scheduler: str
     width: int
     height: int
+    surface: float
     renderer_version: int
 
     @property
@@ -45,12 +45,3 @@ class VariantSpec:
     def name(self) -> str:
         """What it is, in words; the same slot of the matrix keeps its name when its pixels change."""
         return "_".join((self.scene, self.colour, self.background, self.technique, str(self.seed)))
-
-
-@dataclass(frozen=True, slots=True)
-class SkuJob:
-    """What a run does for one SKU: the adapter it needs, and the variants to make with it."""
-
-    product: Product
-    adapter: AdapterSpec
-    variants: tuple[VariantSpec, ...]

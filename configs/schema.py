@@ -177,11 +177,19 @@ class CatalogConfig(Strict):
     reference_side_minimum: int = Field(64, ge=8, description="Pixels of the shorter side")
 
 
+class StoreConfig(Strict):
+    """How the store is used; nothing here changes what is made."""
+
+    single_writer: bool = Field(
+        False, description="Allows a store that ignores conditional writes: no two runs may ever use it at once"
+    )
+
+
 class ComputeConfig(Strict):
     """Where it runs. Nothing here changes what is made, so nothing here is part of an identity."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    workers: int = Field(2, ge=1, le=64, description="Chunks worked on at the same time; the model itself is never shared")
+    workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once; only one at a time draws")
     cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
     chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
     batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
@@ -197,4 +205,8 @@ class RunConfig(Strict):
     variants: VariantMatrix = VariantMatrix()
     checks: tuple[CheckConfig, ...] = ()
     channels: tuple[str, ...] = ("web",)
+    library: tuple[str, ...] = Field(
+        (), description="Folders with scenes, channels, colours and backgrounds of your own"
+    )
+    store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()

@@ -1,0 +1,1 @@
+"""The flows and the command line: order, concurrency and retries, nothing else."""

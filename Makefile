@@ -1,0 +1,46 @@
+# packshot: `make demo` to see it work, `make test` to prove it does. Both set everything up themselves.
+#
+# Linux without an NVIDIA GPU: PyTorch's CPU wheels save gigabytes of download; point pip at them first, as
+# https://pytorch.org/get-started says, for example with PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?= out/demo
+
+export HF_HUB_OFFLINE ?= 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+.PHONY: demo test check fix constraints clean
+
+demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
+	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
+
+test: check  ## the gate and all tests that fit in minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(READY)  ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY)  ## format, and what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "packshot needs Python 3.11 or newer; set PYTHON=python3.11 or the like")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,s3]"
+	@touch $@
+
+constraints: $(READY)  ## pins what is installed now
+	@head -2 constraints.txt > constraints.tmp
+	@$(BIN)/python -m pip list --format=freeze | grep -viE '^(pip|setuptools|wheel|packshot)==' | sed 's/+cpu//' >> constraints.tmp
+	@mv constraints.tmp constraints.txt
+
+clean:  ## forgets the demo and the caches, not the environment
+	rm -rf out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,52 @@
+"""What a run will do, and why."""
+
+from dataclasses import dataclass
+
+from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.product import Product
+from catalog_schemas.reference import Photo
+from catalog_schemas.rejection import Rejection
+from catalog_schemas.variant import VariantSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVariant:
+    """A variant and the channels it is still missing from; `reason` is why: new, photo changed, scene changed …"""
+
+    spec: VariantSpec
+    channels: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkuJob:
+    """What a run does for one SKU.
+
+    `adapter` is None where no variant needs one; `train` is the reason to train it, or empty where it is there.
+    """
+
+    product: Product
+    photos: tuple[Photo, ...]
+    adapter: AdapterSpec | None
+    train: str
+    variants: tuple[PlannedVariant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All the work of a run.
+
+    `jobs` holds SKUs with something to do, `skipped` counts SKUs whose images are all in the store, `quarantined`
+    names SKUs whose row or photos were refused, with the verdicts in `rejections`. `images_skipped` counts images
+    that the store holds and `images_refused` those that the quality gate refused before. `retired` holds the ids of
+    images whose place in the matrix is gone.
+    """
+
+    jobs: tuple[SkuJob, ...]
+    rows: int
+    skipped: int
+    quarantined: tuple[str, ...]
+    rejections: tuple[Rejection, ...]
+    images_skipped: int
+    images_refused: int
+    retired: tuple[str, ...] = ()

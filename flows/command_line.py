@@ -1,0 +1,146 @@
+"""packshot: product images from a product catalog.
+
+Each command is a thin face of a flow or a stage. With --json a command prints one JSON object and nothing else.
+Exit codes: 0 done, 1 a bug, 2 the catalog or the configuration, 3 the model, 4 the store, 130 interrupted.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from catalog_schemas.errors import PackshotError
+
+QUIET = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failure is one message of ours, not a traceback of the orchestrator's
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "DIFFUSERS_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+Command = Callable[[argparse.Namespace], dict[str, Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    parsed = _parser().parse_args(arguments)
+    if parsed.verbose:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    for name, value in QUIET.items():
+        if not (parsed.verbose and name == "PREFECT_LOGGING_LEVEL"):
+            os.environ.setdefault(name, value)
+    try:
+        answer = parsed.command(parsed)
+    except PackshotError as error:
+        _say(f"packshot: {error}", sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("packshot: interrupted; run the same command again to go on where it stopped", sys.stderr)
+        return 130
+    _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
+    return int(answer.get("exit_code", 0))
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object for machines")
+    common.add_argument("--verbose", action="store_true", help="log what happens")
+    parser = argparse.ArgumentParser(prog="packshot", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, parents=[common], help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    for name, command, text in (
+        ("run", _run, "make what the catalog lacks: train, draw, check, finish, publish"),
+        ("plan", _plan, "show what a run would do, and why; touches nothing"),
+    ):
+        added = add(name, command, text)
+        added.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
+        added.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
+        added.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
+    _add_import(add("import", _import, "make a Parquet catalog from a file of another kind"))
+    demo = add("demo", _demo, "write the demo catalog and run it; the second time there is nothing to do")
+    demo.add_argument("--folder", default="out/demo", help="where the demo's catalog and store go")
+    serve = add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' form")
+    serve.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
+    serve.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
+    serve.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
+    serve.add_argument("--port", type=int, default=4200, help="the UI's port on this machine")
+    serve.add_argument("--cron", default="0 2 * * *", help="when the nightly refresh runs")
+    serve.add_argument("--timezone", default="UTC", help="the time zone of --cron, such as Europe/Berlin")
+    return parser
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=["csv"], help="what the file is")
+    parser.add_argument("file", metavar="FILE", help="the file to read")
+    parser.add_argument("--out", required=True, help="the Parquet file to write")
+
+
+def _run(parsed: argparse.Namespace) -> dict[str, Any]:
+    from flows.refresh_catalog import refresh_catalog  # Prefect and torch are loaded by the commands that need them
+
+    return _ran(refresh_catalog, parsed)
+
+
+def _ran(flow: Any, parsed: argparse.Namespace) -> dict[str, Any]:
+    from flows.parameters import RefreshParameters
+    from flows.summary import run_summary
+
+    outcome = flow(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
+    return run_summary(outcome)
+
+
+def _plan(parsed: argparse.Namespace) -> dict[str, Any]:
+    from flows.parameters import RefreshParameters
+    from flows.start import start_run
+    from flows.summary import plan_summary
+    from tasks.plan import Selection, make_plan
+
+    context = start_run(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
+    return plan_summary(make_plan(context, Selection()))
+
+
+def _import(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.import_catalog import import_csv
+
+    result = import_csv(parsed.file, parsed.out)
+    lines = [f"{result.products} products written to {parsed.out}", *result.remarks]
+    return {"text": "\n".join(lines), "products": result.products, "remarks": list(result.remarks), "out": parsed.out}
+
+
+def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
+    from pathlib import Path
+
+    from infra.demo.catalog import write_demo_catalog
+
+    from flows.refresh_catalog import refresh_catalog
+
+    folder = Path(parsed.folder).absolute()
+    parsed.catalog = str(write_demo_catalog(folder / "catalog"))
+    parsed.store, parsed.config = str(folder / "store"), "demo"
+    return _ran(refresh_catalog, parsed)
+
+
+def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
+    from flows.serve import serve
+
+    serve(parsed.catalog, parsed.store, parsed.config, parsed.port, parsed.cron, parsed.timezone)
+    return {"text": ""}
+
+
+def _say(text: str, stream: Any) -> None:
+    stream.write(text.rstrip() + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""From parameters to a run's context: the preset is read, the store opened, and the base model found."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from configs.library import load_preset
+from configs.schema import RunConfig, VariantMatrix
+from flows.parameters import MakeVariantsParameters, RunParameters
+from tasks.checks import find_check
+from tasks.context import RunContext, find_model, new_run_id
+from tasks.import_catalog import granted_prefixes
+from tasks.storage.objects import open_store
+from tasks.techniques import find_technique
+
+
+def start_run(parameters: RunParameters, config: RunConfig | None = None) -> RunContext:
+    """The context of a new run. Everything that can be wrong with what was asked for is found here.
+
+    Raises ConfigError, ModelError and StoreError.
+    """
+    config = config or load_preset(parameters.preset)
+    for check in config.checks:
+        find_check(check.name)
+    for technique in config.variants.techniques:
+        find_technique(technique)
+    config = _with_prefixes(config, granted_prefixes(parameters.catalog))
+    open_store(parameters.store, config.store.single_writer)
+    now = datetime.now(UTC)
+    return RunContext(
+        run_id=new_run_id(now),
+        catalog=_absolute(parameters.catalog),
+        store=_absolute(parameters.store),
+        config=config,
+        model=find_model(config.model),
+        started_at=now,
+    )
+
+
+def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
+    """The preset with the variants that the form asks for; every field left empty keeps the preset's choice."""
+    config = load_preset(parameters.preset)
+    matrix = config.variants.model_dump()
+    for name in ("scenes", "colours", "backgrounds", "techniques"):
+        chosen = tuple(str(value) for value in getattr(parameters, name))
+        if chosen:
+            matrix[name] = chosen
+    matrix |= {"images": parameters.images, "limit_per_sku": parameters.limit_per_sku}
+    return config.model_copy(update={"variants": VariantMatrix.model_validate(matrix)})
+
+
+def _with_prefixes(config: RunConfig, prefixes: tuple[str, ...]) -> RunConfig:
+    catalog = config.catalog
+    together = (*catalog.reference_prefixes, *prefixes)
+    return config.model_copy(update={"catalog": catalog.model_copy(update={"reference_prefixes": together})})
+
+
+def _absolute(url: str) -> str:
+    """A local path made absolute, since a worker may run elsewhere; URLs stay as they are."""
+    return url if "://" in url else str(Path(url).expanduser().absolute())

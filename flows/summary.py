@@ -1,0 +1,84 @@
+"""What a person reads on the terminal when a plan is made or a run has ended; the same facts as JSON."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from catalog_schemas.plan import Plan
+from flows.pipeline import RunOutcome
+
+
+def run_summary(outcome: RunOutcome) -> dict[str, Any]:
+    """The run's table of counts and the gallery's place."""
+    run = outcome.record
+    idle = not run.adapters_trained and not run.images_planned
+    lines = [
+        "Nothing to do: nothing trained, nothing rendered; the store holds it all." if idle else "Done.",
+        "",
+        _table(
+            ("", "in", "published", "unchanged", "quarantined", "failed"),
+            ("SKUs", run.skus_input, run.skus_published, run.skus_skipped, run.skus_quarantined, run.skus_failed),
+        ),
+        "",
+        _table(
+            ("adapters trained", "images made", "rejected", "failed", "unchanged", "seconds"),
+            (
+                run.adapters_trained,
+                run.images_published,
+                run.images_rejected,
+                run.images_failed,
+                run.images_skipped,
+                f"{run.seconds:.1f}",
+            ),
+        ),
+        "",
+        *(f"! {warning}" for warning in outcome.warnings),
+        f"Gallery: {outcome.report.gallery}",
+    ]
+    facts = asdict(run) | {"gallery": outcome.report.gallery}
+    facts.pop("config")
+    return {"text": "\n".join(lines), **facts}
+
+
+def plan_summary(plan: Plan) -> dict[str, Any]:
+    """What a run would do, with counts by reason."""
+    adapters = Counter(job.train for job in plan.jobs if job.train)
+    images = Counter[str]()
+    for one in (one for job in plan.jobs for one in job.variants):
+        images[one.reason] += len(one.channels)
+    lines = [
+        f"{plan.rows} products: {len(plan.jobs)} with something to do, {plan.skipped} unchanged, "
+        f"{len(plan.quarantined)} quarantined",
+        f"adapters to train: {_counted(adapters)}",
+        f"images to make:    {_counted(images)}",
+        f"images unchanged:  {plan.images_skipped}; refused before: {plan.images_refused}",
+        *(f"  {rejection.reason}: {rejection.detail}" for rejection in plan.rejections[:20]),
+    ]
+    if len(plan.rejections) > 20:
+        lines.append(f"  and {len(plan.rejections) - 20} more")
+    return {
+        "text": "\n".join(lines),
+        "products": plan.rows,
+        "with_work": len(plan.jobs),
+        "unchanged": plan.skipped,
+        "quarantined": list(plan.quarantined),
+        "adapters": dict(adapters),
+        "images": dict(images),
+        "images_unchanged": plan.images_skipped,
+        "images_refused": plan.images_refused,
+        "rejections": [asdict(rejection) for rejection in plan.rejections],
+    }
+
+
+def _counted(reasons: Counter[str]) -> str:
+    if not reasons:
+        return "none"
+    return f"{reasons.total()} ({', '.join(f'{count} {reason}' for reason, count in reasons.most_common())})"
+
+
+def _table(head: tuple[Any, ...], row: tuple[Any, ...]) -> str:
+    widths = [max(len(str(a)), len(str(b))) for a, b in zip(head, row, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in (head, row)
+    )

@@ -1,0 +1,97 @@
+"""The quality gate: measures every draft of a chunk, and refuses those outside the configured bounds."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from prefect import task
+
+from catalog_schemas.draft import Draft
+from catalog_schemas.image import CheckResult
+from catalog_schemas.plan import PlannedVariant
+from catalog_schemas.reference import Reference
+from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.variant import VariantSpec
+from configs.schema import RunConfig
+from tasks.checks import Subject, find_check
+from tasks.context import RunContext
+from tasks.ledger import StageResult, once
+from tasks.pixels import read_draft, read_reference
+from tasks.plan import gate_id
+from tasks.retrying import RETRIES
+from tasks.storage.objects import ObjectStore
+from tasks.techniques import CutOut, Pixels
+
+STAGE = "check_variants"
+
+
+@dataclass(frozen=True)
+class CheckedDraft:
+    """A draft that passed, with what was measured."""
+
+    draft: Draft
+    checks: tuple[CheckResult, ...]
+
+
+@task(name="check variants", tags=["cpu"], **RETRIES)
+def check_variants(
+    context: RunContext,
+    chunk: list[PlannedVariant],
+    drafts: StageResult[Draft],
+    references: dict[str, tuple[Reference, ...]],
+) -> StageResult[CheckedDraft]:
+    """The drafts that pass every check of the configuration, and a verdict on each that does not. Raises StoreError."""
+    store = context.open()
+    specs = {planned.spec.id: planned.spec for planned in chunk}
+
+    def make() -> StageResult[CheckedDraft]:
+        passed: list[CheckedDraft] = []
+        refused: list[Rejection] = []
+        siblings: dict[str, list[Pixels]] = defaultdict(list)
+        for draft in drafts.records:
+            spec, pixels = specs[draft.variant_id], read_draft(store, draft)
+            photos = partial(_photos, store, references[spec.sku])
+            subject = Subject(spec, pixels, photos, siblings[spec.sku])
+            results = _measure(subject, context.config)
+            if all(result.passed for result in results):
+                passed.append(CheckedDraft(draft, results))
+                siblings[spec.sku].append(pixels)
+            else:
+                refused.append(_refusal(context, spec, results))
+        return StageResult(tuple(passed), tuple(refused))
+
+    return once(store, STAGE, CheckedDraft, work_of(context, chunk), make)
+
+
+def work_of(context: RunContext, chunk: list[PlannedVariant]) -> list[str]:
+    """The identity of a chunk at this gate."""
+    return [gate_id(planned.spec, context.config) for planned in chunk]
+
+
+def _photos(store: ObjectStore, references: tuple[Reference, ...]) -> list[CutOut]:
+    return [read_reference(store, reference) for reference in references]
+
+
+def _measure(subject: Subject, config: RunConfig) -> tuple[CheckResult, ...]:
+    results = []
+    for check in config.checks:
+        if check.techniques and subject.spec.technique not in check.techniques:
+            continue
+        value = find_check(check.name).measure(subject)
+        if value is not None:
+            results.append(CheckResult(check.name, value, check.minimum, check.maximum))
+    return tuple(results)
+
+
+def _refusal(context: RunContext, spec: VariantSpec, results: tuple[CheckResult, ...]) -> Rejection:
+    faults = "; ".join(_fault(result) for result in results if not result.passed)
+    detail = f"SKU {spec.sku}, {spec.name}: {faults}"
+    subject, now = gate_id(spec, context.config), datetime.now(UTC)
+    return Rejection(spec.sku, STAGE, Reason.CHECK_FAILED, subject, detail, context.run_id, now, spec.id)
+
+
+def _fault(result: CheckResult) -> str:
+    bounds = [f"at least {result.minimum:g}"] if result.minimum is not None else []
+    bounds += [f"at most {result.maximum:g}"] if result.maximum is not None else []
+    return f"{result.name} is {result.value:.3g}, expected {' and '.join(bounds)}"

@@ -1,0 +1,117 @@
+"""What every stage of a run knows: who it is, what it was told, and which base model it works with."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from catalog_schemas.errors import ModelError
+from catalog_schemas.identity import content_id
+from configs.library import Library, load_library
+from configs.schema import ModelConfig, RunConfig
+from tasks.storage.objects import ObjectStore, open_store
+
+REMOTE = ("s3://", "gs://", "abfs://")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
+
+    `warning` is what its maker says that a viewer must know (`packshot.json` in the folder).
+    """
+
+    path: str
+    identity: str
+    resolution: int
+    warning: str
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Passed to every stage; small and plain, so that it travels to any worker."""
+
+    run_id: str
+    catalog: str
+    store: str
+    config: RunConfig
+    model: ModelFolder
+    started_at: datetime
+
+    def open(self) -> ObjectStore:
+        """The store of this run."""
+        return open_store(self.store, self.config.store.single_writer)
+
+    def library(self) -> Library:
+        """The scenes, backgrounds, colours and channels that this run can name."""
+        return load_library(*self.config.library)
+
+    @property
+    def resolution(self) -> int:
+        """Pixels of a side in training and drafts."""
+        return self.config.model.resolution or self.model.resolution
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A name that sorts by time and that two runs do not share."""
+    moment = now or datetime.now(UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{content_id(moment.isoformat())[:6]}"
+
+
+def find_model(config: ModelConfig, cache: Path | None = None) -> ModelFolder:
+    """The base model's folder on this machine; fetched first where the source is a store URL or a hub id.
+
+    A local folder or a store URL is identified by the bytes of its files, a hub id by its pinned revision.
+    Raises ModelError where it cannot be had.
+    """
+    if config.source.startswith(REMOTE):
+        return _describe(_fetch(config.source, cache or Path.home() / ".cache" / "packshot" / "models"), "")
+    folder = Path(config.source.removeprefix("file://")).expanduser()
+    if folder.is_dir() or folder.is_absolute() or config.source.startswith(("file://", ".", "infra/")):
+        return _describe(_installed(folder), "")
+    from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
+
+    return _describe(download(config), f"{config.source}@{config.revision}")
+
+
+def _installed(folder: Path) -> Path:
+    """The folder as given, or beside the installed package: presets name the demo model that way."""
+    beside = Path(__file__).parent.parent / folder
+    return beside if not folder.exists() and beside.exists() else folder
+
+
+def _fetch(source: str, cache: Path) -> Path:
+    """A store's model folder, copied here once; a copy that was cut off never takes the final name."""
+    target = cache / content_id(source)[:16]
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            open_store(source, single_writer=True).fetch_folder("", Path(folder) / "model")
+            (Path(folder) / "model").rename(target)
+    return target
+
+
+def _describe(folder: Path, identity: str) -> ModelFolder:
+    unet, vae = folder / "unet" / "config.json", folder / "vae" / "config.json"
+    if not (folder / "model_index.json").is_file() or not unet.is_file() or not vae.is_file():
+        raise ModelError(
+            f"{folder}: expected a diffusers pipeline folder with model_index.json, unet/ and vae/, but it is not one; "
+            "point model.source at such a folder, a store URL of one, or a hub id with model.revision"
+        )
+    scale = 2 ** (len(json.loads(vae.read_text())["block_out_channels"]) - 1)
+    resolution = int(json.loads(unet.read_text())["sample_size"]) * scale
+    card = folder / "packshot.json"
+    warning = json.loads(card.read_text()).get("warning", "") if card.is_file() else ""
+    return ModelFolder(str(folder), identity or f"sha256:{_hash_folder(folder)}", resolution, warning)
+
+
+def _hash_folder(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json", ".txt"))
+    return content_id([[path.relative_to(folder).as_posix(), _hash_file(path)] for path in files])
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,155 @@
+"""The frozen base model: loaded once per process, shared by everything that trains or renders on its device."""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from catalog_schemas.errors import ModelError
+from configs.schema import ModelConfig
+
+Family = Literal["sd", "sdxl"]
+PIPELINES: dict[str, tuple[Family, Any]] = {
+    "StableDiffusionPipeline": ("sd", StableDiffusionPipeline),
+    "StableDiffusionXLPipeline": ("sdxl", StableDiffusionXLPipeline),
+}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+_loaded: dict[tuple[str, str, str], "BaseModel"] = {}
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModel:
+    """A diffusers pipeline whose weights are frozen, with the lock that keeps one thread at a time on its device.
+
+    The lock matters since a pipeline's scheduler and the adapter bank's routing are state: two threads denoising
+    with one pipeline spoil each other's images.
+    """
+
+    family: Family
+    pipeline: Any
+    device: torch.device
+    dtype: torch.dtype
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def unet(self) -> Any:
+        """The denoiser, a UNet2DConditionModel: the only part that adapters change."""
+        return self.pipeline.unet
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder between pixels and latents, an AutoencoderKL."""
+        return self.pipeline.vae
+
+    @property
+    def latent_scale(self) -> int:
+        """Pixels of a side per latent."""
+        return int(self.pipeline.vae_scale_factor)
+
+    @property
+    def resolution(self) -> int:
+        """Pixels of a side that the model was trained for."""
+        return int(self.unet.config.sample_size) * self.latent_scale
+
+
+def load_base(folder: Path, precision: str = "auto", device: str = "auto") -> BaseModel:
+    """The base model in a local diffusers folder; a second call with the same arguments returns the same object.
+
+    Only safetensors weights are read, and only the pipelines in `PIPELINES`; anything else raises ModelError.
+    """
+    target = pick_device(device)
+    name = precision if precision != "auto" else ("bfloat16" if target.type == "cuda" else "float32")
+    key = (str(folder.resolve()), name, str(target))
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = _load(folder, DTYPES[name], target)
+        return _loaded[key]
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for; "auto" takes CUDA, then MPS, then the CPU. ModelError where it is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ModelError(
+            f"compute.device is {name!r}, but this machine has none; use one of {_names(available)} or auto"
+        )
+    return torch.device(name)
+
+
+def download(config: ModelConfig) -> Path:
+    """The local folder of a hub model at its pinned revision, fetched on first use; ModelError if it cannot be had."""
+    if len(config.revision) != 40:
+        raise ModelError(
+            f"model.source {config.source!r} is a hub id, so model.revision must pin its commit (40 hex digits), "
+            f"but is {config.revision!r}"
+        )
+    try:
+        folder = DiffusionPipeline.download(config.source, revision=config.revision, use_safetensors=True)
+    except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
+        raise ModelError(
+            f"{config.source}@{config.revision}: the model could not be fetched from the hub: "
+            f"{_first_line(error)}. Check the network and the id, or point model.source at a local folder."
+        ) from error
+    return Path(folder)
+
+
+def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ModelError(f"{folder}: expected a diffusers pipeline folder with model_index.json, found none")
+    name = json.loads(index.read_text()).get("_class_name", "")
+    if name not in PIPELINES:
+        raise ModelError(f"{folder}: expected one of {', '.join(PIPELINES)}, but model_index.json says {name!r}")
+    family, pipeline_class = PIPELINES[name]
+    options = {"safety_checker": None, "requires_safety_checker": False} if family == "sd" else {}
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    try:
+        pipeline = pipeline_class.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder}: the model could not be loaded: {_first_line(error)}") from error
+    _check_parts(folder, pipeline)
+    if dtype == torch.float16:
+        pipeline.vae.to(torch.float32)  # SDXL's VAE overflows in float16
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.requires_grad_(False).eval()
+    return BaseModel(family, pipeline, device, dtype)
+
+
+def _check_parts(folder: Path, pipeline: Any) -> None:
+    """Refuses checkpoints that would load, train and draw without an error, but wrongly."""
+    noise, unet, vae = pipeline.scheduler.config, pipeline.unet.config, pipeline.vae.config
+    expected = {
+        "a scheduler with a beta schedule (DDPM's noise process)": "beta_start" in noise,
+        "prediction_type epsilon or v_prediction": noise.get("prediction_type") in ("epsilon", "v_prediction"),
+        "a UNet that takes the VAE's latents and nothing else": unet.in_channels == vae.latent_channels,
+        "a VAE without its own latent mean": vae.get("latents_mean") is None and vae.get("shift_factor") is None,
+    }
+    faults = [what for what, holds in expected.items() if not holds]
+    if faults:
+        raise ModelError(
+            f"{folder}: expected {' and '.join(faults)}, but this checkpoint ({type(pipeline.scheduler).__name__}, "
+            f"{noise.get('prediction_type')}) has none; use a Stable Diffusion 1.x, 2.x or SDXL text-to-image model"
+        )
+
+
+def _names(available: dict[str, bool]) -> str:
+    return ", ".join(name for name, there in available.items() if there)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

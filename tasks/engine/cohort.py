@@ -1,0 +1,168 @@
+"""A continuous cohort: as many SKUs at a time as the bank has slots; who leaves makes room for the next."""
+
+import logging
+import math
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from configs.schema import TrainingConfig
+from tasks.engine.bank import AdapterBank
+from tasks.engine.base_model import BaseModel
+from tasks.engine.conditioning import Conditioning, encode_prompts
+from tasks.engine.crops import encode_crops
+from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
+from tasks.engine.objective import Objective
+from tasks.engine.slot_optimizer import SlotAdamW
+from tasks.engine.tenant import Tenant
+
+CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
+RUNAWAY = 4.0  # times the loss before training at which a SKU counts as diverged
+logger = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+
+
+class Cohort:
+    """One run over `jobs`. `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done."""
+
+    def __init__(
+        self,
+        base: BaseModel,
+        jobs: list[TrainingJob],
+        recipe: TrainingConfig,
+        resolution: int,
+        slots: int,
+        progress: Progress,
+        outcomes: dict[str, Outcome],
+        unet: Callable[..., Any] | None = None,
+    ) -> None:
+        self.base, self.jobs, self.recipe, self.resolution, self.progress = base, jobs, recipe, resolution, progress
+        self.outcomes = outcomes
+        waiting = [job for job in jobs if job.adapter_id not in outcomes]
+        self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
+        self.bank = AdapterBank(base.unet, min(slots, len(waiting)), recipe.rank, recipe.targets)
+        self.bank.route.scale.fill_(recipe.alpha / recipe.rank)
+        self.optimizer = SlotAdamW(self.bank.weights, self.bank.gradients, recipe.weight_decay, recipe.gradient_clip)
+        self.objective = Objective(base, self.bank, recipe, unet)
+        self.static = unet is not None  # a compiled graph serves one shape of batch
+        self.tenants: dict[int, Tenant] = {}
+        self.texts: dict[str, Conditioning] = {}
+        self.total = sum(job.steps for job in jobs)
+        self.done = self.total - sum(job.steps for job in waiting)
+
+    def run(self) -> None:
+        """Until every job has its outcome."""
+        started = time.perf_counter()
+        with self.bank:
+            while self.queue or any(not tenant.gone for tenant in self.tenants.values()):
+                self._admit()
+                self._shrink()
+                self._step()
+                self._dismiss()
+        logger.info("trained %d SKUs in %.1f s", len(self.jobs), time.perf_counter() - started)
+
+    def _admit(self) -> None:
+        """Free slots take the next jobs."""
+        for slot in range(self.bank.slots):
+            if self.queue and (slot not in self.tenants or self.tenants[slot].gone):
+                self.tenants[slot] = self._enter(self.queue.popleft(), slot)
+
+    def _enter(self, job: TrainingJob, slot: int) -> Tenant:
+        recipe, generator = self.recipe, torch.Generator().manual_seed(job.seed)
+        self.bank.initialise(slot, generator)
+        self.optimizer.reset(slot)
+        crops = encode_crops(
+            self.base, job.photos, self.resolution, recipe.crops, recipe.flip, recipe.background_weight, generator
+        )
+        tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior))
+        tenant.loss_before = self.objective.probe(tenant)
+        return tenant
+
+    def _text(self, prompt: str) -> Conditioning:
+        """Each prompt is encoded once: SKUs of a class share their prior's."""
+        if prompt not in self.texts:
+            self.texts[prompt] = encode_prompts(self.base, [prompt])
+        return self.texts[prompt]
+
+    def _shrink(self) -> None:
+        """With nobody left to admit, the rows of those who are gone leave the batch.
+
+        A compiled graph has one shape, so there the batch only ever halves.
+        """
+        if self.queue:
+            return
+        size = reserved = sum(tenant.reserved for tenant in self.tenants.values())
+        if self.static:
+            size = self.bank.slots
+            while size // 2 >= reserved:
+                size //= 2
+        order = sorted(self.tenants, key=lambda slot: (not self.tenants[slot].reserved, slot))
+        self.tenants = {slot: self.tenants[slot] for slot in sorted(order[:size])}
+
+    def _step(self) -> None:
+        """One forward and backward pass of all tenants, each in its own rows."""
+        tenants = [self.tenants[slot] for slot in sorted(self.tenants)]
+        draws = [tenant.draw(self.recipe.batch_size, len(self.objective.schedule)) for tenant in tenants]
+        everyone = len(tenants) == self.bank.slots
+        slots = None if everyone else torch.tensor(sorted(self.tenants), device=self.base.device)
+        with self.bank.routed(slots):
+            losses = self.objective.losses(tenants, draws)
+        self.bank.gradients.zero_()
+        with warnings.catch_warnings():  # rows of the bank are strided by design; torch remarks on it once
+            warnings.filterwarnings("ignore", message="grad and param do not obey")
+            losses.sum().backward()
+        rates, counts = [0.0] * self.bank.slots, [1] * self.bank.slots
+        for tenant, loss in zip(tenants, losses.detach().unbind(), strict=True):
+            tenant.step += 1
+            if not tenant.gone:
+                tenant.losses.append(loss)
+                rates[tenant.slot], counts[tenant.slot] = self._rate(tenant.step), tenant.step
+                self.done += 1
+        self.optimizer.step(rates, counts)
+        self.progress(self.done, self.total)
+
+    def _rate(self, step: int) -> float:
+        warm = min(1.0, step / self.recipe.warmup_steps) if self.recipe.warmup_steps else 1.0
+        return self.recipe.learning_rate * warm
+
+    def _dismiss(self) -> None:
+        """Tenants that are done or have diverged leave."""
+        for tenant in self.tenants.values():
+            last = tenant.step == tenant.job.steps
+            if tenant.gone or not (last or tenant.step % CHECK_EVERY == 0):
+                continue
+            recent = float(torch.stack(tenant.losses).mean())
+            tenant.losses.clear()
+            if self._ran_away(tenant, recent):
+                self._leave(tenant, self._diverged(tenant, recent))
+            elif last:
+                self._leave(tenant, self._trained(tenant))
+
+    def _leave(self, tenant: Tenant, outcome: Outcome) -> None:
+        self.outcomes[tenant.job.adapter_id] = outcome
+        self.done += tenant.job.steps - tenant.step
+        self.bank.clear(tenant.slot)
+        tenant.gone = True
+
+    def _trained(self, tenant: Tenant) -> Outcome:
+        after = self.objective.probe(tenant)
+        if self._ran_away(tenant, after):
+            return self._diverged(tenant, after)
+        weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha)
+        job = tenant.job
+        return TrainedAdapter(job.adapter_id, job.sku, weights, tenant.step, tenant.loss_before, after)
+
+    def _ran_away(self, tenant: Tenant, loss: float) -> bool:
+        return not (math.isfinite(loss) and loss < RUNAWAY * tenant.loss_before)
+
+    def _diverged(self, tenant: Tenant, loss: float) -> DivergedAdapter:
+        detail = (
+            f"SKU {tenant.job.sku}: the training loss was {loss:.3g} by step {tenant.step} of {tenant.job.steps}; "
+            f"expected it to fall from {tenant.loss_before:.3g}; try a lower training.learning_rate than "
+            f"{self.recipe.learning_rate:g}"
+        )
+        return DivergedAdapter(tenant.job.adapter_id, tenant.job.sku, detail)

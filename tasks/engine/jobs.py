@@ -1,0 +1,49 @@
+"""What goes into training and what comes out: one job and one outcome per SKU."""
+
+from dataclasses import dataclass
+
+from configs.schema import TrainingConfig
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.lora_file import LoraWeights
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One SKU to learn. `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts."""
+
+    adapter_id: str
+    sku: str
+    instance: str
+    prior: str
+    photos: tuple[TrainingPhoto, ...]
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """What was learned, and the loss on the SKU's fixed probes without and with it."""
+
+    adapter_id: str
+    sku: str
+    weights: LoraWeights
+    steps: int
+    loss_before: float
+    loss_after: float
+
+
+@dataclass(frozen=True)
+class DivergedAdapter:
+    """A SKU whose loss was not finite or ran away; its neighbours are as if it had never been there."""
+
+    adapter_id: str
+    sku: str
+    detail: str
+
+
+Outcome = TrainedAdapter | DivergedAdapter
+
+
+def steps_for(photos: int, recipe: TrainingConfig) -> int:
+    """Training steps for a number of photos."""
+    return min(max(photos * recipe.steps_per_photo, recipe.steps_minimum), recipe.steps_maximum)

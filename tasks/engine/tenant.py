@@ -1,0 +1,54 @@
+"""A SKU in its slot of the bank: its own randomness, its inputs, and how far it has come."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tasks.engine.conditioning import Conditioning
+from tasks.engine.crops import EncodedCrops
+from tasks.engine.jobs import TrainingJob
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One step's randomness of one SKU, on the CPU: crops and timesteps (rows,), normal numbers (rows, c, h, w)."""
+
+    crops: Tensor
+    timesteps: Tensor
+    noise: Tensor
+    posterior: Tensor
+
+
+@dataclass
+class Tenant:
+    """A job in its slot.
+
+    Once `gone`, its outcome is known; its rows may stay in the batch, without effect, to keep the batch's shape.
+    """
+
+    job: TrainingJob
+    slot: int
+    generator: torch.Generator
+    crops: EncodedCrops
+    text: Conditioning
+    prior: Conditioning
+    loss_before: float = 0.0
+    step: int = 0
+    gone: bool = False
+    losses: list[Tensor] = field(default_factory=list)
+
+    @property
+    def reserved(self) -> bool:
+        """Whether its rows must stay: a SKU that fails holds them to its planned end, since another shape of batch
+        would round its neighbours' results otherwise."""
+        return self.step < self.job.steps
+
+    def draw(self, rows: int, timesteps: int, generator: torch.Generator | None = None) -> Draw:
+        """The next inputs, from the SKU's own generator and on the CPU: the same on every device."""
+        source = generator or self.generator
+        shape = (rows, *self.crops.mean.shape[1:])
+        crops = torch.randint(len(self.crops.mean), (rows,), generator=source)
+        times = torch.randint(timesteps, (rows,), generator=source)
+        noise, posterior = (torch.randn(shape, generator=source, dtype=torch.float64) for _ in range(2))
+        return Draw(crops, times, noise, posterior)

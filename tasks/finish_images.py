@@ -1,0 +1,144 @@
+"""Finishes one chunk of checked drafts for their channels, and writes the image files under their final names."""
+
+from datetime import UTC, datetime
+
+from prefect import task
+from pydantic import TypeAdapter
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.identity import bytes_id
+from catalog_schemas.image import CheckResult, ImageRecord
+from catalog_schemas.plan import PlannedVariant, SkuJob
+from catalog_schemas.product import Product
+from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.variant import VariantSpec
+from configs.library import Library
+from configs.schema import Channel
+from tasks.boundary import row_boundary
+from tasks.check_variants import CheckedDraft
+from tasks.context import RunContext
+from tasks.imaging.decode import size_of
+from tasks.imaging.finish import finish
+from tasks.imaging.marking import Marks
+from tasks.known import slot_of
+from tasks.ledger import StageResult, once
+from tasks.pixels import read_draft
+from tasks.plan import image_id
+from tasks.retrying import RETRIES
+from tasks.storage.keys import safe_name
+from tasks.storage.objects import ObjectStore
+from tasks.techniques import Pixels, find_technique
+
+STAGE = "finish_images"
+SPEC = TypeAdapter(VariantSpec)
+CHECKS = TypeAdapter(tuple[CheckResult, ...])
+SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+
+@task(name="finish images", tags=["cpu"], **RETRIES)
+def finish_images(
+    context: RunContext, chunk: list[PlannedVariant], products: dict[str, Product], checked: StageResult[CheckedDraft]
+) -> StageResult[ImageRecord]:
+    """One `ImageRecord` per draft and channel, and a verdict on each that cannot meet its channel's rules.
+
+    Writes `images/<sku>/<channel>/<name>-<hash12>.<ext>`; nobody sees them before they are published.
+    Raises StoreError.
+    """
+    store, library = context.open(), context.library()
+    planned = {one.spec.id: one for one in chunk}
+
+    def make() -> StageResult[ImageRecord]:
+        records: list[ImageRecord] = []
+        rejections: list[Rejection] = []
+        for entry in checked.records:
+            one = planned[entry.draft.variant_id]
+            pixels = read_draft(store, entry.draft)
+            for name in one.channels:
+                product, channel = products[one.spec.sku], library.channels[name]
+                try:
+                    with row_boundary(Reason.FINISH_FAILED, one.spec.name):
+                        records.append(_finish(context, one.spec, product, channel, pixels, entry, store))
+                except Rejected as verdict:
+                    rejections.append(_rejection(context, one.spec, channel, verdict))
+        return StageResult(tuple(records), tuple(rejections))
+
+    return once(store, STAGE, ImageRecord, work_of(context, chunk, library), make)
+
+
+def work_of(context: RunContext, chunk: list[PlannedVariant], library: Library) -> list[str]:
+    """The identity of a chunk of renditions."""
+    return [image_id(one.spec, library.channels[name]) for one in chunk for name in one.channels]
+
+
+def products_of(jobs: list[SkuJob]) -> dict[str, Product]:
+    """The jobs' products by SKU."""
+    return {job.product.sku: job.product for job in jobs}
+
+
+def _finish(
+    context: RunContext,
+    spec: VariantSpec,
+    product: Product,
+    channel: Channel,
+    pixels: Pixels,
+    entry: CheckedDraft,
+    store: ObjectStore,
+) -> ImageRecord:
+    alt_text = _alt_text(spec, product)
+    marks = Marks(
+        source_type=find_technique(spec.technique).SOURCE_TYPE,
+        ai_system="Stable Diffusion" if spec.prompt else "",
+        ai_version=spec.base_model if spec.prompt else "",
+        prompt=spec.prompt,
+        alt_text=alt_text,
+        title=product.title,
+    )
+    data = finish(pixels.rgb, channel, marks, pixels.mask)
+    sha256, (height, width) = bytes_id(data), size_of(data)
+    name = f"{spec.name}-{sha256[:12]}.{SUFFIXES[channel.format]}"
+    record = ImageRecord(
+        image_id=image_id(spec, channel),
+        variant_id=spec.id,
+        slot=slot_of(spec, channel.name),
+        sku=spec.sku,
+        title=product.title,
+        channel=channel.name,
+        scene=spec.scene,
+        colour=spec.colour,
+        background=spec.background,
+        technique=spec.technique,
+        seed=spec.seed,
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        adapter_id=spec.adapter_id,
+        base_model=spec.base_model,
+        steps=spec.steps,
+        guidance=spec.guidance,
+        scheduler=spec.scheduler,
+        key=f"images/{safe_name(spec.sku)}/{channel.name}/{name}",
+        sha256=sha256,
+        bytes=len(data),
+        width=width,
+        height=height,
+        format=channel.format,
+        alt_text=alt_text,
+        checks=CHECKS.dump_json(entry.checks).decode(),
+        spec=SPEC.dump_json(spec).decode(),
+        run_id=context.run_id,
+        created_at=datetime.now(UTC),
+    )
+    store.write(record.key, data)
+    return record
+
+
+def _alt_text(spec: VariantSpec, product: Product) -> str:
+    """What a person who cannot see the picture is told."""
+    place = "" if spec.scene == "plain" else f", {spec.scene.replace('-', ' ')}"
+    colour = "" if spec.colour == "original" else f" in {spec.colour.replace('-', ' ')}"
+    return f"{product.title}{colour}{place}"
+
+
+def _rejection(context: RunContext, spec: VariantSpec, channel: Channel, verdict: Rejected) -> Rejection:
+    detail = f"SKU {spec.sku}, {spec.name}, channel {channel.name}: {verdict.detail}"
+    now = datetime.now(UTC)
+    return Rejection(spec.sku, STAGE, verdict.reason, image_id(spec, channel), detail, context.run_id, now, spec.id)

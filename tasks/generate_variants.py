@@ -1,0 +1,118 @@
+"""Draws one chunk of variants, each by its technique, and keeps the drafts in the store."""
+
+import time
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+
+from catalog_schemas.draft import Draft
+from catalog_schemas.plan import PlannedVariant
+from catalog_schemas.reference import Reference
+from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.variant import VariantSpec
+from tasks.context import RunContext
+from tasks.engine.base_model import load_base
+from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tasks.imaging.decode import encode_png
+from tasks.ledger import StageResult, once
+from tasks.pixels import read_reference
+from tasks.progress import Progress
+from tasks.retrying import RETRIES
+from tasks.storage.objects import ObjectStore
+from tasks.techniques import CutOut, Pixels, Rgb, Studio, find_technique
+
+STAGE = "generate_variants"
+
+
+@task(name="generate variants", tags=["gpu"], **RETRIES)
+def generate_variants(
+    context: RunContext,
+    chunk: list[PlannedVariant],
+    references: dict[str, tuple[Reference, ...]],
+    adapters: dict[str, str],
+) -> StageResult[Draft]:
+    """One `Draft` per variant of the chunk, and a verdict on each that could not be drawn.
+
+    `references` holds the usable photos by SKU, `adapters` the store keys of LoRA files by adapter id. Writes
+    `cache/drafts/<id>.png` and, where the technique knows the product's mask, `<id>-mask.png`. A chunk is drawn as a
+    whole, so that its batches, and with them the last bits of its pixels, are the same after a resume.
+    Raises ModelError and StoreError.
+    """
+    store = context.open()
+
+    def make() -> StageResult[Draft]:
+        started = time.perf_counter()
+        pixels = _draw(context, [planned.spec for planned in chunk], references, adapters, store)
+        seconds = (time.perf_counter() - started) / len(chunk)
+        drafts = [_keep(store, one.spec, pixels[one.spec.id], seconds) for one in chunk if one.spec.id in pixels]
+        failed = [_failure(context, one.spec) for one in chunk if one.spec.id not in pixels]
+        return StageResult(tuple(drafts), tuple(failed))
+
+    return once(store, STAGE, Draft, work_of(chunk), make)
+
+
+def work_of(chunk: list[PlannedVariant]) -> list[str]:
+    """The identity of a chunk."""
+    return [planned.spec.id for planned in chunk]
+
+
+def _draw(
+    context: RunContext,
+    specs: list[VariantSpec],
+    references: dict[str, tuple[Reference, ...]],
+    adapters: dict[str, str],
+    store: ObjectStore,
+) -> dict[str, Pixels]:
+    """The pixels of those variants that could be drawn, by variant id."""
+    by_technique: dict[str, list[VariantSpec]] = defaultdict(list)
+    for spec in specs:
+        by_technique[spec.technique].append(spec)
+    studio = Studio(
+        draw=lambda wanted: _render(context, wanted, adapters, store),
+        photo=lambda spec: _photo(store, spec, references[spec.sku]),
+    )
+    drawn: dict[str, Pixels] = {}
+    for name, wanted in by_technique.items():
+        pixels = find_technique(name).draw(wanted, studio)
+        drawn |= {spec.id: one for spec, one in zip(wanted, pixels, strict=True) if one is not None}
+    return drawn
+
+
+def _render(
+    context: RunContext, specs: list[VariantSpec], adapters: dict[str, str], store: ObjectStore
+) -> list[Rgb | None]:
+    if not specs:
+        return []
+    compute, first = context.config.compute, specs[0]
+    base = load_base(Path(context.model.path), context.config.model.precision, compute.device)
+    requests = [RenderRequest(spec.prompt, spec.negative_prompt, spec.seed, spec.adapter_id) for spec in specs]
+    files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs} - {""}}
+    settings = RenderSettings(first.steps, first.guidance, first.scheduler, first.width, first.height)
+    with Progress("images") as progress:
+        return render(base, requests, settings, files, compute.batch_size, progress.update)
+
+
+def _photo(store: ObjectStore, spec: VariantSpec, references: tuple[Reference, ...]) -> CutOut | None:
+    """The photo whose pixels a variant shows: seeds take turns among those with a cut-out."""
+    usable = [reference for reference in references if reference.has_cut_out]
+    return read_reference(store, usable[spec.seed % len(usable)]) if usable else None
+
+
+def _keep(store: ObjectStore, spec: VariantSpec, pixels: Pixels, seconds: float) -> Draft:
+    image_key, mask_key = f"cache/drafts/{spec.id}.png", ""
+    store.write(image_key, encode_png(pixels.rgb))
+    if pixels.mask is not None:
+        mask_key = f"cache/drafts/{spec.id}-mask.png"
+        store.write(mask_key, encode_png(pixels.mask))
+    return Draft(spec.id, image_key, mask_key, seconds)
+
+
+def _failure(context: RunContext, spec: VariantSpec) -> Rejection:
+    detail = (
+        f"SKU {spec.sku}, {spec.name}: the technique {spec.technique!r} gave no picture: its pixels were not finite, "
+        "or no photo of the product could be cut out; give masks in the catalog, or use another technique"
+    )
+    now = datetime.now(UTC)
+    return Rejection(spec.sku, STAGE, Reason.RENDER_FAILED, spec.id, detail, context.run_id, now, spec.id)

@@ -1,0 +1,55 @@
+"""What stages have finished, by content: a stage that finds its record returns it, which is how a killed run resumes.
+
+A record lies at `cache/stages/<stage>/<key>.json`, where the key is the hash of the stage's input. It is written in
+one piece after the stage's objects, so it never speaks of something that is not there; a run deletes the records it
+used once its tables are committed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from catalog_schemas.identity import content_id
+from catalog_schemas.rejection import Rejection
+from tasks.storage.objects import ObjectStore
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class StageResult(Generic[Record]):
+    """What a stage made, and what it refused."""
+
+    records: tuple[Record, ...]
+    rejections: tuple[Rejection, ...] = ()
+
+
+def once(
+    store: ObjectStore, stage: str, record: type[Record], work: Iterable[str], make: Callable[[], StageResult[Record]]
+) -> StageResult[Record]:
+    """The recorded result of `stage` on the things with the ids `work`, or `make()`, recorded."""
+    adapter = TypeAdapter(StageResult[record])  # type: ignore[valid-type]
+    key = _key(stage, work)
+    if store.exists(key):
+        return adapter.validate_json(store.read(key))
+    result = make()
+    store.write(key, adapter.dump_json(result))
+    return result
+
+
+def recorded(store: ObjectStore, stage: str, record: type[Record]) -> list[Record]:
+    """All records of a stage that no run has committed yet."""
+    adapter = TypeAdapter(StageResult[record])  # type: ignore[valid-type]
+    results = (adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}"))
+    return [entry for result in results for entry in result.records]
+
+
+def forget(store: ObjectStore, stage: str, chunks: Iterable[Iterable[str]]) -> None:
+    """Deletes records whose content the tables now hold."""
+    store.delete([_key(stage, work) for work in chunks])
+
+
+def _key(stage: str, work: Iterable[str]) -> str:
+    return f"cache/stages/{stage}/{content_id(list(work))}.json"

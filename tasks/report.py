@@ -1,0 +1,206 @@
+"""Shows a run: an HTML gallery in the store, and a table and thumbnails in the Prefect UI."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from catalog_schemas.identity import canonical_json
+from catalog_schemas.plan import Plan, SkuJob
+from catalog_schemas.rejection import Rejection
+from catalog_schemas.run import RunRecord
+from catalog_schemas.variant import VariantSpec
+from tasks.context import RunContext
+from tasks.finish_images import CHECKS, SPEC
+from tasks.gallery import (
+    GalleryCount,
+    GalleryImage,
+    GalleryPage,
+    GalleryPhoto,
+    GalleryProduct,
+    render_gallery,
+)
+from tasks.imaging.decode import decode
+from tasks.imaging.thumbnail import data_uri, thumbnail
+from tasks.publish import Harvest
+from tasks.retrying import RETRIES
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+
+PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
+THUMBNAILS_SHOWN = 12  # in the UI, where each travels inside the artifact
+_COLUMNS = [
+    "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
+    "alt_text", "checks", "spec", "run_id",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportLinks:
+    """Where the run's gallery lies: a path, or a URL of the store."""
+
+    gallery: str
+
+
+@task(name="report", tags=["cpu"], **RETRIES)
+def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRecord) -> ReportLinks:
+    """Writes `runs/<run_id>/report/index.html` and `summary.json`, and the UI's artifacts. Raises StoreError."""
+    store = context.open()
+    page = _page(context, jobs, harvest.rejections, run, store)
+    key = f"runs/{context.run_id}/report/index.html"
+    store.write(key, render_gallery(page).encode())
+    store.write(f"runs/{context.run_id}/report/summary.json", canonical_json(run).encode())
+    links = ReportLinks(store.uri(key))
+    create_table_artifact(key="run-summary", table=_summary(run), description=f"Run {run.run_id}")
+    create_markdown_artifact(key="images", markdown=_thumbnails(harvest, store, links), description="What was made")
+    return links
+
+
+def report_plan(plan: Plan) -> None:
+    """Shows a plan in the UI."""
+    rows = [
+        {"SKU": one.spec.sku, "image": one.spec.name, "channels": ", ".join(one.channels), "why": one.reason}
+        for job in plan.jobs
+        for one in job.variants
+    ]
+    made = sum(len(one.channels) for job in plan.jobs for one in job.variants)
+    note = f"{made} images would be made, {plan.images_skipped} are there already"
+    create_table_artifact(key="plan", table=rows[:1000], description=note)
+
+
+def _summary(run: RunRecord) -> list[dict[str, Any]]:
+    return [
+        {"": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
+         "quarantined": run.skus_quarantined, "failed": run.skus_failed},
+        {"": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
+         "quarantined": run.images_rejected, "failed": run.images_failed},
+    ]  # fmt: skip
+
+
+def _thumbnails(harvest: Harvest, store: ObjectStore, links: ReportLinks) -> str:
+    shown = [
+        f"![{_plain(image.alt_text)}]({data_uri(thumbnail(decode(store.read(image.key), 1 << 40).rgb, 160))})"
+        for image in harvest.images[:THUMBNAILS_SHOWN]
+    ]
+    more = len(harvest.images) - len(shown)
+    parts = [
+        " ".join(shown) or "Nothing new was made.",
+        f"and {more} more" if more else "",
+        f"Gallery: {links.gallery}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes as text."""
+    return "".join(letter if letter.isalnum() or letter in " ,.-" else " " for letter in text)
+
+
+def _page(
+    context: RunContext, jobs: list[SkuJob], rejections: Iterable[Rejection], run: RunRecord, store: ObjectStore
+) -> GalleryPage:
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in Tables(store).live_images(_COLUMNS).to_pylist():
+        rows[row["sku"]].append(row)
+    refused: dict[str, list[Rejection]] = defaultdict(list)
+    for rejection in rejections:
+        refused[rejection.sku].append(rejection)
+    products = {job.product.sku: job.product for job in jobs}
+    order = list(dict.fromkeys([*products, *refused, *rows]))[:PRODUCTS_SHOWN]
+    specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
+    show = _Pictures(context, store)
+    return GalleryPage(
+        title="packshot",
+        run_id=run.run_id,
+        created_at=run.finished_at,
+        products=tuple(
+            GalleryProduct(
+                sku=sku,
+                title=products[sku].title if sku in products else next((row["title"] for row in rows[sku]), ""),
+                class_noun=products[sku].class_noun if sku in products else "",
+                category=products[sku].category if sku in products else "",
+                photos=(*show.photos(rows[sku]), *show.refused_photos(refused[sku])),
+                images=tuple(show.image(row) for row in rows[sku]),
+                rejected=tuple(show.refused(one, specs) for one in refused[sku] if one.variant_id),
+                note="; ".join(one.detail for one in refused[sku] if one.subject == sku),
+            )
+            for sku in order
+        ),
+        counts=_counts(run),
+        banner=context.model.warning,
+    )
+
+
+def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
+    return (
+        GalleryCount(str(run.skus_input), "SKUs"),
+        GalleryCount(str(run.adapters_trained), "adapters trained"),
+        GalleryCount(str(run.images_published), "images made"),
+        GalleryCount(str(run.images_skipped), "unchanged"),
+        GalleryCount(str(run.images_rejected + run.images_failed), "refused or failed"),
+        GalleryCount(str(run.skus_quarantined), "SKUs quarantined"),
+        GalleryCount(f"{run.seconds:.0f} s", "run time"),
+    )
+
+
+class _Pictures:
+    """Pictures as the page refers to them: relative to itself, so that a copied store still shows them."""
+
+    def __init__(self, context: RunContext, store: ObjectStore) -> None:
+        self.context, self.store = context, store
+        self.library = context.library()
+
+    def image(self, row: dict[str, Any]) -> GalleryImage:
+        return GalleryImage(
+            uri=_relative(row["key"]),
+            scene=row["scene"],
+            colour=row["colour"],
+            background=row["background"],
+            technique=row["technique"],
+            alt_text=row["alt_text"],
+            colour_hex=self._hex(row["colour"]),
+            channel=row["channel"],
+            prompt=row["prompt"],
+            seed=row["seed"],
+            width=row["width"],
+            height=row["height"],
+            checks=CHECKS.validate_json(row["checks"]),
+            is_new=row["run_id"] == self.context.run_id,
+        )
+
+    def photos(self, rows: list[dict[str, Any]]) -> list[GalleryPhoto]:
+        if not rows:
+            return []
+        references = SPEC.validate_json(rows[0]["spec"]).references
+        keys = [f"cache/references/{reference}.png" for reference in references]
+        return [GalleryPhoto(_relative(key)) for key in keys if self.store.exists(key)]
+
+    def refused_photos(self, rejections: list[Rejection]) -> list[GalleryPhoto]:
+        photos = [one for one in rejections if not one.variant_id and one.subject != one.sku]
+        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in photos]
+
+    def refused(self, rejection: Rejection, specs: dict[str, VariantSpec]) -> GalleryImage:
+        spec, key = specs[rejection.variant_id], f"cache/drafts/{rejection.variant_id}.png"
+        return GalleryImage(
+            uri=_relative(key) if self.store.exists(key) else "",
+            scene=spec.scene,
+            colour=spec.colour,
+            background=spec.background,
+            technique=spec.technique,
+            colour_hex=self._hex(spec.colour),
+            prompt=spec.prompt,
+            seed=spec.seed,
+            reason=str(rejection.reason),
+            detail=rejection.detail,
+        )
+
+    def _hex(self, colour: str) -> str:
+        return self.library.colours[colour].hex if colour in self.library.colours else ""
+
+
+def _relative(key: str) -> str:
+    return "../../../" + quote(key)

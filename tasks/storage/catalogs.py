@@ -1,0 +1,148 @@
+"""Catalog files: Parquet from anywhere, measured before it is read, streamed in bounded batches."""
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from catalog_schemas.errors import CatalogError
+from tasks.storage.bucket import SCHEMES, filesystem
+from tasks.storage.faults import ObjectMissing, attempt, translate
+
+ROWS_MAXIMUM = 20_000_000
+COLUMNS_MAXIMUM = 1_000
+VALUES_MAXIMUM = 50_000_000  # of one column in one row group: a list of a row may hold any number
+BATCH_BYTES_MAXIMUM = 64 * 2**20  # of text, once decoded: a few bytes of a file can stand for a terabyte
+_TEXT = "BYTE_ARRAY"
+
+
+def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
+    """A catalog file, opened and measured but not read: stream it with `row_batches`. The caller closes it.
+
+    Raises CatalogError where it is missing, empty, not (whole) Parquet, beyond the caps of rows, columns and values,
+    or names a column twice; StoreError where the storage failed.
+    """
+    scheme = _scheme(uri)
+    if "::" in uri or (scheme and scheme not in SCHEMES):
+        raise CatalogError(uri, ["expected a path, file://, s3://, gs:// or abfs://, got another kind of URL"])
+    try:
+        source = attempt(lambda: _opened(uri), uri)
+    except ObjectMissing:
+        raise CatalogError(uri, ["expected a Parquet file, found none; check the path"]) from None
+    with _catalog_faults(uri):
+        file = pq.ParquetFile(source)
+        names = file.schema_arrow.names
+    faults = _beyond_caps(file.metadata, rows_maximum)
+    faults += [f"expected one column {name!r}, got {count}" for name, count in Counter(names).items() if count > 1]
+    if faults:
+        file.close(force=True)
+        raise CatalogError(uri, faults)
+    return file
+
+
+def row_batches(
+    file: pq.ParquetFile, uri: str, columns: list[str] | None = None, rows: int = 10_000
+) -> Iterator[pa.RecordBatch]:
+    """The rows of an opened catalog in batches of at most `rows`, fewer where their text is long.
+
+    Text stays as the file encodes it until its decoded size is known, so memory stays bounded. Raises CatalogError
+    where the file is damaged.
+    """
+    text = [column.path for column in map(file.schema.column, range(len(file.schema))) if column.physical_type == _TEXT]
+    with _catalog_faults(uri):
+        compact = pq.ParquetFile(_opened(uri), metadata=file.metadata, read_dictionary=text)
+        batches = compact.iter_batches(batch_size=rows, columns=columns, use_threads=not _scheme(uri))
+    try:
+        while True:
+            with _catalog_faults(uri):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                parts = list(_parts(batch, uri))
+            schema = pa.schema([file.schema_arrow.field(name) for name in batch.schema.names])
+            for part in parts:
+                yield pa.record_batch(
+                    [array.cast(field.type) for array, field in zip(part, schema, strict=True)], schema
+                )
+    finally:
+        compact.close(force=True)
+
+
+def _parts(batch: pa.RecordBatch, uri: str) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces whose decoded text fits into memory."""
+    if sum(_text_bytes(column) for column in batch.columns) <= BATCH_BYTES_MAXIMUM:
+        yield batch
+    elif batch.num_rows > 1:
+        half = batch.num_rows // 2
+        yield from _parts(batch.slice(0, half), uri)
+        yield from _parts(batch.slice(half), uri)
+    else:
+        raise CatalogError(
+            uri, [f"expected at most {BATCH_BYTES_MAXIMUM} bytes of text in a row, got more; shorten it"]
+        )
+
+
+def _text_bytes(array: pa.Array) -> int:
+    """How many bytes the text of an array takes once each value stands for itself."""
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.binary_length(array.dictionary)
+        return pc.sum(lengths.take(array.indices)).as_py() or 0
+    if pa.types.is_map(array.type):
+        return _text_bytes(array.keys) + _text_bytes(array.items)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return _text_bytes(array.flatten())
+    if pa.types.is_struct(array.type):
+        return sum(_text_bytes(child) for child in array.flatten())
+    return 0
+
+
+def _beyond_caps(shape: pq.FileMetaData, rows_maximum: int) -> list[str]:
+    faults = []
+    if shape.num_rows > rows_maximum or shape.num_columns > COLUMNS_MAXIMUM:
+        limits = f"at most {rows_maximum} rows and {COLUMNS_MAXIMUM} columns"
+        faults.append(f"expected {limits}, got {shape.num_rows} and {shape.num_columns}; split the file")
+    elif any(values > VALUES_MAXIMUM for values in _values(shape)):
+        faults.append(f"expected at most {VALUES_MAXIMUM} values of a column in a row group, got more; split the file")
+    return faults
+
+
+def _values(shape: pq.FileMetaData) -> Iterator[int]:
+    for group in map(shape.row_group, range(shape.num_row_groups)):
+        yield from (group.column(number).num_values for number in range(group.num_columns))
+
+
+def _opened(uri: str) -> Any:
+    if scheme := _scheme(uri):
+        return filesystem(scheme).open(uri, "rb")
+    path = uri.removeprefix("file://")
+    if os.path.isdir(path):  # noqa: PTH112
+        raise FileNotFoundError(errno.ENOENT, "is a folder", path)
+    return pa.OSFile(path)
+
+
+@contextmanager
+def _catalog_faults(uri: str) -> Iterator[None]:
+    """What Arrow says of a damaged file, as a CatalogError; what the storage under it says, as a StoreError."""
+    try:
+        yield
+    except (pa.ArrowException, EOFError, ValueError) as error:
+        raise CatalogError(uri, [f"expected a whole Parquet file, got a damaged one ({_line(error)})"]) from None
+    except OSError as error:
+        if error.errno is None and type(error) is OSError:  # Arrow's own, such as "Corrupt snappy compressed data"
+            raise CatalogError(uri, [f"expected a whole Parquet file, got a damaged one ({_line(error)})"]) from None
+        raise translate(error, uri) from None
+
+
+def _scheme(uri: str) -> str:
+    scheme, separator, _ = uri.partition("://")
+    return scheme if separator and scheme != "file" else ""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,36 @@
+"""Names in a store: what a key may be, and how any text becomes a part of one."""
+
+import re
+from urllib.parse import unquote
+
+TEMPORARY = ".tmp-"  # what is being written; never a key, never listed
+
+_PART = re.compile(r"[A-Za-z0-9._%=+@~-]+")
+_UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
+
+
+def check_key(key: str) -> str:
+    """The key, if it is one: parts of [A-Za-z0-9._%=+@~-] joined by "/". Anything else is a bug of ours.
+
+    The parts "." and ".." and temporary names are no parts. Drivers cut keys at "?" and "#", expand "*" and "[", and
+    leave ".." as it is: an allow-list settles all of that.
+    """
+    for part in key.split("/"):
+        if not _PART.fullmatch(part) or part in (".", "..") or part.startswith(TEMPORARY):
+            raise AssertionError(f"{key!r}: not a store key; expected parts of [A-Za-z0-9._%=+@~-] joined by '/'")
+    return key
+
+
+def safe_name(text: str) -> str:
+    """One part of a key that stands for `text`: [A-Za-z0-9._-] as they are, each other byte of UTF-8 as %XX.
+
+    Different texts get different names, and `text_of` gives the text back. A leading dot is encoded too, so that a name
+    is never ".", ".." or hidden; the empty text becomes "%", which no other text does.
+    """
+    encoded = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], text.encode("utf-8", "surrogatepass")).decode()
+    return "%2E" + encoded[1:] if encoded.startswith(".") else encoded or "%"
+
+
+def text_of(name: str) -> str:
+    """The text that `safe_name` made this name of."""
+    return "" if name == "%" else unquote(name, errors="surrogatepass")

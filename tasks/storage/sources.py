@@ -1,0 +1,206 @@
+"""What a catalog points to: photos and masks, read from where it may point and nowhere else.
+
+A catalog is other people's input. A reference is a path or a URL of an allowed scheme, and must lie in the catalog's
+own folder or below one of the configured prefixes, after ".." and symbolic links are followed.
+"""
+
+import errno
+import os
+import posixpath
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.rejection import Reason
+from configs.schema import CatalogConfig
+from tasks.storage.bucket import SCHEMES, filesystem
+from tasks.storage.catalogs import open_parquet, row_batches
+from tasks.storage.faults import ObjectMissing, attempt, translate
+
+__all__ = ["Sources", "open_parquet", "row_batches"]
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENXIO)
+
+
+class Sources:
+    """The photos and masks that one catalog may point to. Safe to share between threads; pickles."""
+
+    def __init__(self, base_uri: str, config: CatalogConfig) -> None:
+        """`base_uri` is the catalog file; a URI that ends in "/" and an existing local folder are the base itself."""
+        self._files: dict[str, Any] = {}
+        self._process = -1
+        self._base = _base(base_uri)
+        self._allowed = (self._base, *(_normal(prefix, self._base) for prefix in config.reference_prefixes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_files": {}, "_process": -1, "_base": self._base, "_allowed": self._allowed}
+
+    def resolve(self, reference: str) -> str:
+        """The absolute path or URL that a reference means, without "..", links or a trailing slash.
+
+        Raises Rejected(REFERENCE_FORBIDDEN) for all that is not allowed; touches nothing beyond following links.
+        """
+        uri = _normal(reference, self._base)
+        if not any(uri == prefix or uri.startswith(prefix.rstrip("/") + "/") for prefix in self._allowed):
+            raise _forbidden(reference, "lies outside the catalog's folder and the configured reference_prefixes")
+        return uri
+
+    def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:
+        """The photos that are meant: a folder stands for its photo files in order of their names, blanks for nothing.
+
+        Files are not looked at beyond this: `read` judges each. Raises Rejected(REFERENCE_FORBIDDEN), StoreError.
+        """
+        photos: list[str] = []
+        for reference in filter(None, (text.strip() for text in references)):
+            uri = self.resolve(reference)
+            names = self._names(uri)
+            if names is None:
+                photos.append(uri)
+            else:
+                photos += [f"{uri}/{name}" for name in sorted(names) if name.lower().endswith(PHOTO_SUFFIXES)]
+        return photos
+
+    def read(self, uri: str, limit: int) -> bytes:
+        """The bytes of a photo or mask, at most `limit` of them.
+
+        Raises Rejected(REFERENCE_MISSING, REFERENCE_TOO_LARGE or REFERENCE_FORBIDDEN); StoreError where the storage
+        failed and another attempt may succeed.
+        """
+        uri = self.resolve(uri)
+        if _scheme(uri):
+            return self._read_remote(uri, limit)
+        with _local(uri) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(limit + 1) if size <= limit else b""
+        if size > limit or len(data) > limit:
+            raise _too_large(uri, max(size, len(data)), limit)
+        return data
+
+    def stamp(self, uri: str) -> str:
+        """A cheap fingerprint of a file: another one where the bytes may have changed. Raises like `read`."""
+        uri = self.resolve(uri)
+        if not _scheme(uri):
+            with _local(uri) as file:
+                status = os.fstat(file.fileno())
+            return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+        info = self._info(uri)
+        version = next((info[name] for name in ("ETag", "etag", "md5Hash", "last_modified") if info.get(name)), "")
+        return f"{info['size']}-{version}".replace('"', "")
+
+    def _read_remote(self, uri: str, limit: int) -> bytes:
+        size = self._info(uri)["size"]
+        if size > limit:
+            raise _too_large(uri, size, limit)
+        if size == 0:
+            return b""  # a byte range of an empty object is an error to S3
+        try:
+            data: bytes = attempt(lambda: self._driver(uri).cat_file(uri, start=0, end=size), uri)
+        except ObjectMissing:
+            raise _missing(uri) from None
+        return data
+
+    def _info(self, uri: str) -> dict[str, Any]:
+        try:
+            info: dict[str, Any] = attempt(lambda: self._driver(uri).info(uri), uri)
+        except ObjectMissing:
+            raise _missing(uri) from None
+        if info["type"] != "file":
+            raise _missing(uri)
+        return info
+
+    def _names(self, uri: str) -> list[str] | None:
+        """The names in a folder; None for anything else."""
+        if not _scheme(uri):
+            if not os.path.isdir(uri):  # noqa: PTH112  (paths here are text: a Path would lose what was written)
+                return None
+            return attempt(lambda: os.listdir(uri), uri, ())  # noqa: PTH208
+        if uri.lower().endswith(PHOTO_SUFFIXES):
+            return None
+        try:
+            entries = attempt(lambda: self._driver(uri).ls(uri, detail=True), uri)
+        except ObjectMissing:
+            return None
+        found = {entry["name"].rstrip("/"): entry["type"] for entry in entries}
+        path = uri.partition("://")[2]
+        if found.get(path) == "file":
+            return None
+        return [name.rpartition("/")[2] for name, kind in found.items() if kind == "file"]
+
+    def _driver(self, uri: str) -> Any:
+        if self._process != os.getpid():
+            self._files, self._process = {}, os.getpid()
+        scheme = _scheme(uri)
+        if scheme not in self._files:
+            self._files[scheme] = filesystem(scheme)
+        return self._files[scheme]
+
+
+def _scheme(uri: str) -> str:
+    """The scheme of a remote URI in normal form; empty for a local path."""
+    scheme, separator, _ = uri.partition("://")
+    return scheme if separator and scheme != "file" else ""
+
+
+def _base(base_uri: str) -> str:
+    folder = base_uri
+    local = base_uri.removeprefix("file://")
+    if not base_uri.endswith("/") and not os.path.isdir(local):  # noqa: PTH112
+        folder = posixpath.dirname(base_uri) if "/" in base_uri else "."
+    return _normal(folder, os.getcwd())  # noqa: PTH109
+
+
+def _normal(reference: str, base: str) -> str:
+    """An absolute path with links followed, or scheme://bucket/key without ".."; raises Rejected for other schemes."""
+    if _CONTROL.search(reference) or "::" in reference:
+        raise _forbidden(reference, "holds control characters or a chained protocol (::)")
+    scheme, separator, rest = reference.partition("://")
+    if not separator:
+        scheme, rest = _scheme(base), reference
+        if not scheme or rest.startswith("/"):
+            return os.path.realpath(os.path.join(base, rest))  # noqa: PTH118
+        rest = f"{base.partition('://')[2]}/{rest}"
+    elif scheme.lower() == "file" and rest.startswith("/"):
+        return os.path.realpath(rest)
+    scheme = scheme.lower()
+    if scheme in ("http", "https"):
+        raise _forbidden(reference, "is a web address, which is not supported; copy the photo beside the catalog")
+    if scheme not in SCHEMES:
+        raise _forbidden(reference, "has a scheme other than file, s3, gs and abfs")
+    bucket, _, key = rest.partition("/")
+    key = posixpath.normpath("/" + key).lstrip("/")
+    if not bucket or bucket in (".", "..") or re.search(r"[?#*\[\]]", key):
+        raise _forbidden(reference, "has no bucket, or one of ?#*[] in its key")
+    return f"{scheme}://{bucket}/{key}".rstrip("/")
+
+
+@contextmanager
+def _local(path: str) -> Iterator[BinaryIO]:
+    """A regular file, opened without following a link that was put there meanwhile and without waiting for a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _MISSING:
+            raise _missing(path, os.strerror(error.errno)) from None
+        raise translate(error, path) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _missing(path, "not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def _missing(uri: str, what: str = "no such object") -> Rejected:
+    return Rejected(Reason.REFERENCE_MISSING, f"{uri}: expected a photo, found none ({what}); correct the catalog")
+
+
+def _too_large(uri: str, size: int, limit: int) -> Rejected:
+    return Rejected(Reason.REFERENCE_TOO_LARGE, f"{uri}: expected at most {limit} bytes, got {size}; shrink the photo")
+
+
+def _forbidden(reference: str, why: str) -> Rejected:
+    return Rejected(Reason.REFERENCE_FORBIDDEN, f"{reference[:200]!r} {why}")

@@ -1,0 +1,260 @@
+"""The records of all runs, as Delta Lake tables that pandas, DuckDB, Spark and Polars open too.
+
+A commit is made on top of the version that was read, or not at all: Delta's way of moving a commit on top of others'
+is turned off, and what lost the race is computed again on what won. So no two writers insert the same key, and a
+run's rows are there wholly or not at all, once.
+"""
+
+import json
+import os
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Field, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.arrow import schema_of, to_table
+from catalog_schemas.errors import StoreError, StoreUnreachable
+from catalog_schemas.image import ImageRecord
+from catalog_schemas.rejection import Rejection
+from catalog_schemas.run import RunRecord
+from tasks.storage.faults import PAUSES, attempt
+from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
+from tasks.storage.objects import ObjectStore
+
+Result = TypeVar("Result")
+
+_RACES = 50  # how often others may commit first before a merge gives up
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """Which record a table holds, and the column that is its key."""
+
+    record: type
+    key: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Every column nullable, so that older and newer versions of packshot can share a table."""
+        fields = list(schema_of(self.record))
+        if self.key not in (field.name for field in fields):
+            fields.insert(0, pa.field(self.key, pa.string()))  # a key that the record computes: its `id`
+        return pa.schema([field.with_nullable(True) for field in fields])
+
+
+TABLES = {
+    "images": TableSpec(ImageRecord, "image_id"),
+    "adapters": TableSpec(AdapterRecord, "adapter_id"),
+    "rejections": TableSpec(Rejection, "rejection_id"),
+    "runs": TableSpec(RunRecord, "run_id"),
+}
+
+
+def rows_of(name: str, records: Iterable[Any]) -> pa.Table:
+    """The records as rows of the table `name`, their computed key included."""
+    spec, listed = TABLES[name], list(records)
+    rows = to_table(spec.record, listed)
+    if spec.key not in rows.column_names:
+        rows = rows.add_column(0, spec.key, pa.array([record.id for record in listed], pa.string()))
+    return rows.cast(spec.schema)
+
+
+class Tables:
+    """The tables of a store. Safe to share between threads and runs; every method raises StoreError."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self._local = store.local_path("tables") is not None
+        self._pauses = () if self._local else PAUSES[:2]
+
+    def live_images(self, columns: list[str] | None = None) -> pa.Table:
+        """The rows of `images` that nothing has replaced."""
+        return self.read("images", columns, pc.field("retired_at").is_null())
+
+    def uri(self, name: str) -> str:
+        """The path or URL that any Delta reader opens."""
+        assert name in TABLES, f"{name!r}: not a table; expected one of {', '.join(TABLES)}"
+        return self.store.uri(f"tables/{name}")
+
+    def version(self, name: str) -> int:
+        """The number of the last commit; -1 where there is no table."""
+        table = self._opened(name)
+        return -1 if table is None else table.version()
+
+    def read(self, name: str, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+        """The live rows, in the schema that this version of packshot declares; empty where there is no table.
+
+        `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …] and may name
+        any column. A declared column that the table does not have yet is null; one that is not declared is left out.
+        """
+        schema = TABLES[name].schema
+        wanted = list(columns) if columns is not None else schema.names
+        table = self._opened(name)
+        if table is None:
+            return schema.empty_table().select(wanted)
+        expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
+        scanned = pa.schema([schema.field(column) for column in _scanned(schema.names, wanted, filters)])
+        parts = [schema.empty_table().select(wanted)]
+        for file in self._files(name, table):
+            rows = file.read(scanned)
+            parts.append((rows if expression is None else rows.filter(expression)).select(wanted))
+        return pa.concat_tables(parts)
+
+    def merge(self, name: str, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...] = ()) -> int:
+        """Adds `rows` in one commit of run `run_id`; returns how many rows were inserted or changed.
+
+        A row whose key is new is inserted; of rows with the same key the first counts. Where the key is there, the
+        columns of `update` (scalars) take the row's values, and all others stay. Nothing is committed where nothing
+        would change, nor where this run has committed to this table before: a run has one commit per table, and 0
+        comes back.
+        """
+        self.store.probe_conditional_writes()
+        rows = first_of_each(conformed(rows, TABLES[name].schema), key)
+        for race in range(_RACES):
+            table = self._opened(name) or self._created(name)
+            if table is not None:
+                if table.transaction_version(run_id) is not None:
+                    return 0
+                changed = self._merged(name, table, rows, key, run_id, update)
+                if changed is not None:
+                    return changed
+            time.sleep(random.uniform(0.0, 0.02) * (race + 1))
+        raise StoreUnreachable(f"{self.uri(name)}: other writers committed first {_RACES} times in a row; run again")
+
+    def _merged(
+        self, name: str, table: DeltaTable, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...]
+    ) -> int | None:
+        """The number of rows that were changed; None where another writer was faster and it is all to be done again."""
+        if not self._widened(name, table, rows.schema):
+            return None
+        actions, count = attempt(lambda: self._written(name, table, rows, key, update), self.uri(name), ())
+        if not actions:
+            return 0
+        before = table.version()
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
+        won = self._won(
+            name,
+            lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
+        )
+        if not won and not self._holds(name, actions[0].path):
+            return None
+        self.store.sync(f"tables/{name}/_delta_log/{before + 1:020}.json")
+        return count
+
+    def _holds(self, name: str, path: str) -> bool:
+        """Whether a commit that seemed to be beaten came about after all: its reply was lost, and the retry met it."""
+        table = self._opened(name)
+        return table is not None and any(file.path == path for file in self._files(name, table))
+
+    def _written(
+        self, name: str, table: DeltaTable, rows: pa.Table, key: str, update: tuple[str, ...]
+    ) -> tuple[list[AddAction | RemoveAction], int]:
+        """The data files of a commit, written, and the number of rows it changes.
+
+        Files of a commit that did not come about stay behind unseen: a reply that got lost can make a commit that did
+        come about look like one that did not, and then its files must be there.
+        """
+        actions: list[AddAction | RemoveAction] = []
+        count = 0
+        schema = pa.schema(table.schema().to_arrow())
+        for change in changes(self._files(name, table), schema, rows, key, update):
+            path, data = f"{uuid.uuid4().hex}.parquet", parquet_bytes(change.rows)
+            self.store.write(f"tables/{name}/{path}", data)
+            now, stats = int(time.time() * 1000), json.dumps({"numRecords": change.rows.num_rows})
+            actions.append(AddAction(path, len(data), {}, now, True, stats))
+            if change.replaces:
+                actions.append(RemoveAction(change.replaces, True, now))
+            count += change.count
+        return actions, count
+
+    def _files(self, name: str, table: DeltaTable) -> Iterator[DataFile]:
+        """The data files of the version that `table` has open.
+
+        deltalake's own way to Arrow reads through Python callbacks on Arrow's threads; a process that ends soon after
+        may abort in them. Here a local file is read natively, and a remote one on the calling thread.
+        """
+        if table.protocol().min_reader_version > 1:
+            raise StoreError(f"{self.uri(name)}: another program gave the table features that are unknown here")
+        for path in pa.table(table.get_add_actions())["path"].to_pylist():
+            key = f"tables/{name}/{path}"
+            yield DataFile(path, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
+
+    def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
+        def read() -> pa.Table:
+            with self.store.open(key) as source, pq.ParquetFile(source) as file:
+                return file.read(columns=schema.names, use_threads=self._local)
+
+        return conformed(attempt(read, self.store.uri(key), self._pauses), schema)
+
+    def _widened(self, name: str, table: DeltaTable, schema: pa.Schema) -> bool:
+        """Adds the columns that a newer packshot declares; False where another writer was faster."""
+        held = {field.name for field in table.schema().fields}
+        missing = [Field.from_arrow(field) for field in schema if field.name not in held]
+        properties = CommitProperties(max_commit_retries=0)
+        return not missing or self._won(name, lambda: table.alter.add_columns(missing, commit_properties=properties))
+
+    def _opened(self, name: str) -> DeltaTable | None:
+        def open_table() -> DeltaTable | None:
+            try:
+                return DeltaTable(self.uri(name), storage_options=self._options)
+            except TableNotFoundError:
+                return None
+
+        return attempt(open_table, self.uri(name), self._pauses)
+
+    def _created(self, name: str) -> DeltaTable | None:
+        """The new empty table; None where another writer was faster."""
+        properties = CommitProperties(max_commit_retries=0)
+        schema, options = TABLES[name].schema, self._options
+        won = self._won(
+            name,
+            lambda: DeltaTable.create(self.uri(name), schema, storage_options=options, commit_properties=properties),
+        )
+        return self._opened(name) if won else None
+
+    def _won(self, name: str, commit: Callable[[], object]) -> bool:
+        """Commits; False where another writer committed first."""
+
+        def once() -> bool:
+            try:
+                commit()
+            except CommitFailedError:
+                return False
+            except DeltaError as error:
+                if "already exists" in str(error):  # two writers created the table
+                    return False
+                raise
+            return True
+
+        return attempt(once, self.uri(name), ())
+
+    @property
+    def _options(self) -> dict[str, str]:
+        """Beside the credentials, which the Delta driver takes from the same variables: bounded waits, plain http."""
+        if self._local:
+            return {}
+        options = {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": "5s"}
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        if self.store.url.startswith("s3://") and endpoint:
+            options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
+        return options
+
+
+def _scanned(names: list[str], wanted: list[str], filters: Any) -> list[str]:
+    """The columns to read so that `filters` can be applied: all for an expression, which hides what it names."""
+    if filters is None:
+        return wanted
+    if not isinstance(filters, list):
+        return names
+    clauses = [clause for group in filters for clause in ([group] if isinstance(group, tuple) else group)]
+    return list(dict.fromkeys([*wanted, *(column for column, _, _ in clauses)]))

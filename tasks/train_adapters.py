@@ -1,0 +1,146 @@
+"""Fine-tunes one cohort of SKUs, and keeps each adapter as an ordinary LoRA file with its record."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+
+from catalog_schemas.adapter import AdapterRecord, AdapterSpec
+from catalog_schemas.identity import bytes_id, canonical_json
+from catalog_schemas.plan import SkuJob
+from catalog_schemas.reference import Reference
+from catalog_schemas.rejection import Reason, Rejection
+from tasks.context import RunContext
+from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.lora_file import LoraHeader, write_lora
+from tasks.engine.training import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.ledger import StageResult, once
+from tasks.pixels import read_reference
+from tasks.progress import Progress
+from tasks.retrying import RETRIES
+from tasks.storage.keys import safe_name
+from tasks.storage.objects import ObjectStore
+
+STAGE = "train_adapters"
+logger = logging.getLogger(__name__)
+
+
+@task(name="train adapters", tags=["gpu"], **RETRIES)
+def train_adapters(
+    context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
+) -> StageResult[AdapterRecord]:
+    """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged.
+
+    `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`.
+    Raises ModelError and StoreError.
+    """
+    store = context.open()
+    return once(store, STAGE, AdapterRecord, work_of(jobs), lambda: _train(context, jobs, references, store))
+
+
+def work_of(jobs: list[SkuJob]) -> list[str]:
+    """The identity of a cohort."""
+    return [_spec(job).id for job in jobs]
+
+
+def adapter_folder(spec: AdapterSpec) -> str:
+    """Where an adapter's objects lie in the store."""
+    return f"adapters/{safe_name(spec.sku)}/{spec.id[:16]}"
+
+
+def adapter_key(spec: AdapterSpec) -> str:
+    """The store key of an adapter's LoRA file."""
+    return f"{adapter_folder(spec)}/adapter.safetensors"
+
+
+def _train(
+    context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]], store: ObjectStore
+) -> StageResult[AdapterRecord]:
+    config, started = context.config, time.perf_counter()
+    base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
+    work = [_job(context, job, references[job.product.sku], store) for job in jobs]
+    with Progress("training steps") as progress:
+        outcomes = train_cohort(
+            base, work, config.training, context.resolution, config.compute.cohort_size, progress.update
+        )
+    seconds = (time.perf_counter() - started) / len(jobs)
+    records, rejections = [], []
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, DivergedAdapter):
+            rejections.append(_diverged(job, outcome, context))
+        else:
+            records.append(_keep(context, job, outcome, base, seconds, store))
+    return StageResult(tuple(records), tuple(rejections))
+
+
+def _job(context: RunContext, job: SkuJob, references: tuple[Reference, ...], store: ObjectStore) -> TrainingJob:
+    recipe, noun = context.config.training, job.product.class_noun
+    photos = [read_reference(store, reference) for reference in references]
+    return TrainingJob(
+        adapter_id=_spec(job).id,
+        sku=job.product.sku,
+        instance=f"a photo of a {recipe.token} {noun}",
+        prior=f"a photo of a {noun}",
+        photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
+        steps=steps_for(len(photos), recipe),
+        seed=_seed(_spec(job), recipe.seed),
+    )
+
+
+def _seed(spec: AdapterSpec, seed: int) -> int:
+    """A SKU's own seed, 63 bits, the same wherever and beside whomever it is trained."""
+    return (int(spec.id[:16], 16) ^ seed) & (2**63 - 1)
+
+
+def _keep(
+    context: RunContext, job: SkuJob, outcome: TrainedAdapter, base: BaseModel, seconds: float, store: ObjectStore
+) -> AdapterRecord:
+    spec, recipe = _spec(job), context.config.training
+    trigger = f"{recipe.token} {job.product.class_noun}"
+    header = LoraHeader(
+        name=job.product.sku,
+        family=base.family,
+        base_model=spec.base_model,
+        trigger=trigger,
+        resolution=context.resolution,
+        recipe=canonical_json(spec),
+    )
+    data = write_lora(outcome.weights, header)
+    folder = adapter_folder(spec)
+    record = AdapterRecord(
+        adapter_id=spec.id,
+        sku=spec.sku,
+        class_noun=spec.class_noun,
+        token=recipe.token,
+        base_model=spec.base_model,
+        references=spec.references,
+        recipe=spec.recipe,
+        trainer_version=spec.trainer_version,
+        key=adapter_key(spec),
+        sha256=bytes_id(data),
+        bytes=len(data),
+        steps=outcome.steps,
+        loss_before=outcome.loss_before,
+        loss_after=outcome.loss_after,
+        seconds=seconds,
+        run_id=context.run_id,
+        created_at=datetime.now(UTC),
+    )
+    store.write(record.key, data)
+    store.write(f"{folder}/record.json", canonical_json(record).encode())
+    logger.info("SKU %s: loss %.4f to %.4f", job.product.sku, outcome.loss_before, outcome.loss_after)
+    return record
+
+
+def _diverged(job: SkuJob, outcome: Outcome, context: RunContext) -> Rejection:
+    assert isinstance(outcome, DivergedAdapter)
+    sku = job.product.sku
+    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, sku, outcome.detail, context.run_id, context.started_at)
+
+
+def _spec(job: SkuJob) -> AdapterSpec:
+    assert job.adapter is not None, f"SKU {job.product.sku} needs no adapter"
+    return job.adapter

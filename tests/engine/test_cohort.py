@@ -1,0 +1,135 @@
+"""A cohort's SKUs do not touch each other, whatever happens to one of them."""
+
+import pytest
+import torch
+
+from tasks.engine.bank import AdapterBank
+from tasks.engine.base_model import load_base
+from tasks.engine.conditioning import encode_prompts, predict
+from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
+from tests.engine.material import job, poisoned, recipe, train, weights_of
+from tests.models.tiny import RESOLUTION
+
+
+@pytest.fixture(scope="module")
+def base(folders):
+    return load_base(folders["sd"], "float32", "cpu")
+
+
+def test_a_poisoned_sku_leaves_its_cohort_untouched_and_is_named(base):
+    others = [job(0, 3), job(2, 6), job(3, 5)]
+    healthy = train(base, [others[0], job(1, 4), *others[1:]], recipe())
+    sick = train(base, [others[0], poisoned(1, 4), *others[1:]], recipe())
+    assert isinstance(sick[1], DivergedAdapter)
+    assert "SKU-1" in sick[1].detail
+    assert "nan" in sick[1].detail
+    for number in (0, 2, 3):
+        assert torch.equal(weights_of(healthy[number]), weights_of(sick[number]))
+
+
+def test_a_sku_poisoned_long_before_its_end_leaves_its_cohort_untouched(base):
+    healthy = train(base, [job(0, 30), job(1, 28)], recipe(prior_weight=0))
+    sick = train(base, [job(0, 30), poisoned(1, 28)], recipe(prior_weight=0))
+    assert isinstance(sick[1], DivergedAdapter)
+    assert "step 25 of 28" in sick[1].detail
+    assert torch.equal(weights_of(healthy[0]), weights_of(sick[0]))
+
+
+def test_a_learning_rate_that_blows_up_gives_diverged_adapters_instead_of_noise(base):
+    outcomes = train(base, [job(0, 8), job(1, 8)], recipe(learning_rate=0.1, alpha=1e6))
+    assert [type(outcome) for outcome in outcomes] == [DivergedAdapter] * 2
+    assert "learning_rate" in outcomes[0].detail
+
+
+def test_a_slots_second_tenant_equals_the_same_sku_in_a_fresh_bank(base):
+    both = train(base, [job(0, 5), job(1, 4)], recipe(), slots=1)
+    alone = train(base, [job(1, 4)], recipe(), slots=1)
+    assert torch.equal(weights_of(both[1]), weights_of(alone[0]))
+
+
+def test_a_slot_freed_by_a_poisoned_sku_serves_the_next(base):
+    both = train(base, [poisoned(0, 5), job(1, 4)], recipe(), slots=1)
+    alone = train(base, [job(1, 4)], recipe(), slots=1)
+    assert isinstance(both[0], DivergedAdapter)
+    assert torch.equal(weights_of(both[1]), weights_of(alone[0]))
+
+
+def test_more_jobs_than_slots_all_get_their_outcome_in_the_jobs_order(base):
+    jobs = [job(number, steps) for number, steps in enumerate((2, 5, 1, 4, 3))]
+    crowded = train(base, jobs, recipe(), slots=2)
+    assert [outcome.sku for outcome in crowded] == [job.sku for job in jobs]
+    for one, outcome in zip(jobs, crowded, strict=True):
+        alone = train(base, [one], recipe())[0]
+        assert outcome.steps == one.steps
+        assert (weights_of(outcome) - weights_of(alone)).norm() < 1e-4 * weights_of(alone).norm()
+
+
+def test_out_of_memory_halves_the_slots_and_loses_no_sku(base):
+    sizes, seen = [], []
+
+    def memory_for_two(done: int, total: int) -> None:
+        seen.append((done, total))
+        rows = base.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q").a.shape[0]
+        sizes.append(rows)
+        if rows > 2:
+            raise torch.OutOfMemoryError("injected")
+
+    jobs = [job(number, 3) for number in range(5)]
+    outcomes = train_cohort(base, jobs, recipe(), RESOLUTION, 5, memory_for_two)
+    assert [outcome.sku for outcome in outcomes] == [job.sku for job in jobs]
+    assert all(isinstance(outcome, TrainedAdapter) for outcome in outcomes)
+    assert sizes[0] == 5
+    assert set(sizes[1:]) == {2}
+    assert seen[-1] == (15, 15)
+
+
+def test_out_of_memory_with_one_slot_left_is_raised_and_the_model_is_whole_again(base):
+    def no_memory(done: int, total: int) -> None:
+        raise torch.OutOfMemoryError("injected")
+
+    before = list(base.unet.state_dict())
+    with pytest.raises(torch.OutOfMemoryError, match="one SKU"):
+        train_cohort(base, [job(0), job(1)], recipe(), RESOLUTION, 2, no_memory)
+    assert list(base.unet.state_dict()) == before
+
+
+def test_skus_finished_before_memory_ran_out_are_not_trained_again(base):
+    steps = []
+
+    def fails_once(done: int, total: int) -> None:
+        steps.append(done)
+        if len(steps) == 5:
+            raise torch.OutOfMemoryError("injected")
+
+    jobs = [job(0, 2), job(1, 4), job(2, 4)]
+    outcomes = train_cohort(base, jobs, recipe(), RESOLUTION, 2, fails_once)
+    assert [outcome.sku for outcome in outcomes] == ["SKU-0", "SKU-1", "SKU-2"]
+    assert len(steps) == 4 + 1 + 2
+
+
+def test_training_lowers_each_skus_loss(base):
+    outcomes = train(base, [job(0, 40), job(1, 40)], recipe(learning_rate=3e-3, prior_weight=0.0, batch_size=2))
+    for outcome in outcomes:
+        assert outcome.loss_after < 0.9 * outcome.loss_before
+
+
+def test_the_prior_keeps_the_class_prompt_closer_to_the_base_model(base):
+    drifts = [drift(base, recipe(learning_rate=5e-3, prior_weight=weight)) for weight in (0.0, 5.0)]
+    assert drifts[1] < 0.8 * drifts[0]
+
+
+def drift(base, how):
+    """How far the class prompt's prediction moves from the base model's, on one input."""
+    trained = train(base, [job(0, 15)], how)[0]
+    noisy = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    text = encode_prompts(base, ["a photo of a mug"]).repeat_each(4)
+    times = torch.tensor([100, 300, 500, 700])
+    with torch.no_grad(), AdapterBank(base.unet, 1, 4) as bank:
+        plain = predict(base, noisy, times, text)
+        bank.load(0, trained.weights)
+        return float((predict(base, noisy, times, text) - plain).norm())
+
+
+def test_steps_follow_the_photos_within_the_recipes_bounds():
+    how = recipe(steps_per_photo=100, steps_minimum=250, steps_maximum=450)
+    assert [steps_for(photos, how) for photos in (1, 2, 3, 4, 5)] == [250, 250, 300, 400, 450]

@@ -1,0 +1,70 @@
+"""Crops show the product, and weigh it."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.engine.base_model import load_base
+from tasks.engine.crops import TrainingPhoto, encode_crops
+from tests.engine.material import photo
+
+
+@pytest.fixture(scope="module")
+def base(folders):
+    return load_base(folders["sd"], "float32", "cpu")
+
+
+def encode(base, photos, crops=3, flip=False, background=0.25, seed=0):
+    return encode_crops(base, photos, 64, crops, flip, background, torch.Generator().manual_seed(seed))
+
+
+def test_every_crops_weights_have_mean_one_and_no_negative(base):
+    crops = encode(base, (photo(1), photo(2)))
+    assert crops.mean.shape == crops.spread.shape == (6, 4, 8, 8)
+    assert crops.weight.shape == (6, 1, 8, 8)
+    assert torch.allclose(crops.weight.mean((1, 2, 3)), torch.ones(6), atol=1e-5)
+    assert (crops.weight >= 0).all()
+
+
+def test_the_first_crop_shows_the_whole_product(base):
+    """A product in the middle fills 1 / 1.15 of the crop: it is inside, and the border is background."""
+    mask = np.zeros((96, 96), np.float32)
+    mask[28:68, 28:68] = 1
+    rgb = np.where(mask[..., None] > 0, 255, 0).astype(np.uint8).repeat(3, 2)
+    weight = encode(base, (TrainingPhoto(rgb, mask),), crops=1, background=0.0).weight[0, 0]
+    share = float((weight / weight.max()).mean())
+    assert share == pytest.approx(1 / 1.15**2, abs=0.06)
+    assert weight[3, 3] == weight.max()
+    assert weight[0, 0] < weight[3, 3] / 2
+
+
+def test_past_the_photos_edge_nothing_is_learned(base):
+    """A product that fills a tall photo: beside it the square crop shows no photo at all."""
+    tall = TrainingPhoto(np.full((96, 24, 3), 200, np.uint8), np.ones((96, 24), np.float32))
+    weight = encode(base, (tall,), crops=1).weight[0, 0]
+    assert (weight[:, 0] == 0).all()
+    assert (weight[:, -1] == 0).all()
+    assert (weight[3:5, 3:5] > 1).all()
+
+
+def test_an_empty_mask_takes_the_whole_photo(base):
+    flat = TrainingPhoto(np.full((40, 40, 3), 90, np.uint8), np.zeros((40, 40), np.float32))
+    assert encode(base, (flat,), crops=2).mean.isfinite().all()
+
+
+def test_crops_follow_their_seed(base):
+    first, again, other = (encode(base, (photo(1),), seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.mean, again.mean)
+    assert not torch.equal(first.mean[1:], other.mean[1:])
+    assert torch.equal(first.mean[0], other.mean[0])
+
+
+def test_a_mirror_image_comes_only_where_it_is_asked_for(base):
+    """With flip, half of many crops of a product with one bright side have it on the other."""
+    rgb = np.zeros((64, 64, 3), np.uint8)
+    rgb[:, :32] = 255
+    half = TrainingPhoto(rgb, np.ones((64, 64), np.float32))
+    kinds = [
+        len({tuple(m.flatten().tolist()) for m in encode(base, (half,) * 12, 1, flip).mean}) for flip in (False, True)
+    ]
+    assert kinds == [1, 2]

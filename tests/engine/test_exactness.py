@@ -1,0 +1,121 @@
+"""Many SKUs in one pass learn what each would learn alone, in a plain PEFT training loop written here."""
+
+import copy
+import math
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from peft import LoraConfig
+
+from configs.schema import TrainingConfig
+from tasks.engine.bank import TARGETS
+from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.crops import encode_crops
+from tasks.engine.lora_file import LoraWeights
+from tasks.engine.training import TrainedAdapter, TrainingJob
+from tests.engine.material import job, recipe, train
+from tests.models.tiny import RESOLUTION
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "changes"),
+    [
+        ("sd", "float64", {}),
+        ("sd", "float32", {}),
+        ("sd", "float64", {"prior_weight": 0.0, "snr_gamma": 0.0, "targets": ("attention", "feed_forward")}),
+        ("sd-v", "float64", {"warmup_steps": 3}),
+        ("sd-v", "float32", {"prior_weight": 0.0}),
+        ("sdxl", "float64", {"snr_gamma": 0.0}),
+        ("sdxl", "float32", {}),
+    ],
+)
+def test_a_cohort_learns_what_each_sku_learns_alone_in_plain_peft(folders, model, precision, changes):
+    base = load_base(folders[model], precision, "cpu")
+    how = recipe(batch_size=2, gradient_clip=0.05, prior_weight=changes.pop("prior_weight", 0.7), **changes)
+    jobs = [job(number, steps=4) for number in range(4)]
+    for one, outcome in zip(jobs, train(base, jobs, how), strict=True):
+        assert isinstance(outcome, TrainedAdapter)
+        expected = plain_peft(base, one, how)
+        assert difference(outcome.weights, expected) < TOLERANCE[precision], one.sku
+
+
+def difference(found: LoraWeights, expected: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """The relative distance of all A, or of all B, whichever is larger."""
+    assert found.modules.keys() == expected.keys()
+    apart = []
+    for factor in (0, 1):
+        ours, theirs = (torch.cat([m[name][factor].flatten() for name in expected]) for m in (found.modules, expected))
+        apart.append(float((ours - theirs).norm() / theirs.norm()))
+    return max(apart)
+
+
+def plain_peft(base: BaseModel, job: TrainingJob, how: TrainingConfig) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """One SKU, PEFT's LoRA layers, torch's AdamW: nothing of the bank, the cohort, the schedule or the optimizer."""
+    generator = torch.Generator().manual_seed(job.seed)
+    unet = copy.deepcopy(base.unet)
+    suffixes = [suffix for target in how.targets for suffix in TARGETS[target]]
+    unet.add_adapter(LoraConfig(r=how.rank, lora_alpha=how.alpha, target_modules=suffixes, init_lora_weights=False))
+    layers = {n.removesuffix(".lora_A"): m for n, m in unet.named_modules() if n.endswith(".lora_A")}
+    factors = {}
+    for name in layers:
+        layer = unet.get_submodule(name)
+        down, up = (part["default"].to(base.dtype).requires_grad_(True).weight for part in (layer.lora_A, layer.lora_B))
+        bound = 1 / math.sqrt(down.shape[1])
+        down.data.copy_(torch.empty(down.shape, dtype=base.dtype).uniform_(-bound, bound, generator=generator))
+        up.data.zero_()
+        factors[name.replace(".", "_")] = (down, up)
+    parameters = [factor for pair in factors.values() for factor in pair]
+    optimizer = torch.optim.AdamW(parameters, lr=how.learning_rate, weight_decay=how.weight_decay)
+    crops = encode_crops(
+        base, job.photos, RESOLUTION, how.crops, how.flip, how.background_weight, generator
+    )  # the inputs are shared; what is learned from them is not
+    noise = DDPMScheduler.from_config(base.pipeline.scheduler.config)
+    for step in range(1, job.steps + 1):
+        if how.warmup_steps:
+            optimizer.param_groups[0]["lr"] = how.learning_rate * min(1.0, step / how.warmup_steps)
+        loss = _loss(base, unet, noise, job, how, crops, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, how.gradient_clip)
+        optimizer.step()
+    return {name: (down.detach(), up.detach()) for name, (down, up) in factors.items()}
+
+
+def _loss(base, unet, noise, job, how, crops, generator):
+    rows, shape = how.batch_size, (how.batch_size, *crops.mean.shape[1:])
+    index = torch.randint(len(crops.mean), (rows,), generator=generator)
+    times = torch.randint(noise.config.num_train_timesteps, (rows,), generator=generator)
+    added, spread = (torch.randn(shape, generator=generator, dtype=torch.float64).to(base.dtype) for _ in range(2))
+    clean = crops.mean[index] + crops.spread[index] * spread
+    noisy = noise.add_noise(clean, added, times)
+    velocity = noise.config.prediction_type == "v_prediction"
+    target = noise.get_velocity(clean, added, times) if velocity else added
+    alphas = noise.alphas_cumprod.to(base.dtype)[times]
+    ratio = alphas / (1 - alphas)
+    importance = torch.ones_like(ratio)
+    if how.snr_gamma:
+        importance = torch.minimum(ratio, torch.full_like(ratio, how.snr_gamma)) / (ratio + 1 if velocity else ratio)
+    error = _denoise(base, unet, noisy, times, job.instance) - target
+    loss = ((error**2 * crops.weight[index]).mean((1, 2, 3)) * importance).mean()
+    if not how.prior_weight:
+        return loss
+    unet.disable_adapters()
+    with torch.no_grad():
+        kept = _denoise(base, unet, noisy, times, job.prior)
+    unet.enable_adapters()
+    drift = _denoise(base, unet, noisy, times, job.prior) - kept
+    return loss + how.prior_weight * ((drift**2).mean((1, 2, 3)) * importance).mean()
+
+
+def _denoise(base, unet, noisy, times, prompt):
+    rows = [prompt] * len(noisy)
+    if base.family == "sd":
+        text, _ = base.pipeline.encode_prompt(rows, "cpu", 1, False)
+        return unet(noisy, times, text).sample
+    text, _, pooled, _ = base.pipeline.encode_prompt(rows, device="cpu", do_classifier_free_guidance=False)
+    sizes = torch.tensor([[RESOLUTION, RESOLUTION, 0, 0, RESOLUTION, RESOLUTION]], dtype=base.dtype)
+    extra = {"text_embeds": pooled, "time_ids": sizes.repeat(len(rows), 1)}
+    return unet(noisy, times, text, added_cond_kwargs=extra).sample

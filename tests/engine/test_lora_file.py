@@ -1,0 +1,217 @@
+"""The file is what diffusers, ComfyUI, A1111 and kohya's tools expect; the rules are theirs, not ours.
+
+Sources, read for their rules only:
+- ComfyUI `comfy/lora.py`: `load_lora`, `model_lora_keys_unet`, and `comfy/utils.py`: `unet_to_diffusers`
+- AUTOMATIC1111 `extensions-builtin/Lora/networks.py`: `load_network`, `convert_diffusers_name_to_compvis`, and
+  `network.py`: `detect_version`, `calc_scale`
+- kohya-ss/sd-scripts `networks/lora.py`: `create_network_from_weights`, `LoRANetwork.create_modules`, and
+  `library/sai_model_spec.py`, `library/train_util.py` for the metadata
+"""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load as load_tensors
+
+from tasks.engine.bank import AdapterBank
+from tasks.engine.base_model import load_base
+from tasks.engine.lora_file import LoraWeights, read_lora, read_metadata, write_lora
+from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tests.engine.material import HEADER, quiet, strong_adapter
+
+ROOT = Path(__file__).parents[2]
+EVERYWHERE = {"targets": ("attention", "feed_forward")}
+
+
+@pytest.fixture(scope="module")
+def base(folders):
+    return load_base(folders["sd"], "float32", "cpu")
+
+
+@pytest.fixture(scope="module")
+def lora(base):
+    return strong_adapter(base, 7, **EVERYWHERE)
+
+
+@pytest.fixture(scope="module")
+def data(lora):
+    return write_lora(lora, HEADER)
+
+
+def run_fresh(*arguments: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_diffusers_in_a_fresh_process_draws_the_same_image(folders, tmp_path):
+    settings = RenderSettings(steps=3, guidance=4.0, scheduler="checkpoint", width=64, height=64)
+    expected = {}
+    for family, negative in (("sd", "blurry"), ("sdxl", "")):
+        base = load_base(folders[family], "float32", "cpu")
+        lora = strong_adapter(base, 3, rank=3, alpha=7.0, **EVERYWHERE)
+        folder = tmp_path / family
+        folder.mkdir()
+        data = write_lora(lora, dataclasses.replace(HEADER, family=family))
+        (folder / "lora.safetensors").write_bytes(data)
+        request = {"model": str(folders[family]), "family": family, "prompt": "a photo of sks mug"}
+        request |= {"negative": negative, "seed": 11, "steps": 3, "guidance": 4.0, "side": 64}
+        (folder / "request.json").write_text(json.dumps(request))
+        ours = RenderRequest("a photo of sks mug", negative, 11, "mug")
+        expected[family] = render(base, [ours], settings, {"mug": data}, 1, quiet)[0]
+        plain = render(base, [dataclasses.replace(ours, adapter="")], settings, {}, 1, quiet)[0]
+        assert np.abs(expected[family].astype(int) - plain).mean() > 2
+    run_fresh("-m", "tests.engine.fresh_process", *(str(tmp_path / family) for family in expected))
+    for family, image in expected.items():
+        theirs = np.load(tmp_path / family / "image.npy") * 255
+        assert np.abs(image - theirs).max() <= 1.0, family
+
+
+def test_the_same_weights_give_the_same_bytes_in_another_process():
+    script = (
+        "import hashlib\n"
+        "from tests.engine.test_lora_file import counted_file\n"
+        "print(hashlib.sha256(counted_file('b_to_q', 'a_to_k')).hexdigest())\n"
+    )
+    here = counted_file("a_to_k", "b_to_q")
+    assert run_fresh("-c", script).strip() == hashlib.sha256(here).hexdigest()
+
+
+def counted_file(*names: str) -> bytes:
+    modules = {name: (torch.arange(24.0).view(4, 6), torch.arange(24.0).view(6, 4)) for name in names}
+    return write_lora(LoraWeights(modules, 4, 8.0), HEADER)
+
+
+def test_what_is_written_reads_back(lora, data, tmp_path):
+    back = read_lora(data)
+    assert (back.rank, back.alpha, back.targets) == (lora.rank, lora.alpha, lora.targets)
+    for name, pair in lora.modules.items():
+        assert all(torch.equal(a, b) for a, b in zip(pair, back.modules[name], strict=True))
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(data)
+    assert read_metadata(str(path))["packshot.recipe"] == HEADER.recipe
+
+
+def test_comfyui_patches_the_weights_that_the_bank_adds(base, lora, data):
+    """`weight += strength * (alpha / rank) * up @ down` for `lora_unet_<diffusers path>`; no key is left over."""
+    tensors = load_tensors(data)
+    unet, used = copy.deepcopy(base.unet), set()
+    for key, parameter in unet.named_parameters():
+        name = f"lora_unet_{key.removesuffix('.weight').replace('.', '_')}"
+        if not key.endswith(".weight") or f"{name}.lora_up.weight" not in tensors:
+            continue
+        parts = [f"{name}.lora_up.weight", f"{name}.lora_down.weight", f"{name}.alpha"]
+        up, down, alpha = (tensors[part] for part in parts)
+        parameter += alpha.item() / down.shape[0] * (up @ down)
+        used |= set(parts)
+    assert used == set(tensors)
+    assert len(used) == 3 * len(lora.modules)
+    assert_same_as_the_bank(base, unet, lora)
+
+
+def assert_same_as_the_bank(base, unet, lora):
+    noisy, text = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 32)
+    with torch.no_grad(), AdapterBank(base.unet, 1, lora.rank, lora.targets) as bank:
+        bank.load(0, lora)
+        banked = base.unet(noisy, 400, text).sample
+    assert torch.allclose(banked, unet(noisy, 400, text).sample, atol=1e-4)
+
+
+def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data):
+    """A module's name is a key's part before the first dot; targets are the Linears inside Transformer2DModels."""
+    ranks, alphas = {}, {}
+    for key, value in load_tensors(data).items():
+        name = key.split(".")[0]
+        if "alpha" in key:
+            alphas[name] = float(value)
+        elif "lora_down" in key:
+            ranks[name] = value.shape[0]
+    linears = {
+        f"lora_unet.{outer}.{inner}".replace(".", "_")
+        for outer, block in base.unet.named_modules()
+        if type(block).__name__ == "Transformer2DModel"
+        for inner, module in block.named_modules()
+        if type(module).__name__ == "Linear"
+    }
+    assert ranks
+    assert ranks.keys() <= linears
+    assert set(ranks.values()) == {lora.rank}
+    assert alphas == dict.fromkeys(ranks, lora.alpha)
+
+
+def test_a1111_maps_every_key_to_a_module_of_the_original_layout(data):
+    """Five or fewer dotted parts; `lora_unet_down_blocks_…` becomes `diffusion_model_input_blocks_…` by arithmetic."""
+    parts = {"lora_down.weight", "lora_up.weight", "alpha"}
+    found = {}
+    for key in load_tensors(data):
+        assert len(key.split(".")) <= 5
+        name, part = key.split(".", 1)
+        assert part in parts
+        match = re.fullmatch(r"lora_unet_(down|up)_blocks_(\d+)_attentions_(\d+)_(.+)", name)
+        middle = re.fullmatch(r"lora_unet_mid_block_attentions_(\d+)_(.+)", name)
+        assert match or middle, name
+        if match:
+            level, number = int(match[2]), int(match[3])
+            block = (
+                f"input_blocks_{1 + level * 3 + number}"
+                if match[1] == "down"
+                else f"output_blocks_{level * 3 + number}"
+            )
+            name = f"diffusion_model_{block}_1_{match[4]}"
+        else:
+            name = f"diffusion_model_middle_block_1_{middle[2]}"
+        assert re.search(r"transformer_blocks_\d+_(attn[12]_to_(q|k|v|out_0)|ff_net_(0_proj|2))$", name), name
+        found.setdefault(name, set()).add(part)
+    assert all(have == parts for have in found.values())
+
+
+@pytest.mark.parametrize(
+    ("family", "width", "version", "kohya", "architecture"),
+    [
+        ("sd", 768, "SD1", "sd_v1", "stable-diffusion-v1/lora"),
+        ("sd", 1024, "SD2", "sd_v2", "stable-diffusion-v2-512/lora"),
+        ("sdxl", 2048, "SDXL", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
+    ],
+)
+def test_a1111_and_kohya_recognise_the_base_models_family(family, width, version, kohya, architecture, tmp_path):
+    pair = torch.zeros(2, width), torch.zeros(8, 2)
+    lora = LoraWeights({"mid_block_attentions_0_transformer_blocks_0_attn2_to_k": pair}, 2, 1.0)
+    metadata = metadata_of(write_lora(lora, dataclasses.replace(HEADER, family=family)), tmp_path)
+    assert a1111_version(metadata) == version
+    assert metadata["ss_base_model_version"] == kohya
+    assert metadata["modelspec.architecture"] == architecture
+    assert metadata["ss_network_module"] == "networks.lora"
+    assert int(metadata["ss_network_dim"]) == 2
+    assert float(metadata["ss_network_alpha"]) == 1.0
+    assert metadata["modelspec.sai_model_spec"] == "1.0.0"
+
+
+def test_a_velocity_model_of_the_second_family_says_so(tmp_path):
+    lora = LoraWeights({"mid_block_attn2_to_k": (torch.zeros(2, 1024), torch.zeros(8, 2))}, 2, 1.0)
+    metadata = metadata_of(write_lora(lora, dataclasses.replace(HEADER, prediction="v_prediction")), tmp_path)
+    assert metadata["modelspec.architecture"] == "stable-diffusion-v2-768-v/lora"
+    assert metadata["modelspec.prediction_type"] == "v"
+
+
+def metadata_of(data: bytes, folder: Path) -> dict[str, str]:
+    (folder / "file.safetensors").write_bytes(data)
+    with safe_open(folder / "file.safetensors", framework="pt") as file:
+        return file.metadata()
+
+
+def a1111_version(metadata: dict[str, str]) -> str:
+    if metadata.get("ss_base_model_version", "").startswith("sdxl_"):
+        return "SDXL"
+    return "SD2" if metadata.get("ss_v2", "") == "True" else "SD1"

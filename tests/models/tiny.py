@@ -1,0 +1,116 @@
+"""A tiny Stable Diffusion and a tiny SDXL with seeded random weights: real pipelines, built in seconds, no network."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+RESOLUTION = 64
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def build_tiny_sd(folder: Path, prediction_type: str = "epsilon") -> Path:
+    """Writes a StableDiffusionPipeline folder; 64 x 64 pixels, 8 x 8 latents."""
+    torch.manual_seed(0)
+    StableDiffusionPipeline(
+        vae=_vae(0.18215),
+        text_encoder=CLIPTextModel(_text_config(32)).eval(),
+        tokenizer=_tokenizer(folder / "words"),
+        unet=UNet2DConditionModel(cross_attention_dim=32, attention_head_dim=4, **_unet_layout()),
+        scheduler=DDIMScheduler(
+            **BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type=prediction_type
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def build_tiny_sdxl(folder: Path) -> Path:
+    """Writes a StableDiffusionXLPipeline folder with two text encoders and pooled conditioning."""
+    torch.manual_seed(0)
+    StableDiffusionXLPipeline(
+        vae=_vae(0.13025),
+        text_encoder=CLIPTextModel(_text_config(32)).eval(),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(32)).eval(),
+        tokenizer=_tokenizer(folder / "words"),
+        tokenizer_2=_tokenizer(folder / "words"),
+        unet=UNet2DConditionModel(
+            cross_attention_dim=64,
+            attention_head_dim=(2, 4),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=32 + 6 * 8,
+            transformer_layers_per_block=(1, 2),
+            **_unet_layout(),
+        ),
+        scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
+        force_zeros_for_empty_prompt=True,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def _unet_layout() -> dict:
+    return {
+        "sample_size": 8,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "norm_num_groups": 8,
+    }
+
+
+def _vae(scaling_factor: float) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(16, 16, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=RESOLUTION,
+        scaling_factor=scaling_factor,
+    ).eval()
+
+
+def _text_config(width: int) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=1000,
+        hidden_size=width,
+        intermediate_size=width * 2,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=32,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+
+
+def _tokenizer(folder: Path) -> CLIPTokenizer:
+    """Every byte a token, alone and at a word's end: any text is encodable, and texts stay distinct."""
+    folder.mkdir(parents=True, exist_ok=True)
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [256 + n for n in range(256 - len(printable))]
+    symbols = [chr(code) for code in printable + others]
+    words = ["<|startoftext|>", "<|endoftext|>", *symbols, *(symbol + "</w>" for symbol in symbols)]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    return tokenizer

@@ -1,0 +1,102 @@
+"""A proxy on loopback that passes requests on to a real server, or fails in the way that a test asks for."""
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+PASS = "pass"  # as the server answers
+ERROR = "503"  # answer 503, without asking the server
+THROTTLE = "429"  # answer 429
+REFUSE = "drop before"  # close the connection, the server has seen nothing
+LOSE_REPLY = "reply lost"  # the server has done it, the connection closes without an answer
+CUT = "cut body"  # half of the answer's body
+STALL = "stall"  # say nothing for `STALL_SECONDS`
+UNCONDITIONAL = "unconditional"  # pass it on without If-None-Match, as servers that lack it do
+STALL_SECONDS = 60.0
+
+Decide = Callable[[str, str], str]  # (method, path with query) -> one of the above
+_HOP = {"transfer-encoding", "connection", "content-length", "keep-alive"}
+
+
+@contextmanager
+def faulty_proxy(upstream: str, decide: Decide) -> Iterator[str]:
+    """Runs the proxy for the length of the block; yields its endpoint."""
+    host = urlsplit(upstream).netloc
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = decide(self.command, self.path)
+            if fault in (ERROR, THROTTLE):
+                self.reply(int(fault), {}, b"")
+            elif fault == STALL:
+                stopped.wait(STALL_SECONDS)
+                self.close_connection = True
+            elif fault == REFUSE:
+                self.close_connection = True
+            else:
+                self.relay(fault, body)
+
+        def relay(self, fault: str, body: bytes) -> None:
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            if fault == UNCONDITIONAL:
+                headers = {name: value for name, value in headers.items() if name.lower() != "if-none-match"}
+            connection = http.client.HTTPConnection(host, timeout=30)
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            connection.close()
+            if fault == LOSE_REPLY:
+                self.close_connection = True
+                return
+            self.reply(answer.status, dict(answer.getheaders()), data, cut=fault == CUT)
+
+        def reply(self, status: int, headers: dict[str, str], data: bytes, cut: bool = False) -> None:
+            self.send_response_only(status)
+            for name, value in headers.items():
+                if name.lower() not in _HOP:
+                    self.send_header(name, value)
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(data))
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+            self.close_connection = self.close_connection or cut
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.block_on_close = False
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        stopped.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def first(fault: str, times: int = 1, method: str = "", after: float = 0.0) -> Decide:
+    """Decides on `fault` for the first `times` requests with that method, and lets the rest pass."""
+    lock, left = threading.Lock(), [times]
+
+    def decide(asked: str, _path: str) -> str:
+        with lock:
+            if method in ("", asked) and left[0] > 0:
+                left[0] -= 1
+                time.sleep(after)
+                return fault
+        return PASS
+
+    return decide

@@ -1,0 +1,239 @@
+import errno
+import itertools
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from catalog_schemas.errors import StoreDenied, StoreError, StoreFull, StoreNotFound, StoreUnreachable
+from tasks.storage.faults import ObjectMissing, attempt, translate
+from tasks.storage.objects import ObjectStore, open_store
+from tasks.storage.tables import Tables
+from tests.servers.faulty import CUT, ERROR, LOSE_REPLY, PASS, REFUSE, THROTTLE, UNCONDITIONAL, faulty_proxy, first
+from tests.servers.moto import SECRET, free_port
+from tests.storage.publisher import publish
+
+HARD = [ERROR, THROTTLE, REFUSE, LOSE_REPLY]
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert SECRET not in "".join(traceback.format_exception(error))
+    return text
+
+
+def test_a_wrong_bucket_is_not_found_and_not_made(s3) -> None:
+    with pytest.raises(StoreNotFound, match="s3://no-such-bucket/shop: there is no such bucket") as caught:
+        open_store("s3://no-such-bucket/shop")
+    _one_line(caught.value)
+    with pytest.raises(StoreNotFound):
+        open_store("s3://no-such-bucket/shop")
+
+
+def test_a_bucket_that_vanishes_is_not_found_by_any_call(s3) -> None:
+    store = ObjectStore("s3://no-such-bucket", single_writer=True)
+    calls = [
+        lambda: store.write("a", b"1"),
+        lambda: store.create("a", b"1"),
+        lambda: store.read("a"),
+        lambda: store.exists("a"),
+        lambda: list(store.list("a")),
+        lambda: store.delete(["a"]),
+    ]
+    for call in calls:
+        with pytest.raises(StoreNotFound, match="no such bucket"):
+            call()
+    with pytest.raises(StoreError):
+        Tables(store).merge("runs", Tables(store).read("runs"), "run_id", "r")
+
+
+def test_missing_credentials_are_denied_with_the_variables_to_set(s3, monkeypatch) -> None:
+    url = s3.make_bucket("locked")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StoreDenied, match=r"s3://locked: access denied.*AWS_ACCESS_KEY_ID") as caught:
+        open_store(url)
+    _one_line(caught.value)
+
+
+def test_an_endpoint_where_nobody_listens_is_unreachable_within_seconds(s3, monkeypatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    with pytest.raises(StoreUnreachable, match="s3://anything: no usable answer") as caught:
+        open_store("s3://anything")
+    assert time.monotonic() - began < 15
+    _one_line(caught.value)
+
+
+@pytest.mark.parametrize("fault", HARD)
+def test_a_passing_fault_is_ridden_out_at_every_operation(s3, monkeypatch, fault) -> None:
+    url = s3.make_bucket(f"weather-{HARD.index(fault)}")
+    decide = first(PASS)
+
+    def moody(method: str, path: str) -> str:
+        return decide(method, path)
+
+    with faulty_proxy(s3.endpoint, moody) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = open_store(url)
+        store.probe_conditional_writes()
+        store.write("old", b"old")
+        decide = first(fault)
+        store.write("a", b"1")
+        decide = first(fault)
+        assert store.create("b", b"2"), "the creator learns that it won, though its reply was lost"
+        decide = first(fault)
+        assert not store.create("b", b"2")
+        decide = first(fault)
+        assert store.read("a") == b"1"
+        decide = first(fault)
+        assert store.exists("a")
+        decide = first(fault)
+        store.delete(["old"])
+        decide = first(fault)
+        assert [entry.key for entry in store.list()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("fault", [REFUSE, LOSE_REPLY])
+def test_a_commit_is_made_once_whichever_request_of_it_fails(s3, monkeypatch, fault) -> None:
+    url = s3.make_bucket(f"commit-{fault.replace(' ', '-')}")
+    weak = ["PUT create", "PUT data", "PUT commit", "GET log", "GET data"]  # one run's weak request after another
+    broken: list[str] = []
+
+    def decide(method: str, path: str) -> str:
+        kind = "log" if "_delta_log" in path else "data"
+        commit = "create" if "0000.json" in path else "commit"
+        name = f"{method} {commit if kind == 'log' and method == 'PUT' else kind}"
+        if not weak or name != weak[0] or broken[-1:] == [name]:
+            return PASS
+        broken.append(name)
+        return fault
+
+    with faulty_proxy(s3.endpoint, decide) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = open_store(url)
+        store.probe_conditional_writes()
+        for run in range(len(weak)):
+            changed = publish(store, f"run-{run}", ["common", f"own-{run}"])
+            assert changed == (2 if run == 0 else 1), broken
+            assert weak.pop(0) == broken[-1], "the fault came"
+        held = Tables(store).read("images", ["image_id"])["image_id"].to_pylist()
+        assert sorted(held) == sorted(["common", *(f"own-{run}" for run in range(5))])
+        assert Tables(store).version("images") == 5
+
+
+def test_a_cut_body_is_read_again(s3, monkeypatch) -> None:
+    url = s3.make_bucket("cut")
+    decide = first(PASS)
+    with faulty_proxy(s3.endpoint, lambda *asked: decide(*asked)) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = open_store(url)
+        store.write("a", b"1" * 100_000)
+        decide = first(CUT, method="GET")
+        assert store.read("a") == b"1" * 100_000
+
+
+def test_a_server_that_stays_down_is_unreachable(s3, monkeypatch) -> None:
+    url = s3.make_bucket("down")
+    decide = first(PASS)
+    with faulty_proxy(s3.endpoint, lambda *asked: decide(*asked)) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = open_store(url)
+        decide = first(ERROR, times=10**6)
+        began = time.monotonic()
+        with pytest.raises(StoreUnreachable, match="s3://down/a: no usable answer"):
+            store.write("a", b"1")
+        with pytest.raises(StoreUnreachable, match="s3://down/tables/runs"):
+            Tables(store).read("runs")
+        assert time.monotonic() - began < 40
+
+
+def test_a_store_that_ignores_conditional_writes_is_refused_unless_one_writes(s3, monkeypatch) -> None:
+    url = s3.make_bucket("liar")
+    with faulty_proxy(s3.endpoint, lambda *_: UNCONDITIONAL) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = open_store(url)
+        refused = [
+            lambda: store.create("a", b"1"),
+            lambda: Tables(store).merge("runs", Tables(store).read("runs"), "run_id", "r"),
+        ]
+        for call in refused:
+            with pytest.raises(StoreError, match=r"ignores conditional writes.*single_writer: true"):
+                call()
+        assert list(store.list()) == [], "the probe leaves nothing behind"
+        alone = open_store(url, single_writer=True)
+        assert alone.create("a", b"1")
+        assert not alone.create("a", b"2")
+        assert alone.read("a") == b"1"
+
+
+def test_eight_creators_on_a_bad_line_have_one_winner(s3, monkeypatch) -> None:
+    url = s3.make_bucket("bad-line")
+    turn = itertools.count()
+    faults = [PASS, LOSE_REPLY, PASS, ERROR, REFUSE, LOSE_REPLY, PASS]
+
+    def decide(method: str, path: str) -> str:
+        return faults[next(turn) % len(faults)] if method == "PUT" and "race" in path else PASS
+
+    with faulty_proxy(s3.endpoint, decide) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        stores = [open_store(url) for _ in range(8)]
+        for store in stores:
+            store.probe_conditional_writes()
+        start = threading.Barrier(8)
+
+        def take(writer: int) -> bool:
+            start.wait()
+            return stores[writer].create("race", b"the same")
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(take, range(8))) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, "x"), StoreFull),
+        (OSError(errno.EDQUOT, "x"), StoreFull),
+        (PermissionError(errno.EACCES, "x"), StoreDenied),
+        (OSError(errno.EROFS, "x"), StoreDenied),
+        (FileNotFoundError("x"), ObjectMissing),
+        (NotADirectoryError(errno.ENOTDIR, "x"), ObjectMissing),
+        (TimeoutError("x"), StoreUnreachable),
+        (ConnectionResetError("x"), StoreUnreachable),
+        (OSError(errno.EIO, "x"), StoreUnreachable),
+        (OSError("Generic LocalFileSystem error: No space left on device (os error 28)"), StoreFull),
+        (OSError("Generic S3 error: ... Client error with status 403 Forbidden: no body"), StoreDenied),
+        (OSError("Generic S3 error: ... <Code>NoSuchBucket</Code>"), StoreNotFound),
+        (OSError("Generic S3 error: error sending request for url (http://…)"), StoreUnreachable),
+        (ValueError("whatever"), StoreError),
+        (ImportError("No module named 'gcsfs'"), StoreError),
+    ],
+)
+def test_every_fault_has_its_name_and_keeps_its_text_to_itself(error: Exception, kind: type) -> None:
+    fault = translate(error, "s3://bucket/key")
+    assert type(fault) is kind
+    assert str(fault).startswith("s3://bucket/key: ")
+    assert str(error) not in _one_line(fault) or str(error) == "x"
+
+
+def test_only_a_passing_fault_is_tried_again() -> None:
+    tries: list[type] = []
+
+    def fail(kind: type[Exception]) -> None:
+        tries.append(kind)
+        raise kind
+
+    for kind, expected in ((ConnectionResetError, 3), (PermissionError, 1), (FileNotFoundError, 1)):
+        tries.clear()
+        with pytest.raises(StoreError):
+            attempt(lambda kind=kind: fail(kind), "s3://b/k", (0.001, 0.001))
+        assert len(tries) == expected, kind
+
+
+def test_a_bug_of_ours_is_no_fault_of_the_store() -> None:
+    with pytest.raises(TypeError):
+        attempt(lambda: len(5), "s3://b/k")  # type: ignore[arg-type]

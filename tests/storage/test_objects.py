@@ -1,0 +1,148 @@
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
+from tasks.storage.faults import ObjectMissing
+from tasks.storage.objects import ObjectStore, open_store
+
+
+def test_what_is_written_is_read_back(store: ObjectStore) -> None:
+    for data in (b"", b"x", bytes(range(256)) * 5000):
+        store.write("images/mug-1/web/front-0a1b.png", data)
+        assert store.read("images/mug-1/web/front-0a1b.png") == data
+    assert store.exists("images/mug-1/web/front-0a1b.png")
+
+
+def test_a_large_object_goes_up_in_parts_and_comes_back_whole(store: ObjectStore) -> None:
+    data = bytes(range(256)) * 4 * 1024 * 110  # 110 MiB: beyond one PUT
+    store.write("adapters/big.safetensors", data)
+    assert store.read("adapters/big.safetensors") == data
+
+
+def test_writing_twice_is_writing_once(store: ObjectStore) -> None:
+    store.write("a/b", b"same")
+    store.write("a/b", b"same")
+    assert [entry.key for entry in store.list()] == ["a/b"]
+
+
+def test_an_absent_object_is_missing_and_says_which(store: ObjectStore) -> None:
+    with pytest.raises(ObjectMissing, match=r"a/nothing: expected an object, found none"):
+        store.read("a/nothing")
+    assert not store.exists("a/nothing")
+
+
+def test_a_folder_is_no_object(store: ObjectStore) -> None:
+    store.write("a/b/c", b"1")
+    assert not store.exists("a/b")
+    with pytest.raises(StoreError):
+        store.read("a/b")
+
+
+def test_create_leaves_what_is_there(store: ObjectStore) -> None:
+    assert store.create("runs/1/lease", b"first")
+    assert not store.create("runs/1/lease", b"second")
+    assert store.read("runs/1/lease") == b"first"
+    assert [entry.key for entry in store.list()] == ["runs/1/lease"]
+
+
+@pytest.mark.parametrize("same_bytes", [False, True])
+def test_of_eight_creators_one_wins(store_url: str, same_bytes: bool) -> None:
+    stores = [open_store(store_url) for _ in range(8)]
+    for each in stores:
+        each.probe_conditional_writes()
+    for race in range(5 if store_url.startswith("s3") else 40):
+        start = threading.Barrier(8)
+
+        def take(writer: int, key: str = f"race/{race}", start: threading.Barrier = start) -> bool:
+            start.wait()
+            return stores[writer].create(key, b"same" if same_bytes else b"writer %d" % writer)
+
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(take, range(8)))
+        assert sum(won) == 1, f"race {race}: {won}"
+        if not same_bytes:
+            assert stores[0].read(f"race/{race}") == b"writer %d" % won.index(True)
+
+
+def test_a_listing_is_ordered_and_stays_below_its_folder(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    for key in ("images/b/2", "images/a/1", "images-old/x", "images/a/0", "images/a-z/1"):
+        store.write(key, key.encode())
+    found = list(store.list("images"))
+    assert [entry.key for entry in found] == ["images/a-z/1", "images/a/0", "images/a/1", "images/b/2"]
+    assert [entry.size for entry in found] == [12, 10, 10, 10]
+    assert all(before < entry.modified < datetime.now(UTC) + timedelta(seconds=5) for entry in found)
+    assert list(store.list("nothing")) == []
+    assert len(list(store.list())) == 5
+
+
+def test_deleting_is_idempotent(store: ObjectStore) -> None:
+    keys = [f"gc/{number}" for number in range(20)]
+    for key in keys[:10]:
+        store.write(key, b"1")
+    store.write("gc-not", b"1")
+    store.delete(keys)
+    store.delete(keys)
+    store.delete([])
+    assert [entry.key for entry in store.list()] == ["gc-not"]
+
+
+def test_a_folder_is_fetched_whole(store: ObjectStore, tmp_path: Path) -> None:
+    store.write("models/tiny/unet/config.json", b"{}")
+    store.write("models/tiny/model_index.json", b"{1}")
+    store.fetch_folder("models/tiny", tmp_path / "local")
+    found = {str(path.relative_to(tmp_path / "local")): path.read_bytes() for path in (tmp_path / "local").rglob("*.*")}
+    assert found == {"unet/config.json": b"{}", "model_index.json": b"{1}"}
+    with pytest.raises(ObjectMissing, match="expected a folder"):
+        store.fetch_folder("models/none", tmp_path / "other")
+
+
+def test_a_store_travels_to_another_process_as_its_url(store: ObjectStore) -> None:
+    store.write("a", b"1")
+    text = pickle.dumps(store)
+    assert pickle.loads(text).read("a") == b"1"
+    assert b"canary-secret" not in text
+
+
+def test_a_local_store_is_known_by_its_path(tmp_path: Path) -> None:
+    for url in (str(tmp_path / "s"), f"file://{tmp_path}/s", f"{tmp_path}/s/"):
+        store = open_store(url)
+        assert store.url == str(tmp_path / "s")
+        assert store.local_path("a/b") == tmp_path / "s/a/b"
+        assert store.uri("a/b") == str(tmp_path / "s/a/b")
+    assert not (tmp_path / "s").exists(), "opening a store touches nothing"
+
+
+def test_a_bucket_has_no_local_path(s3) -> None:
+    store = open_store(s3.make_bucket("plain"))
+    assert store.local_path("a") is None
+    assert store.uri("a/b") == "s3://plain/a/b"
+    assert open_store("s3://plain/").url == "s3://plain"
+
+
+def test_a_file_in_place_of_the_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    with pytest.raises(StoreNotFound, match="no such folder"):
+        open_store(str(tmp_path / "file" / "store"))
+
+
+def test_a_store_that_is_no_store_is_refused() -> None:
+    for url in ("https://shop.example/x", "memory://x", "simplecache::s3://b/x", "s3://", "s3:///x"):
+        with pytest.raises(StoreNotFound):
+            open_store(url)
+
+
+def test_a_secret_in_a_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(StoreDenied) as caught:
+        open_store("s3://me:hunter2@bucket/x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_path_that_delta_cannot_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="may not hold '%'"):
+        open_store(str(tmp_path / "a%20b"))

@@ -1,0 +1,220 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog_schemas.errors import Rejected, StoreNotFound, StoreUnreachable
+from catalog_schemas.rejection import Reason
+from configs.schema import CatalogConfig
+from tasks.storage.objects import open_store
+from tasks.storage.sources import Sources
+from tests.servers.moto import free_port
+
+OPEN = CatalogConfig()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A catalog folder with photos, and secrets outside of it."""
+    shop = tmp_path / "shop"
+    (shop / "photos/mug").mkdir(parents=True)
+    for name in ("b.JPG", "a.png", "c.webp", "d.jpeg", "notes.txt", ".tmp-x"):
+        (shop / "photos/mug" / name).write_bytes(name.encode())
+    (shop / "photos/mug/deeper").mkdir()
+    (tmp_path / "shop-secrets").mkdir()
+    (tmp_path / "shop-secrets/key.png").write_bytes(b"secret")
+    (shop / "catalog.parquet").write_bytes(b"")
+    return shop
+
+
+@pytest.fixture
+def sources(shop: Path) -> Sources:
+    return Sources(str(shop / "catalog.parquet"), OPEN)
+
+
+def refused(call, *args) -> Reason:
+    with pytest.raises(Rejected) as caught:
+        call(*args)
+    assert "\n" not in str(caught.value)
+    return caught.value.reason
+
+
+def test_references_are_relative_to_the_catalog_file(shop: Path, sources: Sources) -> None:
+    expected = str(shop / "photos/mug/a.png")
+    for text in ("photos/mug/a.png", "./photos/../photos/mug/a.png", expected, f"file://{expected}"):
+        assert sources.resolve(text) == expected
+    assert Sources(str(shop), OPEN).resolve("photos") == str(shop / "photos")
+    assert Sources(f"file://{shop}/catalog.parquet", OPEN).resolve("photos") == str(shop / "photos")
+
+
+FORBIDDEN = [
+    "file:///etc/passwd",
+    "/etc/passwd",
+    "../../etc/passwd",
+    "..",
+    "photos/../../shop-secrets/key.png",
+    "../shop-secrets/key.png",
+    "simplecache::file:///etc/passwd",
+    "filecache::s3://bucket/x",
+    "reference://x",
+    "zip://a.png::file:///tmp/x.zip",
+    "http://169.254.169.254/latest/meta-data",
+    "https://shop.example/a.png",
+    "HTTPS://shop.example/a.png",
+    "ftp://host/a.png",
+    "sftp://host/a.png",
+    "github://org:repo@/a.png",
+    "memory://a.png",
+    "data://a.png",
+    "s3://other-bucket/a.png",
+    "gs://other/a.png",
+    "abfs://other/a.png",
+    "file://host/share/a.png",
+    "file://../a.png",
+    "s3://",
+    "s3:///a.png",
+    "photos/a\x00.png",
+    "photos/a\n.png",
+]
+
+
+@pytest.mark.parametrize("reference", FORBIDDEN)
+def test_what_the_configuration_does_not_allow_is_forbidden(sources: Sources, reference: str) -> None:
+    for call in (
+        sources.resolve,
+        lambda text: sources.expand([text]),
+        lambda text: sources.read(text, 10),
+        sources.stamp,
+    ):
+        assert refused(call, reference) == Reason.REFERENCE_FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "reference", ["file:/etc/passwd", "file:etc", "~/.ssh/id_rsa", "$HOME/x", "data:image/png;base64,xx", "x" * 5000]
+)
+def test_what_only_looks_like_a_url_is_a_file_name_of_the_catalogs_folder(sources: Sources, reference: str) -> None:
+    assert refused(sources.read, reference, 10) == Reason.REFERENCE_MISSING
+
+
+def test_a_link_out_of_the_folder_is_forbidden(shop: Path, sources: Sources) -> None:
+    (shop / "photos/out.png").symlink_to("../../shop-secrets/key.png")
+    (shop / "photos/outside").symlink_to("../../shop-secrets")
+    (shop / "photos/loop.png").symlink_to("loop.png")
+    for text in ("photos/out.png", "photos/outside/key.png", "photos/outside"):
+        assert refused(sources.resolve, text) == Reason.REFERENCE_FORBIDDEN
+    assert refused(sources.read, "photos/loop.png", 10) == Reason.REFERENCE_MISSING
+    photos = sources.expand(["photos"])
+    assert refused(sources.read, photos[1], 10) == Reason.REFERENCE_FORBIDDEN, "each photo of a folder is judged alone"
+    (shop / "photos/in.png").symlink_to("mug/a.png")
+    assert sources.read("photos/in.png", 10) == b"a.png"
+
+
+@given(st.text(max_size=40))
+def test_nothing_resolves_to_the_outside(text: str) -> None:
+    base = "/srv/shop"
+    sources = Sources(f"{base}/", CatalogConfig(reference_prefixes=("s3://photos/brand",)))
+    for reference in (
+        text,
+        f"../{text}",
+        f"/{text}",
+        f"s3://photos/brand/{text}",
+        f"s3://photos/{text}",
+        f"file:///{text}",
+    ):
+        try:
+            uri = sources.resolve(reference)
+        except Rejected:
+            continue
+        assert uri == base or uri.startswith((base + "/", "s3://photos/brand/")) or uri == "s3://photos/brand"
+        assert ".." not in uri.split("/")
+
+
+def test_configured_prefixes_are_allowed_and_end_at_a_slash(shop: Path) -> None:
+    prefixes = (str(shop.parent / "shop-secrets"), "s3://photos/brand/")
+    sources = Sources(str(shop / "catalog.parquet"), CatalogConfig(reference_prefixes=prefixes))
+    assert sources.read(str(shop.parent / "shop-secrets/key.png"), 10) == b"secret"
+    assert sources.resolve("s3://photos/brand/x/../y.png") == "s3://photos/brand/y.png"
+    for text in (
+        "s3://photos/brandy/x.png",
+        "s3://photos/brand/../x.png",
+        "s3://photos/x",
+        str(shop.parent / "shop-s"),
+    ):
+        assert refused(sources.resolve, text) == Reason.REFERENCE_FORBIDDEN
+
+
+def test_a_folder_stands_for_its_photos_in_order(shop: Path, sources: Sources) -> None:
+    names = [str(shop / "photos/mug" / name) for name in ("a.png", "b.JPG", "c.webp", "d.jpeg")]
+    assert sources.expand(["photos/mug"]) == names
+    assert sources.expand(["photos/mug/"]) == names
+    assert sources.expand(("photos/mug/a.png", " ", "", "photos/mug/gone.png")) == [
+        names[0],
+        str(shop / "photos/mug/gone.png"),
+    ]
+    assert sources.expand([]) == []
+    assert sources.expand(["photos/mug/deeper"]) == []
+
+
+def test_a_photo_is_read_up_to_the_limit(shop: Path, sources: Sources) -> None:
+    assert sources.read("photos/mug/a.png", 5) == b"a.png"
+    assert refused(sources.read, "photos/mug/a.png", 4) == Reason.REFERENCE_TOO_LARGE
+    assert refused(sources.read, "photos/mug/gone.png", 4) == Reason.REFERENCE_MISSING
+    assert refused(sources.read, "photos/mug", 4) == Reason.REFERENCE_MISSING
+    assert refused(sources.read, "photos/mug/a.png/b.png", 4) == Reason.REFERENCE_MISSING
+
+
+def test_a_pipe_is_no_photo_and_does_not_hang(shop: Path, sources: Sources) -> None:
+    os.mkfifo(shop / "photos/pipe.png")
+    assert refused(sources.read, "photos/pipe.png", 4) == Reason.REFERENCE_MISSING
+
+
+def test_the_stamp_changes_with_the_bytes(shop: Path, sources: Sources) -> None:
+    before = sources.stamp("photos/mug/a.png")
+    assert sources.stamp("photos/mug/a.png") == before
+    (shop / "photos/mug/a.png").write_bytes(b"b.png")
+    assert sources.stamp("photos/mug/a.png") != before
+    assert refused(sources.stamp, "photos/mug/gone.png") == Reason.REFERENCE_MISSING
+
+
+def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(s3) -> None:
+    store = open_store(s3.make_bucket("catalogs"))
+    for name in ("b.JPG", "a.png", "notes.txt", "deeper/c.png"):
+        store.write(f"shop/photos/mug/{name}", name.encode())
+    store.write("shop/empty.png", b"")
+    store.write("other/secret.png", b"secret")
+    sources = pickle.loads(pickle.dumps(Sources("s3://catalogs/shop/catalog.parquet", OPEN)))
+    mug = "s3://catalogs/shop/photos/mug"
+    assert sources.expand(["photos/mug", f"{mug}/", "photos/mug/a.png"]) == [f"{mug}/a.png", f"{mug}/b.JPG"] * 2 + [
+        f"{mug}/a.png"
+    ]
+    assert sources.read("photos/mug/a.png", 5) == b"a.png"
+    assert sources.read("empty.png", 5) == b""
+    assert refused(sources.read, "photos/mug/a.png", 4) == Reason.REFERENCE_TOO_LARGE
+    assert refused(sources.read, "photos/gone.png", 4) == Reason.REFERENCE_MISSING
+    assert refused(sources.read, "photos/mug", 4) == Reason.REFERENCE_MISSING
+    assert sources.expand(["photos/none"]) == ["s3://catalogs/shop/photos/none"]
+    before = sources.stamp("photos/mug/a.png")
+    assert sources.stamp("photos/mug/a.png") == before
+    store.write("shop/photos/mug/a.png", b"b.png")
+    assert sources.stamp("photos/mug/a.png") != before
+    for text in (
+        "../other/secret.png",
+        "s3://catalogs/other/secret.png",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "a.png?versionId=1",
+    ):
+        assert refused(sources.read, text, 10) == Reason.REFERENCE_FORBIDDEN
+
+
+def test_a_storage_that_fails_is_not_a_missing_photo(s3, monkeypatch) -> None:
+    sources = Sources("s3://no-such-bucket/catalog.parquet", OPEN)
+    for call in (lambda: sources.read("a.png", 10), lambda: sources.stamp("a.png"), lambda: sources.expand(["photos"])):
+        with pytest.raises(StoreNotFound):
+            call()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnreachable):
+        Sources("s3://no-such-bucket/catalog.parquet", OPEN).read("a.png", 10)

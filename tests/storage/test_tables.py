@@ -1,0 +1,274 @@
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from catalog_schemas.arrow import from_table
+from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.run import RunRecord
+from tasks.storage.objects import open_store
+from tasks.storage.tables import TABLES, Tables, rows_of
+from tests.storage.publisher import NAMES, publish
+
+NOW = datetime(2026, 11, 23, 5, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture
+def tables(store) -> Tables:
+    return Tables(store)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Tables:
+    return Tables(open_store(str(tmp_path / "store")))
+
+
+def images(*names: str, **columns: object) -> pa.Table:
+    """Rows of `tables/images`: what matters to the test, everything else null."""
+    schema = TABLES["images"].schema
+    given = [
+        {"image_id": name, "sku": name[:1], "seed": number, "created_at": NOW} for number, name in enumerate(names)
+    ]
+    return pa.Table.from_pylist([{n: (row | columns).get(n) for n in schema.names} for row in given], schema=schema)
+
+
+def ids(tables: Tables, **options) -> list[str]:
+    return sorted(tables.read("images", ["image_id"], **options)["image_id"].to_pylist())
+
+
+def rejection(sku: str, detail: str = "blurred") -> Rejection:
+    return Rejection(sku, "check_variants", Reason.CHECK_FAILED, f"variant-{sku}", detail, "run-1", NOW)
+
+
+def test_an_absent_table_is_empty_and_has_its_schema(tables: Tables) -> None:
+    for name, spec in TABLES.items():
+        assert tables.version(name) == -1
+        rows = tables.read(name)
+        assert rows.num_rows == 0
+        assert rows.schema == spec.schema
+    assert tables.read("images", ["sku", "key"]).column_names == ["sku", "key"]
+    assert list(tables.store.list()) == [], "reading makes nothing"
+
+
+def test_records_come_back_as_they_were(tables: Tables) -> None:
+    run = RunRecord("r1", "catalog.parquet", "{}", "completed", *range(10, 20), 20, 1.5, NOW, NOW)
+    assert tables.merge("runs", rows_of("runs", [run]), "run_id", "r1") == 1
+    assert from_table(RunRecord, tables.read("runs")) == [run]
+
+
+def test_the_same_refusal_on_two_nights_is_one_row(tables: Tables) -> None:
+    assert tables.merge("rejections", rows_of("rejections", [rejection("a")]), "rejection_id", "r1") == 1
+    twice = rows_of("rejections", [rejection("a"), rejection("b")])
+    assert tables.merge("rejections", twice, "rejection_id", "r2") == 1
+    held = tables.read("rejections")
+    assert sorted(held["sku"].to_pylist()) == ["a", "b"]
+    assert sorted(held["rejection_id"].to_pylist()) == sorted([rejection("a").id, rejection("b").id])
+
+
+def test_a_run_commits_to_a_table_once(tables: Tables) -> None:
+    assert tables.merge("images", images("a1", "a2"), "image_id", "r1") == 2
+    assert tables.version("images") == 1
+    assert tables.merge("images", images("a1", "a2"), "image_id", "r1") == 0
+    assert tables.merge("images", images("a3"), "image_id", "r1") == 0, "one commit per table and run"
+    assert tables.version("images") == 1
+    assert ids(tables) == ["a1", "a2"]
+
+
+def test_nothing_new_is_no_commit(tables: Tables) -> None:
+    tables.merge("images", images("a1"), "image_id", "r1")
+    assert tables.merge("images", images("a1"), "image_id", "r2", ("seed", "retired_at")) == 0
+    assert tables.merge("images", images(), "image_id", "r3") == 0
+    assert tables.version("images") == 1
+    assert tables.merge("images", images("a2"), "image_id", "r2") == 1, "a run that changed nothing may still commit"
+
+
+def test_only_the_named_columns_change_and_only_where_they_differ(tables: Tables) -> None:
+    tables.merge("images", images("a1", "a2", "b1", title="old"), "image_id", "r1")
+    retired = images("a1", "b1", "c1", title="new", retired_at=NOW)
+    assert tables.merge("images", retired, "image_id", "r2", ("retired_at",)) == 3
+    held = {row["image_id"]: (row["title"], row["retired_at"]) for row in tables.read("images").to_pylist()}
+    assert held == {"a1": ("old", NOW), "a2": ("old", None), "b1": ("old", NOW), "c1": ("new", NOW)}
+    assert tables.merge("images", images("a1", "a2"), "image_id", "r3", ("retired_at",)) == 1, "a null takes it back"
+    assert tables.version("images") == 3
+
+
+def test_of_rows_with_one_key_the_first_counts(tables: Tables) -> None:
+    twice = pa.concat_tables([images("a1", title="first"), images("a1", title="second")])
+    assert tables.merge("images", twice, "image_id", "r1") == 1
+    assert tables.read("images", ["title"])["title"].to_pylist() == ["first"]
+
+
+def test_a_filter_reads_only_what_it_names(tables: Tables) -> None:
+    tables.merge("images", images("a1", "a2", "b1"), "image_id", "r1")
+    tables.merge("images", images("a1", retired_at=NOW), "image_id", "r2", ("retired_at",))
+    assert ids(tables, filters=[("sku", "=", "a")]) == ["a1", "a2"]
+    assert ids(tables, filters=pc.field("retired_at").is_null()) == ["a2", "b1"]
+    assert ids(tables, filters=pc.field("sku").isin(["b"]) & (pc.field("seed") > 1)) == ["b1"]
+
+
+def test_keys_with_quotes_are_keys(tables: Tables) -> None:
+    hostile = ["it's", "a' OR 'x'='x", 'say "hi"', "new\nline", "ü"]
+    assert tables.merge("images", images(*hostile), "image_id", "r'1") == 5
+    assert tables.merge("images", images(*hostile, title="t"), "image_id", "r2", ("title",)) == 5
+    assert ids(tables) == sorted(hostile)
+    assert tables.merge("images", images("more"), "image_id", "r'1") == 0
+
+
+def test_a_table_of_an_older_version_gains_the_new_columns(tables: Tables) -> None:
+    old = TABLES["images"].schema
+    for name in ("retired_at", "alt_text"):
+        old = old.remove(old.get_field_index(name))
+    options = tables._options
+    DeltaTable.create(tables.uri("images"), old, storage_options=options)
+    write_deltalake(tables.uri("images"), images("a1").select(old.names), mode="append", storage_options=options)
+    assert tables.read("images", ["image_id", "alt_text"]).to_pylist() == [{"image_id": "a1", "alt_text": None}]
+    assert tables.merge("images", images("a2", alt_text="a mug"), "image_id", "r1") == 1
+    held = {row["image_id"]: row["alt_text"] for row in tables.read("images").to_pylist()}
+    assert held == {"a1": None, "a2": "a mug"}
+    assert tables.merge("images", images("a1", alt_text="now"), "image_id", "r2", ("alt_text",)) == 1
+
+
+def test_a_table_of_a_newer_version_keeps_its_columns(tables: Tables) -> None:
+    newer = TABLES["images"].schema.append(pa.field("mood", pa.string()))
+    options = tables._options
+    DeltaTable.create(tables.uri("images"), newer, storage_options=options)
+    rows = images("a1").append_column(newer.field("mood"), pa.array(["calm"]))
+    write_deltalake(tables.uri("images"), rows, mode="append", storage_options=options)
+    assert tables.merge("images", images("a1", "a2", title="t"), "image_id", "r1", ("title",)) == 2
+    assert tables.read("images").schema == TABLES["images"].schema
+    plain = DeltaTable(tables.uri("images"), storage_options=options).to_pyarrow_table(columns=["image_id", "mood"])
+    assert {row["image_id"]: row["mood"] for row in plain.to_pylist()} == {"a1": "calm", "a2": None}
+
+
+def test_anyone_reads_the_tables(store, tables: Tables, tmp_path: Path) -> None:
+    tables.merge("images", images("a1", "a2", title="t"), "image_id", "r1")
+    tables.merge("images", images("a1", title="u"), "image_id", "r2", ("title",))
+    table = DeltaTable(tables.uri("images"), storage_options=tables._options)
+    frame = table.to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    assert sorted(frame["image_id"]) == ["a1", "a2"]
+    assert table.to_pandas(filters=[("title", "=", "u")])["image_id"].tolist() == ["a1"]
+    assert table.count() == 2
+    assert {str(field.type) for field in table.to_pyarrow_dataset().schema if "view" in str(field.type)} == set()
+    held = duckdb.from_arrow(table.to_pyarrow_dataset())
+    assert held.aggregate("title, count(*)").order("title").fetchall() == [("t", 1), ("u", 1)]
+
+
+def test_a_run_is_seen_wholly_or_not_at_all(local: Tables) -> None:
+    seen: set[int] = set()
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            seen.add(local.read("images", ["image_id"]).num_rows)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for run in range(5):
+        local.merge("images", images(*(f"{run}-{number}" for number in range(100))), "image_id", f"r{run}")
+    stop.set()
+    watcher.join()
+    assert seen <= {0, 100, 200, 300, 400, 500}
+
+
+def test_concurrent_runs_make_no_key_twice(tables: Tables) -> None:
+    """Five writers, from before the table exists, each with half of its keys in common with the others."""
+    start = threading.Barrier(5)
+
+    def work(writer: int) -> int:
+        own = Tables(open_store(tables.store.url))
+        start.wait()
+        changed = 0
+        for night in range(2):
+            names = [f"common-{night}-{number}" for number in range(5)] + [f"own-{writer}-{night}"]
+            changed += own.merge("images", images(*names), "image_id", f"r{writer}-{night}", ("seed",))
+        return changed
+
+    with ThreadPoolExecutor(5) as pool:
+        changed = sum(pool.map(work, range(5)))
+    expected = sorted(
+        [f"common-{n}-{i}" for n in range(2) for i in range(5)] + [f"own-{w}-{n}" for w in range(5) for n in range(2)]
+    )
+    assert ids(tables) == expected
+    assert changed == len(expected)
+
+
+def start_publisher(tables: Tables, run_id: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.storage.publisher", tables.store.url, run_id]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_one_run_published_by_three_processes_is_published_once(local: Tables) -> None:
+    processes = [start_publisher(local, run) for run in ("same", "same", "same", "other")]
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert sorted(outputs) == [["ready", "0"]] * 3 + [["ready", "20"]]
+    assert ids(local) == sorted(NAMES)
+    assert local.version("images") == 1, "the others found nothing to add"
+
+
+def test_a_publisher_killed_at_any_moment_leaves_all_or_nothing(local: Tables) -> None:
+    outcomes = set()
+    for moment in range(8):
+        shutil.rmtree(local.store.url, ignore_errors=True)
+        process = start_publisher(local, "run")
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.012 * moment)
+        process.kill()
+        process.communicate()
+        outcomes.add(len(ids(local)))
+        publish(local.store, "run")
+        assert ids(local) == sorted(NAMES)
+        assert local.version("images") == 1
+    assert outcomes <= {0, 20}
+
+
+def test_an_unknown_table_is_a_bug_of_ours(local: Tables) -> None:
+    with pytest.raises(AssertionError, match="not a table"):
+        local.version("pictures")
+
+
+KEYS = st.sampled_from("abcde")
+NIGHT = st.tuples(
+    st.integers(0, 5), st.lists(st.tuples(KEYS, st.integers(0, 2) | st.none()), max_size=6), st.booleans()
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(nights=st.lists(NIGHT, max_size=6))
+def test_merging_is_a_dictionary_that_each_run_writes_once(tmp_path: Path, nights) -> None:
+    tables = Tables(open_store(str(tmp_path / uuid.uuid4().hex)))
+    model: dict[str, int | None] = {}
+    committed: set[int] = set()
+    schema = TABLES["images"].schema
+    for run, rows, updates in nights:
+        first: dict[str, int | None] = {}
+        for key, seed in rows:
+            first.setdefault(key, seed)
+        changed = {k: v for k, v in first.items() if k not in model or (updates and model[k] != v)}
+        listed = [{n: {"image_id": k, "seed": v}.get(n) for n in schema.names} for k, v in rows]
+        count = tables.merge(
+            "images", pa.Table.from_pylist(listed, schema=schema), "image_id", f"r{run}", ("seed",) if updates else ()
+        )
+        if run in committed:
+            changed = {}
+        assert count == len(changed)
+        if changed:
+            committed.add(run)
+        model |= changed
+        assert {row["image_id"]: row["seed"] for row in tables.read("images").to_pylist()} == model
