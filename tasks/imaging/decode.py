@@ -86,7 +86,7 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
 def decode_mask(data: bytes, size: tuple[int, int]) -> Mask:
     """A mask file of exactly `size` (height, width): its alpha if it has any, else its lightness.
 
-    Raises `Rejected` MASK_UNREADABLE when it is damaged, not a JPEG, PNG or WebP, of another size, or without a product.
+    Raises `Rejected` MASK_UNREADABLE when it is damaged, another format, of another size, or without a product.
     """
     height, width = size
     try:
