@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
 Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+HexOrEmpty = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
 
 
 class Strict(BaseModel):
@@ -40,7 +41,7 @@ class Background(Strict):
     name: Name
     title: str
     prompt: str = ""
-    hex: Hex | Literal[""] = ""
+    hex: HexOrEmpty = ""
 
 
 class Colour(Strict):
@@ -48,7 +49,7 @@ class Colour(Strict):
 
     name: Name
     title: str
-    hex: Hex | Literal[""] = ""
+    hex: HexOrEmpty = ""
 
 
 class Channel(Strict):
