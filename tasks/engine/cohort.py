@@ -27,7 +27,12 @@ Progress = Callable[[int, int], None]
 
 
 class Cohort:
-    """One run over `jobs`. `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done."""
+    """One run over `jobs`.
+
+    `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done. `unet` is the base model's
+    UNet compiled: then the batch keeps one shape to the end, so that one graph serves it. `after_step` is called
+    between two steps, when all state is at rest.
+    """
 
     def __init__(
         self,
@@ -39,9 +44,10 @@ class Cohort:
         progress: Progress,
         outcomes: dict[str, Outcome],
         unet: Callable[..., Any] | None = None,
+        after_step: "Callable[[Cohort], None]" = lambda cohort: None,
     ) -> None:
         self.base, self.jobs, self.recipe, self.resolution, self.progress = base, jobs, recipe, resolution, progress
-        self.outcomes = outcomes
+        self.outcomes, self.after_step = outcomes, after_step
         waiting = [job for job in jobs if job.adapter_id not in outcomes]
         self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
         self.bank = AdapterBank(base.unet, min(slots, len(waiting)), recipe.rank, recipe.targets)
@@ -63,15 +69,17 @@ class Cohort:
                 self._shrink()
                 self._step()
                 self._dismiss()
+                self.after_step(self)
         logger.info("trained %d SKUs in %.1f s", len(self.jobs), time.perf_counter() - started)
 
     def _admit(self) -> None:
         """Free slots take the next jobs."""
         for slot in range(self.bank.slots):
             if self.queue and (slot not in self.tenants or self.tenants[slot].gone):
-                self.tenants[slot] = self._enter(self.queue.popleft(), slot)
+                self.tenants[slot] = self.enter(self.queue.popleft(), slot)
 
-    def _enter(self, job: TrainingJob, slot: int) -> Tenant:
+    def enter(self, job: TrainingJob, slot: int) -> Tenant:
+        """A job in a slot, before its first step."""
         recipe, generator = self.recipe, torch.Generator().manual_seed(job.seed)
         self.bank.initialise(slot, generator)
         self.optimizer.reset(slot)
@@ -89,19 +97,9 @@ class Cohort:
         return self.texts[prompt]
 
     def _shrink(self) -> None:
-        """With nobody left to admit, the rows of those who are gone leave the batch.
-
-        A compiled graph has one shape, so there the batch only ever halves.
-        """
-        if self.queue:
-            return
-        size = reserved = sum(tenant.reserved for tenant in self.tenants.values())
-        if self.static:
-            size = self.bank.slots
-            while size // 2 >= reserved:
-                size //= 2
-        order = sorted(self.tenants, key=lambda slot: (not self.tenants[slot].reserved, slot))
-        self.tenants = {slot: self.tenants[slot] for slot in sorted(order[:size])}
+        """With nobody left to admit, the rows of those who are gone leave the batch."""
+        if not self.queue and not self.static:
+            self.tenants = {slot: tenant for slot, tenant in self.tenants.items() if tenant.reserved}
 
     def _step(self) -> None:
         """One forward and backward pass of all tenants, each in its own rows."""
