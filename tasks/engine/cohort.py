@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from configs.schema import TrainingConfig
 from tasks.engine.bank import AdapterBank
@@ -17,6 +19,8 @@ from tasks.engine.conditioning import Conditioning, encode_prompts
 from tasks.engine.crops import encode_crops
 from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
 from tasks.engine.objective import Objective
+from tasks.engine.rendering import draw_batch, encode_texts, scheduled
+from tasks.engine.selection import Evaluation, best_of
 from tasks.engine.slot_optimizer import SlotAdamW
 from tasks.engine.tenant import Tenant
 
@@ -45,9 +49,10 @@ class Cohort:
         outcomes: dict[str, Outcome],
         unet: Callable[..., Any] | None = None,
         after_step: "Callable[[Cohort], None]" = lambda cohort: None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.base, self.jobs, self.recipe, self.resolution, self.progress = base, jobs, recipe, resolution, progress
-        self.outcomes, self.after_step = outcomes, after_step
+        self.outcomes, self.after_step, self.evaluation = outcomes, after_step, evaluation
         waiting = [job for job in jobs if job.adapter_id not in outcomes]
         self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
         self.bank = AdapterBank(base.unet, min(slots, len(waiting)), recipe.rank, recipe.targets)
@@ -128,31 +133,67 @@ class Cohort:
         return self.recipe.learning_rate * warm
 
     def _dismiss(self) -> None:
-        """Tenants that are done or have diverged leave."""
-        for tenant in self.tenants.values():
-            last = tenant.step == tenant.job.steps
-            if tenant.gone or not (last or tenant.step % CHECK_EVERY == 0):
-                continue
-            recent = float(torch.stack(tenant.losses).mean())
-            tenant.losses.clear()
-            if self._ran_away(tenant, recent):
-                self._leave(tenant, self._diverged(tenant, recent))
-            elif last:
+        """Tenants that have diverged, have stopped gaining or are at their end leave."""
+        fine = [tenant for tenant in self.tenants.values() if not tenant.gone and self._is_fine(tenant)]
+        for tenant in self._look(fine):
+            tenant.gone = True
+        for tenant in fine:
+            if tenant.gone or tenant.step == tenant.job.steps:
                 self._leave(tenant, self._trained(tenant))
+
+    def _is_fine(self, tenant: Tenant) -> bool:
+        """Looks at the losses where it is time to, and dismisses a SKU whose loss ran away."""
+        if not (tenant.step == tenant.job.steps or tenant.step % CHECK_EVERY == 0 or self._looks_at(tenant)):
+            return True
+        recent = float(torch.stack(tenant.losses).mean()) if tenant.losses else tenant.loss_before
+        tenant.losses.clear()
+        if self._ran_away(tenant, recent):
+            self._leave(tenant, self._diverged(tenant, recent))
+        return not tenant.gone
+
+    def _looks_at(self, tenant: Tenant) -> bool:
+        last = tenant.step == tenant.job.steps
+        return self.evaluation is not None and (last or tenant.step % self.evaluation.every == 0)
+
+    def _look(self, tenants: list[Tenant]) -> list[Tenant]:
+        """Draws and scores the images of those whose time it is; who of them is done."""
+        evaluation, done = self.evaluation, []
+        due = [tenant for tenant in tenants if self._looks_at(tenant)]
+        if evaluation is None or not due:
+            return []
+        wanted = [(tenant, request) for tenant in due for request in evaluation.requests(tenant.job)]
+        images: list[NDArray[np.uint8] | None] = []
+        with scheduled(self.base, evaluation.settings.scheduler):
+            texts = encode_texts(self.base, [request for _, request in wanted])
+            for start in range(0, len(wanted), evaluation.batch_size):
+                chunk = wanted[start : start + evaluation.batch_size]
+                slots, requests = [tenant.slot for tenant, _ in chunk], [request for _, request in chunk]
+                images += draw_batch(self.base, self.bank, slots, requests, evaluation.settings, texts)
+        for tenant in due:
+            own = [image for image, (owner, _) in zip(images, wanted, strict=True) if owner is tenant]
+            score = evaluation.score(tenant.job, own)
+            if tenant.watch.add(tenant.step, score, self.bank.weights[tenant.slot], evaluation):
+                done.append(tenant)
+        return done
 
     def _leave(self, tenant: Tenant, outcome: Outcome) -> None:
         self.outcomes[tenant.job.adapter_id] = outcome
         self.done += tenant.job.steps - tenant.step
         self.bank.clear(tenant.slot)
-        tenant.gone = True
+        tenant.gone, tenant.failed = True, isinstance(outcome, DivergedAdapter)
 
     def _trained(self, tenant: Tenant) -> Outcome:
+        curve, steps = tuple(tenant.watch.points), tenant.step
+        if self.evaluation is not None:
+            assert tenant.watch.row is not None
+            steps = best_of(tenant.watch.points, self.evaluation).step
+            self.bank.weights[tenant.slot].copy_(tenant.watch.row)
         after = self.objective.probe(tenant)
         if self._ran_away(tenant, after):
             return self._diverged(tenant, after)
         weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha)
         job = tenant.job
-        return TrainedAdapter(job.adapter_id, job.sku, weights, tenant.step, tenant.loss_before, after)
+        return TrainedAdapter(job.adapter_id, job.sku, weights, steps, tenant.loss_before, after, curve)
 
     def _ran_away(self, tenant: Tenant, loss: float) -> bool:
         return not (math.isfinite(loss) and loss < RUNAWAY * tenant.loss_before)

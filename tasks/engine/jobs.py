@@ -21,8 +21,21 @@ class TrainingJob:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """One look at a SKU in training: the scores of its images after `step` steps."""
+
+    step: int
+    likeness: float
+    agreement: float
+
+
+@dataclass(frozen=True)
 class TrainedAdapter:
-    """What was learned, and the loss on the SKU's fixed probes without and with it."""
+    """What was learned after `steps` steps, and the loss on the SKU's fixed probes without and with it.
+
+    `curve` holds the looks on the way, the later ones than `steps` being those that were no better; it is empty where
+    nobody looked.
+    """
 
     adapter_id: str
     sku: str
@@ -30,6 +43,7 @@ class TrainedAdapter:
     steps: int
     loss_before: float
     loss_after: float
+    curve: tuple[CurvePoint, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from catalog_schemas.identity import canonical_json, content_id
 from tasks.engine.cohort import Cohort
-from tasks.engine.jobs import DivergedAdapter, TrainedAdapter
+from tasks.engine.jobs import CurvePoint, DivergedAdapter, TrainedAdapter
 from tasks.engine.lora_file import LoraWeights
+from tasks.engine.selection import Watch
 from tasks.engine.tenant import Tenant
 
 
@@ -40,6 +41,8 @@ def take_snapshot(cohort: Cohort) -> bytes:
         tensors[f"generator.{slot}"] = tenant.generator.get_state()
         if tenant.losses:
             tensors[f"losses.{slot}"] = torch.stack(tenant.losses)
+        if tenant.watch.row is not None:
+            tensors[f"best.{slot}"] = tenant.watch.row
     outcomes = []
     for number, outcome in enumerate(cohort.outcomes.values()):
         outcomes.append(_plain(outcome))
@@ -79,13 +82,21 @@ def resume(cohort: Cohort, data: bytes) -> None:
     with cohort.bank:
         for fields in state["tenants"]:
             tenant = cohort.enter(jobs[fields["adapter_id"]], fields["slot"])
-            tenant.step, tenant.gone, tenant.loss_before = fields["step"], fields["gone"], float(fields["loss_before"])
-            tenant.generator.set_state(tensors[f"generator.{tenant.slot}"])
-            tenant.losses = list(tensors.get(f"losses.{tenant.slot}", torch.empty(0)).to(cohort.base.device))
+            _settle(tenant, fields, tensors, cohort.base.device)
             cohort.tenants[tenant.slot] = tenant
     cohort.bank.weights.copy_(tensors["weights"])
     cohort.optimizer.first.copy_(tensors["first"])
     cohort.optimizer.second.copy_(tensors["second"])
+
+
+def _settle(tenant: Tenant, fields: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> None:
+    """A tenant that has just entered, as it was at the snapshot."""
+    tenant.step, tenant.gone, tenant.failed = fields["step"], fields["gone"], fields["failed"]
+    tenant.loss_before = float(fields["loss_before"])
+    tenant.generator.set_state(tensors[f"generator.{tenant.slot}"])
+    tenant.losses = list(tensors.get(f"losses.{tenant.slot}", torch.empty(0)).to(device))
+    best = tensors.get(f"best.{tenant.slot}")
+    tenant.watch = Watch(_curve(fields), None if best is None else best.to(device))
 
 
 def _state(data: bytes) -> dict[str, Any]:
@@ -105,8 +116,14 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
         "slot": tenant.slot,
         "step": tenant.step,
         "gone": tenant.gone,
+        "failed": tenant.failed,
         "loss_before": str(tenant.loss_before),
+        "curve": tenant.watch.points,
     }
+
+
+def _curve(fields: dict[str, Any]) -> list[CurvePoint]:
+    return [CurvePoint(**point) for point in fields.get("curve", ())]
 
 
 def _plain(outcome: TrainedAdapter | DivergedAdapter) -> dict[str, Any]:
@@ -123,4 +140,5 @@ def _outcome(fields: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) ->
         return DivergedAdapter(**fields)
     weights = fields["weights"]
     modules = {name: (tensors[f"{prefix}{name}.a"], tensors[f"{prefix}{name}.b"]) for name in weights["modules"]}
-    return TrainedAdapter(**fields | {"weights": LoraWeights(modules, weights["rank"], weights["alpha"])})
+    lora = LoraWeights(modules, weights["rank"], weights["alpha"])
+    return TrainedAdapter(**fields | {"weights": lora, "curve": tuple(_curve(fields))})

@@ -8,6 +8,7 @@ from torch import Tensor
 from tasks.engine.conditioning import Conditioning
 from tasks.engine.crops import EncodedCrops
 from tasks.engine.jobs import TrainingJob
+from tasks.engine.selection import Watch
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class Tenant:
     loss_before: float = 0.0
     step: int = 0
     gone: bool = False
+    failed: bool = False
     losses: list[Tensor] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def reserved(self) -> bool:
-        """Whether its rows must stay: a SKU that fails holds them to its planned end, since another shape of batch
+        """Whether its rows must stay: a SKU that failed holds them to its planned end, since another shape of batch
         would round its neighbours' results otherwise."""
-        return self.step < self.job.steps
+        return not self.gone or (self.failed and self.step < self.job.steps)
 
     def draw(self, rows: int, timesteps: int, generator: torch.Generator | None = None) -> Draw:
         """The next inputs, from the SKU's own generator and on the CPU: the same on every device."""

@@ -15,13 +15,17 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort, Progress
 from tasks.engine.crops import TrainingPhoto
-from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
+from tasks.engine.jobs import CurvePoint, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
+from tasks.engine.selection import Evaluation, Score
 from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
 
 __all__ = [
     "TRAINER_VERSION",
+    "CurvePoint",
     "DivergedAdapter",
+    "Evaluation",
     "Outcome",
+    "Score",
     "Snapshots",
     "TrainedAdapter",
     "TrainingJob",
@@ -43,13 +47,15 @@ def train_cohort(
     *,
     compiled: bool = False,
     snapshots: Snapshots | None = None,
+    evaluation: Evaluation | None = None,
 ) -> list[Outcome]:
     """Trains all jobs, at most `slots` at a time, and returns one outcome per job, in their order.
 
     `progress(done, total)` counts steps over all jobs. When the device has too little memory, the number of slots is
     halved, and the jobs without an outcome begin again; with one slot left torch.OutOfMemoryError is raised.
     `compiled` passes the UNet through torch.compile, which pays when many cohorts follow in one process. With
-    `snapshots` an interrupted training goes on from its last one and ends with the same bits.
+    `snapshots` an interrupted training goes on from its last one and ends with the same bits. With `evaluation` each
+    SKU's best checkpoint is the outcome, and a SKU that gains no more ends early.
     """
     outcomes: dict[str, Outcome] = {}
     slots = min(slots, len(jobs))
@@ -58,8 +64,9 @@ def train_cohort(
     after_step = _writer(snapshots) if snapshots else _nothing
     with base.lock:
         while len(outcomes) < len(jobs):
-            begin = partial(Cohort, base, jobs, recipe, resolution, progress=progress, unet=unet, after_step=after_step)
-            if not _fits(partial(begin, slots=slots, outcomes=outcomes), state):
+            begin = partial(Cohort, base, jobs, recipe, resolution, progress=progress, outcomes=outcomes, slots=slots)
+            begin = partial(begin, unet=unet, after_step=after_step, evaluation=evaluation)
+            if not _fits(begin, state):
                 if slots == 1:
                     raise torch.OutOfMemoryError(f"training one SKU at {resolution} pixels does not fit {base.device}")
                 slots, state = slots // 2, None
