@@ -16,7 +16,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompts
-from tasks.engine.crops import encode_crops
+from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
 from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import draw_batch, encode_texts, scheduled
@@ -62,6 +62,7 @@ class Cohort:
         self.static = unet is not None  # a compiled graph serves one shape of batch
         self.tenants: dict[int, Tenant] = {}
         self.texts: dict[str, Conditioning] = {}
+        self.rehearsals: dict[str, EncodedCrops] = {}
         self.total = sum(job.steps for job in jobs)
         self.done = self.total - sum(job.steps for job in waiting)
 
@@ -91,7 +92,8 @@ class Cohort:
         crops = encode_crops(
             self.base, job.photos, self.resolution, recipe.crops, recipe.flip, recipe.background_weight, generator
         )
-        tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior))
+        rehearsal = self._class_images(job) if recipe.prior_images else None
+        tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior), rehearsal)
         tenant.loss_before = self.objective.probe(tenant)
         return tenant
 
@@ -101,6 +103,13 @@ class Cohort:
             self.texts[prompt] = encode_prompts(self.base, [prompt])
         return self.texts[prompt]
 
+    def _class_images(self, job: TrainingJob) -> EncodedCrops:
+        """The class images of a prior prompt, encoded once for all its SKUs."""
+        if job.prior not in self.rehearsals:
+            assert job.class_images, f"SKU {job.sku}: the recipe has prior_images, the job has none"
+            self.rehearsals[job.prior] = encode_class_images(self.base, job.class_images, self.resolution)
+        return self.rehearsals[job.prior]
+
     def _shrink(self) -> None:
         """With nobody left to admit, the rows of those who are gone leave the batch."""
         if not self.queue and not self.static:
@@ -109,11 +118,10 @@ class Cohort:
     def _step(self) -> None:
         """One forward and backward pass of all tenants, each in its own rows."""
         tenants = [self.tenants[slot] for slot in sorted(self.tenants)]
-        draws = [tenant.draw(self.recipe.batch_size, len(self.objective.schedule)) for tenant in tenants]
         everyone = len(tenants) == self.bank.slots
         slots = None if everyone else torch.tensor(sorted(self.tenants), device=self.base.device)
         with self.bank.routed(slots):
-            losses = self.objective.losses(tenants, draws)
+            losses = self.objective.losses(tenants)
         self.bank.gradients.zero_()
         with warnings.catch_warnings():  # rows of the bank are strided by design; torch remarks on it once
             warnings.filterwarnings("ignore", message="grad and param do not obey")

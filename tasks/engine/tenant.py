@@ -13,9 +13,11 @@ from tasks.engine.selection import Watch
 
 @dataclass(frozen=True)
 class Draw:
-    """One step's randomness of one SKU, on the CPU: crops and timesteps (rows,), normal numbers (rows, c, h, w)."""
+    """One step's inputs of one SKU: which of `crops`, timesteps (rows,), and normal numbers (rows, c, h, w), on the
+    CPU."""
 
-    crops: Tensor
+    crops: EncodedCrops
+    index: Tensor
     timesteps: Tensor
     noise: Tensor
     posterior: Tensor
@@ -34,6 +36,7 @@ class Tenant:
     crops: EncodedCrops
     text: Conditioning
     prior: Conditioning
+    rehearsal: EncodedCrops | None = None
     loss_before: float = 0.0
     step: int = 0
     gone: bool = False
@@ -49,9 +52,17 @@ class Tenant:
 
     def draw(self, rows: int, timesteps: int, generator: torch.Generator | None = None) -> Draw:
         """The next inputs, from the SKU's own generator and on the CPU: the same on every device."""
-        source = generator or self.generator
-        shape = (rows, *self.crops.mean.shape[1:])
-        crops = torch.randint(len(self.crops.mean), (rows,), generator=source)
-        times = torch.randint(timesteps, (rows,), generator=source)
-        noise, posterior = (torch.randn(shape, generator=source, dtype=torch.float64) for _ in range(2))
-        return Draw(crops, times, noise, posterior)
+        return _draw(self.crops, rows, timesteps, generator or self.generator)
+
+    def rehearse(self, rows: int, timesteps: int) -> Draw:
+        """The next inputs of the class images."""
+        assert self.rehearsal is not None
+        return _draw(self.rehearsal, rows, timesteps, self.generator)
+
+
+def _draw(crops: EncodedCrops, rows: int, timesteps: int, generator: torch.Generator) -> Draw:
+    shape = (rows, *crops.mean.shape[1:])
+    index = torch.randint(len(crops.mean), (rows,), generator=generator)
+    times = torch.randint(timesteps, (rows,), generator=generator)
+    noise, posterior = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    return Draw(crops, index, times, noise, posterior)
