@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
 Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+HexOrEmpty = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
 
 
 class Strict(BaseModel):
@@ -40,7 +41,7 @@ class Background(Strict):
     name: Name
     title: str
     prompt: str = ""
-    hex: Hex | Literal[""] = ""
+    hex: HexOrEmpty = ""
 
 
 class Colour(Strict):
@@ -48,7 +49,7 @@ class Colour(Strict):
 
     name: Name
     title: str
-    hex: Hex | Literal[""] = ""
+    hex: HexOrEmpty = ""
 
 
 class Channel(Strict):
@@ -87,6 +88,16 @@ class ModelConfig(Strict):
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 
 
+class EvaluationConfig(Strict):
+    """How training knows when it is done: at intervals the SKU's images are scored, and the best checkpoint is kept."""
+
+    every: int = Field(100, ge=1, description="Steps between two looks")
+    held_out: int = Field(1, ge=1, le=10, description="Photos kept from training, to measure likeness against")
+    patience: int = Field(2, ge=1, description="Looks without gain after which training ends")
+    gain: float = Field(0.005, ge=0, description="Smallest rise of likeness that counts as a gain")
+    forfeit: float = Field(0.1, ge=0, le=1, description="Largest fall of prompt agreement, as a share of the first")
+
+
 class TrainingConfig(Strict):
     """The recipe of an adapter. Every field is part of the adapter's identity."""
 
@@ -104,6 +115,13 @@ class TrainingConfig(Strict):
     prior_weight: float = Field(
         1.0, ge=0, description="Weight of the loss that keeps the class prompt's prediction at the base model's"
     )
+    prior_images: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Class images to rehearse, drawn once for each class prompt; none: the base model's own prediction",
+    )
+    evaluation: EvaluationConfig | None = Field(None, description="Looks in between; none: the last checkpoint is kept")
     snr_gamma: float = Field(5.0, ge=0, description="Min-SNR gamma (Hang et al. 2023); 0 turns it off")
     background_weight: float = Field(0.3, ge=0, le=1, description="Weight of the loss outside the product's mask")
     crops: int = Field(4, ge=1, le=64, description="Augmented crops of each photo, encoded once")
@@ -173,6 +191,11 @@ class CatalogConfig(Strict):
     """What a catalog may hold. Prefixes are URLs; the catalog's own folder is always allowed."""
 
     reference_prefixes: tuple[str, ...] = ()
+    changes: Literal["photos", "updated_at"] = Field(
+        "photos",
+        description="How a changed photo is noticed: by looking at every photo's size and time, or by the row alone, "
+        "for catalogs too large for that; then updated_at must change with the photos",
+    )
     references_maximum: int = Field(12, ge=1, le=100, description="Photos used of one SKU; the first ones are taken")
     reference_bytes_maximum: int = Field(40_000_000, ge=1)
     reference_pixels_maximum: int = Field(80_000_000, ge=1)

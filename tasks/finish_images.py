@@ -124,6 +124,7 @@ def _finish(
         alt_text=alt_text,
         checks=CHECKS.dump_json(entry.checks).decode(),
         spec=SPEC.dump_json(spec).decode(),
+        origin=context.origin,
         run_id=context.run_id,
         created_at=datetime.now(UTC),
     )

@@ -8,15 +8,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from configs.schema import TrainingConfig
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompts
-from tasks.engine.crops import encode_crops
+from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
 from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
 from tasks.engine.objective import Objective
+from tasks.engine.rendering import draw_batch, encode_texts, scheduled
+from tasks.engine.selection import Evaluation, best_of
 from tasks.engine.slot_optimizer import SlotAdamW
 from tasks.engine.tenant import Tenant
 
@@ -27,7 +31,12 @@ Progress = Callable[[int, int], None]
 
 
 class Cohort:
-    """One run over `jobs`. `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done."""
+    """One run over `jobs`.
+
+    `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done. `unet` is the base model's
+    UNet compiled: then the batch keeps one shape to the end, so that one graph serves it. `after_step` is called
+    between two steps, when all state is at rest.
+    """
 
     def __init__(
         self,
@@ -39,9 +48,11 @@ class Cohort:
         progress: Progress,
         outcomes: dict[str, Outcome],
         unet: Callable[..., Any] | None = None,
+        after_step: "Callable[[Cohort], None]" = lambda cohort: None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.base, self.jobs, self.recipe, self.resolution, self.progress = base, jobs, recipe, resolution, progress
-        self.outcomes = outcomes
+        self.outcomes, self.after_step, self.evaluation = outcomes, after_step, evaluation
         waiting = [job for job in jobs if job.adapter_id not in outcomes]
         self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
         self.bank = AdapterBank(base.unet, min(slots, len(waiting)), recipe.rank, recipe.targets)
@@ -51,6 +62,7 @@ class Cohort:
         self.static = unet is not None  # a compiled graph serves one shape of batch
         self.tenants: dict[int, Tenant] = {}
         self.texts: dict[str, Conditioning] = {}
+        self.rehearsals: dict[str, EncodedCrops] = {}
         self.total = sum(job.steps for job in jobs)
         self.done = self.total - sum(job.steps for job in waiting)
 
@@ -63,22 +75,25 @@ class Cohort:
                 self._shrink()
                 self._step()
                 self._dismiss()
+                self.after_step(self)
         logger.info("trained %d SKUs in %.1f s", len(self.jobs), time.perf_counter() - started)
 
     def _admit(self) -> None:
         """Free slots take the next jobs."""
         for slot in range(self.bank.slots):
             if self.queue and (slot not in self.tenants or self.tenants[slot].gone):
-                self.tenants[slot] = self._enter(self.queue.popleft(), slot)
+                self.tenants[slot] = self.enter(self.queue.popleft(), slot)
 
-    def _enter(self, job: TrainingJob, slot: int) -> Tenant:
+    def enter(self, job: TrainingJob, slot: int) -> Tenant:
+        """A job in a slot, before its first step."""
         recipe, generator = self.recipe, torch.Generator().manual_seed(job.seed)
         self.bank.initialise(slot, generator)
         self.optimizer.reset(slot)
         crops = encode_crops(
             self.base, job.photos, self.resolution, recipe.crops, recipe.flip, recipe.background_weight, generator
         )
-        tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior))
+        rehearsal = self._class_images(job) if recipe.prior_images else None
+        tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior), rehearsal)
         tenant.loss_before = self.objective.probe(tenant)
         return tenant
 
@@ -88,29 +103,25 @@ class Cohort:
             self.texts[prompt] = encode_prompts(self.base, [prompt])
         return self.texts[prompt]
 
-    def _shrink(self) -> None:
-        """With nobody left to admit, the rows of those who are gone leave the batch.
+    def _class_images(self, job: TrainingJob) -> EncodedCrops:
+        """The class images of a prior prompt, encoded once for all its SKUs."""
+        if job.prior not in self.rehearsals:
+            assert job.class_images, f"SKU {job.sku}: the recipe has prior_images, the job has none"
+            self.rehearsals[job.prior] = encode_class_images(self.base, job.class_images, self.resolution)
+        return self.rehearsals[job.prior]
 
-        A compiled graph has one shape, so there the batch only ever halves.
-        """
-        if self.queue:
-            return
-        size = reserved = sum(tenant.reserved for tenant in self.tenants.values())
-        if self.static:
-            size = self.bank.slots
-            while size // 2 >= reserved:
-                size //= 2
-        order = sorted(self.tenants, key=lambda slot: (not self.tenants[slot].reserved, slot))
-        self.tenants = {slot: self.tenants[slot] for slot in sorted(order[:size])}
+    def _shrink(self) -> None:
+        """With nobody left to admit, the rows of those who are gone leave the batch."""
+        if not self.queue and not self.static:
+            self.tenants = {slot: tenant for slot, tenant in self.tenants.items() if tenant.reserved}
 
     def _step(self) -> None:
         """One forward and backward pass of all tenants, each in its own rows."""
         tenants = [self.tenants[slot] for slot in sorted(self.tenants)]
-        draws = [tenant.draw(self.recipe.batch_size, len(self.objective.schedule)) for tenant in tenants]
         everyone = len(tenants) == self.bank.slots
         slots = None if everyone else torch.tensor(sorted(self.tenants), device=self.base.device)
         with self.bank.routed(slots):
-            losses = self.objective.losses(tenants, draws)
+            losses = self.objective.losses(tenants)
         self.bank.gradients.zero_()
         with warnings.catch_warnings():  # rows of the bank are strided by design; torch remarks on it once
             warnings.filterwarnings("ignore", message="grad and param do not obey")
@@ -130,31 +141,67 @@ class Cohort:
         return self.recipe.learning_rate * warm
 
     def _dismiss(self) -> None:
-        """Tenants that are done or have diverged leave."""
-        for tenant in self.tenants.values():
-            last = tenant.step == tenant.job.steps
-            if tenant.gone or not (last or tenant.step % CHECK_EVERY == 0):
-                continue
-            recent = float(torch.stack(tenant.losses).mean())
-            tenant.losses.clear()
-            if self._ran_away(tenant, recent):
-                self._leave(tenant, self._diverged(tenant, recent))
-            elif last:
+        """Tenants that have diverged, have stopped gaining or are at their end leave."""
+        fine = [tenant for tenant in self.tenants.values() if not tenant.gone and self._is_fine(tenant)]
+        for tenant in self._look(fine):
+            tenant.gone = True
+        for tenant in fine:
+            if tenant.gone or tenant.step == tenant.job.steps:
                 self._leave(tenant, self._trained(tenant))
+
+    def _is_fine(self, tenant: Tenant) -> bool:
+        """Looks at the losses where it is time to, and dismisses a SKU whose loss ran away."""
+        if not (tenant.step == tenant.job.steps or tenant.step % CHECK_EVERY == 0 or self._looks_at(tenant)):
+            return True
+        recent = float(torch.stack(tenant.losses).mean()) if tenant.losses else tenant.loss_before
+        tenant.losses.clear()
+        if self._ran_away(tenant, recent):
+            self._leave(tenant, self._diverged(tenant, recent))
+        return not tenant.gone
+
+    def _looks_at(self, tenant: Tenant) -> bool:
+        last = tenant.step == tenant.job.steps
+        return self.evaluation is not None and (last or tenant.step % self.evaluation.every == 0)
+
+    def _look(self, tenants: list[Tenant]) -> list[Tenant]:
+        """Draws and scores the images of those whose time it is; who of them is done."""
+        evaluation, done = self.evaluation, []
+        due = [tenant for tenant in tenants if self._looks_at(tenant)]
+        if evaluation is None or not due:
+            return []
+        wanted = [(tenant, request) for tenant in due for request in evaluation.requests(tenant.job)]
+        images: list[NDArray[np.uint8] | None] = []
+        with scheduled(self.base, evaluation.settings.scheduler):
+            texts = encode_texts(self.base, [request for _, request in wanted])
+            for start in range(0, len(wanted), evaluation.batch_size):
+                chunk = wanted[start : start + evaluation.batch_size]
+                slots, requests = [tenant.slot for tenant, _ in chunk], [request for _, request in chunk]
+                images += draw_batch(self.base, self.bank, slots, requests, evaluation.settings, texts)
+        for tenant in due:
+            own = [image for image, (owner, _) in zip(images, wanted, strict=True) if owner is tenant]
+            score = evaluation.score(tenant.job, own)
+            if tenant.watch.add(tenant.step, score, self.bank.weights[tenant.slot], evaluation):
+                done.append(tenant)
+        return done
 
     def _leave(self, tenant: Tenant, outcome: Outcome) -> None:
         self.outcomes[tenant.job.adapter_id] = outcome
         self.done += tenant.job.steps - tenant.step
         self.bank.clear(tenant.slot)
-        tenant.gone = True
+        tenant.gone, tenant.failed = True, isinstance(outcome, DivergedAdapter)
 
     def _trained(self, tenant: Tenant) -> Outcome:
+        curve, steps = tuple(tenant.watch.points), tenant.step
+        if self.evaluation is not None:
+            assert tenant.watch.row is not None
+            steps = best_of(tenant.watch.points, self.evaluation).step
+            self.bank.weights[tenant.slot].copy_(tenant.watch.row)
         after = self.objective.probe(tenant)
         if self._ran_away(tenant, after):
             return self._diverged(tenant, after)
         weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha)
         job = tenant.job
-        return TrainedAdapter(job.adapter_id, job.sku, weights, tenant.step, tenant.loss_before, after)
+        return TrainedAdapter(job.adapter_id, job.sku, weights, steps, tenant.loss_before, after, curve)
 
     def _ran_away(self, tenant: Tenant, loss: float) -> bool:
         return not (math.isfinite(loss) and loss < RUNAWAY * tenant.loss_before)

@@ -66,6 +66,7 @@ def predict(
         side = float(noisy.shape[-1] * base.latent_scale)
         sizes = torch.tensor([side, side, 0.0, 0.0, side, side], dtype=text.pooled.dtype, device=noisy.device)
         extra = {"text_embeds": text.pooled, "time_ids": sizes.repeat(len(noisy), 1)}
-    output = (unet or base.unet)(noisy, timesteps, text.embeds, added_cond_kwargs=extra, return_dict=False)[0]
+    denoise = base.unet if unet is None else unet
+    output = denoise(noisy, timesteps, text.embeds, added_cond_kwargs=extra, return_dict=False)[0]
     assert isinstance(output, Tensor)
     return output

@@ -33,7 +33,6 @@ class EncodedCrops:
         return self.mean[index] + self.spread[index] * noise, self.weight[index]
 
 
-@torch.no_grad()
 def encode_crops(
     base: BaseModel,
     photos: tuple[TrainingPhoto, ...],
@@ -50,6 +49,19 @@ def encode_crops(
         for number in range(crops)
     ]
     pixels, masks = torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+    inside, product = masks[:, :1], masks[:, 1:]
+    return _encode(base, pixels, inside * (background_weight + (1 - background_weight) * product))
+
+
+def encode_class_images(base: BaseModel, images: tuple[NDArray[np.uint8], ...], resolution: int) -> EncodedCrops:
+    """Square images (height, width, 3) as they are, all of them weighing the same everywhere."""
+    pixels = torch.stack([torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1 for image in images])
+    pixels = F.interpolate(pixels, (resolution, resolution), mode="bilinear", antialias=True).clamp(-1, 1)
+    return _encode(base, pixels, torch.ones(len(pixels), 1, resolution, resolution))
+
+
+@torch.no_grad()
+def _encode(base: BaseModel, pixels: Tensor, weight: Tensor) -> EncodedCrops:
     parameters = next(base.vae.parameters())
     means, spreads = [], []
     for chunk in pixels.split(4):
@@ -58,10 +70,7 @@ def encode_crops(
         spreads.append(posterior.std)
     factor = base.vae.config.scaling_factor
     mean, spread = torch.cat(means) * factor, torch.cat(spreads) * factor
-    inside, product = masks[:, :1], masks[:, 1:]
-    weight = F.interpolate(
-        inside * (background_weight + (1 - background_weight) * product), mean.shape[-2:], mode="area"
-    )
+    weight = F.interpolate(weight, mean.shape[-2:], mode="area")
     weight = weight / weight.mean((1, 2, 3), keepdim=True)
     dtype = torch.float64 if base.dtype == torch.float64 else torch.float32
     return EncodedCrops(mean.to(dtype), spread.to(dtype), weight.to(base.device, dtype))

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from configs.schema import TrainingConfig
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.lora_file import LoraWeights
@@ -9,7 +12,12 @@ from tasks.engine.lora_file import LoraWeights
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One SKU to learn. `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts."""
+    """One SKU to learn.
+
+    `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `class_images`, uint8
+    (height, width, 3), are what the base model draws for `prior`: they are rehearsed where the recipe asks for
+    `prior_images`, and SKUs of one prior prompt share them.
+    """
 
     adapter_id: str
     sku: str
@@ -18,11 +26,25 @@ class TrainingJob:
     photos: tuple[TrainingPhoto, ...]
     steps: int
     seed: int
+    class_images: tuple[NDArray[np.uint8], ...] = ()
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One look at a SKU in training: the scores of its images after `step` steps."""
+
+    step: int
+    likeness: float
+    agreement: float
 
 
 @dataclass(frozen=True)
 class TrainedAdapter:
-    """What was learned, and the loss on the SKU's fixed probes without and with it."""
+    """What was learned after `steps` steps, and the loss on the SKU's fixed probes without and with it.
+
+    `curve` holds the looks on the way, the later ones than `steps` being those that were no better; it is empty where
+    nobody looked.
+    """
 
     adapter_id: str
     sku: str
@@ -30,6 +52,7 @@ class TrainedAdapter:
     steps: int
     loss_before: float
     loss_after: float
+    curve: tuple[CurvePoint, ...] = ()
 
 
 @dataclass(frozen=True)

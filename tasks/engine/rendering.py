@@ -75,8 +75,8 @@ def render(
     may mix adapters, and neighbours change it by rounding at most.
     """
     images: list[NDArray[np.uint8] | None] = []
-    with base.lock, _scheduled(base, settings.scheduler):
-        texts = _encode(base, requests)
+    with base.lock, scheduled(base, settings.scheduler):
+        texts = encode_texts(base, requests)
         loras = {key: read_lora(data) for key, data in adapters.items()}
         for start in range(0, len(requests), batch_size):
             images += _render_batch(base, requests[start : start + batch_size], settings, loras, texts)
@@ -100,11 +100,22 @@ def _render_batch(
     with AdapterBank(base.unet, len(slots), rank, targets) as bank:
         for slot, key in enumerate(used):
             bank.load(slot, loras[key])
-        rows = [slots.index(request.adapter) for request in requests]
-        distilled = base.unet.config.time_cond_proj_dim is not None  # guidance is an input of such a UNet
-        guided = rows * 2 if settings.guidance > 1 and not distilled else rows  # the unconditional half comes first
-        with bank.routed(torch.tensor(guided, device=base.device)):
-            return _denoise(base, requests, settings, texts)
+        return draw_batch(base, bank, [slots.index(request.adapter) for request in requests], requests, settings, texts)
+
+
+def draw_batch(
+    base: BaseModel,
+    bank: AdapterBank,
+    slots: list[int],
+    requests: list[RenderRequest],
+    settings: RenderSettings,
+    texts: Texts,
+) -> list[NDArray[np.uint8] | None]:
+    """One batch with the adapters in the bank's `slots`, one slot per request."""
+    distilled = base.unet.config.time_cond_proj_dim is not None  # guidance is an input of such a UNet
+    guided = slots * 2 if settings.guidance > 1 and not distilled else slots  # the unconditional half comes first
+    with bank.routed(torch.tensor(guided, device=base.device)):
+        return _denoise(base, requests, settings, texts)
 
 
 @torch.no_grad()
@@ -142,7 +153,7 @@ def decode_latents(base: BaseModel, latents: Tensor) -> list[NDArray[np.uint8] |
     return images
 
 
-def _encode(base: BaseModel, requests: list[RenderRequest]) -> Texts:
+def encode_texts(base: BaseModel, requests: list[RenderRequest]) -> Texts:
     """Each text once, however many images it serves."""
     prompts, negatives = {r.prompt for r in requests}, {r.negative_prompt for r in requests}
     return Texts(
@@ -151,7 +162,7 @@ def _encode(base: BaseModel, requests: list[RenderRequest]) -> Texts:
     )
 
 
-class _scheduled:
+class scheduled:
     """The pipeline under another scheduler, made anew from the checkpoint's own settings."""
 
     def __init__(self, base: BaseModel, name: str) -> None:

@@ -8,13 +8,16 @@ from torch import Tensor
 from tasks.engine.conditioning import Conditioning
 from tasks.engine.crops import EncodedCrops
 from tasks.engine.jobs import TrainingJob
+from tasks.engine.selection import Watch
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One step's randomness of one SKU, on the CPU: crops and timesteps (rows,), normal numbers (rows, c, h, w)."""
+    """One step's inputs of one SKU: which of `crops`, timesteps (rows,), and normal numbers (rows, c, h, w), on the
+    CPU."""
 
-    crops: Tensor
+    crops: EncodedCrops
+    index: Tensor
     timesteps: Tensor
     noise: Tensor
     posterior: Tensor
@@ -33,22 +36,33 @@ class Tenant:
     crops: EncodedCrops
     text: Conditioning
     prior: Conditioning
+    rehearsal: EncodedCrops | None = None
     loss_before: float = 0.0
     step: int = 0
     gone: bool = False
+    failed: bool = False
     losses: list[Tensor] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def reserved(self) -> bool:
-        """Whether its rows must stay: a SKU that fails holds them to its planned end, since another shape of batch
+        """Whether its rows must stay: a SKU that failed holds them to its planned end, since another shape of batch
         would round its neighbours' results otherwise."""
-        return self.step < self.job.steps
+        return not self.gone or (self.failed and self.step < self.job.steps)
 
     def draw(self, rows: int, timesteps: int, generator: torch.Generator | None = None) -> Draw:
         """The next inputs, from the SKU's own generator and on the CPU: the same on every device."""
-        source = generator or self.generator
-        shape = (rows, *self.crops.mean.shape[1:])
-        crops = torch.randint(len(self.crops.mean), (rows,), generator=source)
-        times = torch.randint(timesteps, (rows,), generator=source)
-        noise, posterior = (torch.randn(shape, generator=source, dtype=torch.float64) for _ in range(2))
-        return Draw(crops, times, noise, posterior)
+        return _draw(self.crops, rows, timesteps, generator or self.generator)
+
+    def rehearse(self, rows: int, timesteps: int) -> Draw:
+        """The next inputs of the class images."""
+        assert self.rehearsal is not None
+        return _draw(self.rehearsal, rows, timesteps, self.generator)
+
+
+def _draw(crops: EncodedCrops, rows: int, timesteps: int, generator: torch.Generator) -> Draw:
+    shape = (rows, *crops.mean.shape[1:])
+    index = torch.randint(len(crops.mean), (rows,), generator=generator)
+    times = torch.randint(timesteps, (rows,), generator=generator)
+    noise, posterior = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    return Draw(crops, index, times, noise, posterior)

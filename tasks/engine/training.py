@@ -4,6 +4,7 @@ Everything random about a SKU comes from its own generator, and everything summe
 adapter does not depend on its neighbours. A SKU that is done, or that has diverged, frees its slot for the next.
 """
 
+import itertools
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +15,18 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort, Progress
 from tasks.engine.crops import TrainingPhoto
-from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
+from tasks.engine.jobs import CurvePoint, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
+from tasks.engine.selection import Evaluation, Score
+from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
 
 __all__ = [
     "TRAINER_VERSION",
+    "CurvePoint",
     "DivergedAdapter",
+    "Evaluation",
     "Outcome",
+    "Score",
+    "Snapshots",
     "TrainedAdapter",
     "TrainingJob",
     "TrainingPhoto",
@@ -31,30 +38,66 @@ logger = logging.getLogger(__name__)
 
 
 def train_cohort(
-    base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, slots: int, progress: Progress
+    base: BaseModel,
+    jobs: list[TrainingJob],
+    recipe: TrainingConfig,
+    resolution: int,
+    slots: int,
+    progress: Progress,
+    *,
+    compiled: bool = False,
+    snapshots: Snapshots | None = None,
+    evaluation: Evaluation | None = None,
 ) -> list[Outcome]:
     """Trains all jobs, at most `slots` at a time, and returns one outcome per job, in their order.
 
     `progress(done, total)` counts steps over all jobs. When the device has too little memory, the number of slots is
     halved, and the jobs without an outcome begin again; with one slot left torch.OutOfMemoryError is raised.
+    `compiled` passes the UNet through torch.compile, which pays when many cohorts follow in one process. With
+    `snapshots` an interrupted training goes on from its last one and ends with the same bits. With `evaluation` each
+    SKU's best checkpoint is the outcome, and a SKU that gains no more ends early.
     """
     outcomes: dict[str, Outcome] = {}
     slots = min(slots, len(jobs))
+    unet = torch.compile(base.unet, dynamic=False) if compiled else None
+    state = snapshots.resume if snapshots else None
+    after_step = _writer(snapshots) if snapshots else _nothing
     with base.lock:
         while len(outcomes) < len(jobs):
-            if not _fits(partial(Cohort, base, jobs, recipe, resolution, slots, progress, outcomes)):
+            begin = partial(Cohort, base, jobs, recipe, resolution, progress=progress, outcomes=outcomes, slots=slots)
+            begin = partial(begin, unet=unet, after_step=after_step, evaluation=evaluation)
+            if not _fits(begin, state):
                 if slots == 1:
                     raise torch.OutOfMemoryError(f"training one SKU at {resolution} pixels does not fit {base.device}")
-                slots //= 2
+                slots, state = slots // 2, None
                 torch.cuda.empty_cache()
                 logger.warning("out of memory: training on with %d SKUs at a time", slots)
     return [outcomes[job.adapter_id] for job in jobs]
 
 
-def _fits(cohort: Callable[[], Cohort]) -> bool:
-    """Runs it to its end, or until memory runs out; by the return nothing holds its tensors."""
+def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
+    """Runs a cohort to its end, or until memory runs out; by the return nothing holds its tensors."""
     try:
-        cohort().run()
+        if state is None:
+            cohort = begin()
+        else:
+            cohort = begin(slots=slots_of(state))
+            resume(cohort, state)
+        cohort.run()
     except torch.OutOfMemoryError:
         return False
     return True
+
+
+def _writer(snapshots: Snapshots) -> Callable[[Cohort], None]:
+    steps = itertools.count(1)
+
+    def write(cohort: Cohort) -> None:
+        if next(steps) % snapshots.every == 0:
+            snapshots.write(take_snapshot(cohort))
+
+    return write
+
+
+def _nothing(cohort: Cohort) -> None:
+    """Between two steps, nothing."""

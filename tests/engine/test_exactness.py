@@ -11,10 +11,10 @@ from peft import LoraConfig
 from configs.schema import TrainingConfig
 from tasks.engine.bank import TARGETS
 from tasks.engine.base_model import BaseModel, load_base
-from tasks.engine.crops import encode_crops
+from tasks.engine.crops import encode_class_images, encode_crops
 from tasks.engine.lora_file import LoraWeights
 from tasks.engine.training import TrainedAdapter, TrainingJob
-from tests.engine.material import job, recipe, train
+from tests.engine.material import job, photo, recipe, train
 from tests.models.tiny import RESOLUTION
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
@@ -28,6 +28,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
         ("sd", "float64", {"prior_weight": 0.0, "snr_gamma": 0.0, "targets": ("attention", "feed_forward")}),
         ("sd-v", "float64", {"warmup_steps": 3}),
         ("sd-v", "float32", {"prior_weight": 0.0}),
+        ("sd-v", "float64", {"prior_images": 3}),
         ("sdxl", "float64", {"snr_gamma": 0.0}),
         ("sdxl", "float32", {}),
     ],
@@ -35,7 +36,8 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 def test_a_cohort_learns_what_each_sku_learns_alone_in_plain_peft(folders, model, precision, changes):
     base = load_base(folders[model], precision, "cpu")
     how = recipe(batch_size=2, gradient_clip=0.05, prior_weight=changes.pop("prior_weight", 0.7), **changes)
-    jobs = [job(number, steps=4) for number in range(4)]
+    drawn = tuple(photo(seed).rgb[:64, :64] for seed in range(90, 90 + changes.get("prior_images", 0)))
+    jobs = [job(number, steps=4, class_images=drawn) for number in range(4)]
     for one, outcome in zip(jobs, train(base, jobs, how), strict=True):
         assert isinstance(outcome, TrainedAdapter)
         expected = plain_peft(base, one, how)
@@ -85,29 +87,41 @@ def plain_peft(base: BaseModel, job: TrainingJob, how: TrainingConfig) -> dict[s
 
 
 def _loss(base, unet, noise, job, how, crops, generator):
+    noisy, times, target, weight = _noised(base, noise, how, crops, generator)
+    loss = _weighted(base, noise, how, _denoise(base, unet, noisy, times, job.instance) - target, times, weight)
+    if not how.prior_weight:
+        return loss
+    if how.prior_images:
+        rehearsed = encode_class_images(base, job.class_images, RESOLUTION)
+        noisy, times, kept, _ = _noised(base, noise, how, rehearsed, generator)
+    else:
+        unet.disable_adapters()
+        with torch.no_grad():
+            kept = _denoise(base, unet, noisy, times, job.prior)
+        unet.enable_adapters()
+    drift = _denoise(base, unet, noisy, times, job.prior) - kept
+    return loss + how.prior_weight * _weighted(base, noise, how, drift, times, 1.0)
+
+
+def _noised(base, noise, how, crops, generator):
     rows, shape = how.batch_size, (how.batch_size, *crops.mean.shape[1:])
     index = torch.randint(len(crops.mean), (rows,), generator=generator)
     times = torch.randint(noise.config.num_train_timesteps, (rows,), generator=generator)
     added, spread = (torch.randn(shape, generator=generator, dtype=torch.float64).to(base.dtype) for _ in range(2))
     clean = crops.mean[index] + crops.spread[index] * spread
-    noisy = noise.add_noise(clean, added, times)
     velocity = noise.config.prediction_type == "v_prediction"
     target = noise.get_velocity(clean, added, times) if velocity else added
+    return noise.add_noise(clean, added, times), times, target, crops.weight[index]
+
+
+def _weighted(base, noise, how, error, times, weight):
     alphas = noise.alphas_cumprod.to(base.dtype)[times]
     ratio = alphas / (1 - alphas)
     importance = torch.ones_like(ratio)
     if how.snr_gamma:
+        velocity = noise.config.prediction_type == "v_prediction"
         importance = torch.minimum(ratio, torch.full_like(ratio, how.snr_gamma)) / (ratio + 1 if velocity else ratio)
-    error = _denoise(base, unet, noisy, times, job.instance) - target
-    loss = ((error**2 * crops.weight[index]).mean((1, 2, 3)) * importance).mean()
-    if not how.prior_weight:
-        return loss
-    unet.disable_adapters()
-    with torch.no_grad():
-        kept = _denoise(base, unet, noisy, times, job.prior)
-    unet.enable_adapters()
-    drift = _denoise(base, unet, noisy, times, job.prior) - kept
-    return loss + how.prior_weight * ((drift**2).mean((1, 2, 3)) * importance).mean()
+    return ((error**2 * weight).mean((1, 2, 3)) * importance).mean()
 
 
 def _denoise(base, unet, noisy, times, prompt):

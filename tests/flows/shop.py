@@ -17,7 +17,7 @@ from flows.start import start_run
 from tasks.plan import Selection, make_plan
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
-from tests.catalogs import NOUNS, product_row, write_catalog, write_photos
+from tests.drawn_products import NOUNS, product_row, write_catalog, write_photos
 from tests.configs_tiny import write_tiny_config
 
 # Differ between two runs that did the same work.

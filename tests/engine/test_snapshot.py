@@ -1,0 +1,91 @@
+"""Interrupted and resumed equals uninterrupted, to the bit."""
+
+import pytest
+import torch
+
+from tasks.engine.base_model import load_base
+from tasks.engine.training import DivergedAdapter, Snapshots, TrainedAdapter, train_cohort
+from tests.engine.material import job, poisoned, quiet, recipe, weights_of
+from tests.models.tiny import RESOLUTION
+
+
+class Interrupted(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def base(folders):
+    return load_base(folders["sd"], "float32", "cpu")
+
+
+def interrupt_at(step: int):
+    calls = []
+
+    def progress(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == step:
+            raise Interrupted
+
+    return progress
+
+
+def interrupted_and_resumed(base, jobs, how, slots, at, every):
+    """The outcomes of a run that was killed at step `at` and went on from its last snapshot, and its steps."""
+    kept = []
+    with pytest.raises(Interrupted):
+        train_cohort(base, jobs, how, RESOLUTION, slots, interrupt_at(at), snapshots=Snapshots(every, kept.append))
+    seen = []
+    outcomes = train_cohort(
+        base,
+        jobs,
+        how,
+        RESOLUTION,
+        slots,
+        lambda done, total: seen.append((done, total)),
+        snapshots=Snapshots(every, kept.append, resume=kept[-1]),
+    )
+    return outcomes, seen
+
+
+def same(one, other) -> bool:
+    if isinstance(one, DivergedAdapter):
+        return one == other
+    numbers = (one.adapter_id, one.steps, one.loss_before, one.loss_after)
+    return numbers == (other.adapter_id, other.steps, other.loss_before, other.loss_after) and torch.equal(
+        weights_of(one), weights_of(other)
+    )
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(base):
+    """More jobs than slots, one of them poisoned; at the kill one has finished, two train, two wait."""
+    jobs, how = [job(0, 6), job(1, 3), poisoned(2, 4), job(3, 5), job(4, 2)], recipe(batch_size=2)
+    whole = train_cohort(base, jobs, how, RESOLUTION, 2, quiet)
+    outcomes, seen = interrupted_and_resumed(base, jobs, how, 2, at=8, every=3)
+    assert [type(outcome) for outcome in whole].count(TrainedAdapter) == 4
+    assert all(same(one, other) for one, other in zip(whole, outcomes, strict=True))
+    assert len(seen) < 10
+    assert seen[-1] == (20, 20)
+
+
+def test_a_snapshot_is_bytes_that_hold_the_losses_since_the_last_look(base):
+    """Between two looks at the losses a NaN may already be in them: it must not be forgotten."""
+    jobs, how = [poisoned(0, 6), job(1, 6)], recipe(prior_weight=0.0)
+    whole = train_cohort(base, jobs, how, RESOLUTION, 2, quiet)
+    outcomes, _ = interrupted_and_resumed(base, jobs, how, 2, at=4, every=3)
+    assert isinstance(outcomes[0], DivergedAdapter)
+    assert all(same(one, other) for one, other in zip(whole, outcomes, strict=True))
+
+
+def test_a_resumed_training_keeps_the_snapshots_slots(base):
+    jobs, how = [job(0, 4), job(1, 4)], recipe(prior_weight=0.0)
+    kept = []
+    whole = train_cohort(base, jobs, how, RESOLUTION, 2, quiet, snapshots=Snapshots(2, kept.append))
+    again = train_cohort(base, jobs, how, RESOLUTION, 1, quiet, snapshots=Snapshots(9, kept.append, kept[0]))
+    assert all(same(one, other) for one, other in zip(whole, again, strict=True))
+
+
+def test_a_snapshot_of_other_jobs_is_refused(base):
+    kept, how = [], recipe(prior_weight=0.0)
+    train_cohort(base, [job(0, 2)], how, RESOLUTION, 1, quiet, snapshots=Snapshots(1, kept.append))
+    with pytest.raises(ValueError, match="other jobs"):
+        train_cohort(base, [job(1, 2)], how, RESOLUTION, 1, quiet, snapshots=Snapshots(1, kept.append, kept[0]))
