@@ -8,12 +8,14 @@ from functools import partial
 from prefect import task
 
 from catalog_schemas.draft import Draft
+from catalog_schemas.errors import Rejected
 from catalog_schemas.image import CheckResult
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
+from tasks.boundary import row_boundary
 from tasks.checks import Subject, find_check
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
@@ -53,12 +55,15 @@ def check_variants(
             spec, pixels = specs[draft.variant_id], read_draft(store, draft)
             photos = partial(_photos, store, references[spec.sku])
             subject = Subject(spec, pixels, photos, siblings[spec.sku])
-            results = _measure(subject, context.config)
-            if all(result.passed for result in results):
+            try:
+                with row_boundary(Reason.CHECK_FAILED, spec.name):
+                    results = _measure(subject, context.config)
+                    _judge(results)
+            except Rejected as verdict:
+                refused.append(_refusal(context, spec, verdict))
+            else:
                 passed.append(CheckedDraft(draft, results))
                 siblings[spec.sku].append(pixels)
-            else:
-                refused.append(_refusal(context, spec, results))
         return StageResult(tuple(passed), tuple(refused))
 
     return once(store, STAGE, CheckedDraft, work_of(context, chunk), make)
@@ -84,9 +89,14 @@ def _measure(subject: Subject, config: RunConfig) -> tuple[CheckResult, ...]:
     return tuple(results)
 
 
-def _refusal(context: RunContext, spec: VariantSpec, results: tuple[CheckResult, ...]) -> Rejection:
+def _judge(results: tuple[CheckResult, ...]) -> None:
     faults = "; ".join(_fault(result) for result in results if not result.passed)
-    detail = f"SKU {spec.sku}, {spec.name}: {faults}"
+    if faults:
+        raise Rejected(Reason.CHECK_FAILED, faults)
+
+
+def _refusal(context: RunContext, spec: VariantSpec, verdict: Rejected) -> Rejection:
+    detail = f"SKU {spec.sku}, {spec.name}: {verdict.detail}"
     subject, now = gate_id(spec, context.config), datetime.now(UTC)
     return Rejection(spec.sku, STAGE, Reason.CHECK_FAILED, subject, detail, context.run_id, now, spec.id)
 

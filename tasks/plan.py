@@ -1,5 +1,6 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
+import difflib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from prefect import task
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.arrow import schema_of
-from catalog_schemas.errors import Rejected
+from catalog_schemas.errors import ConfigError, Rejected
 from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.product import Product
@@ -32,6 +33,7 @@ from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
+NAMES = 20_000  # of a catalog, compared with a SKU that is not in it
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
 
@@ -46,6 +48,14 @@ class Selection:
         """Whether the product is meant: its SKU is named, and its category contains the one asked for."""
         named = not self.skus or product.sku in self.skus
         return named and self.category.lower() in product.category.lower()
+
+    def check(self, there: set[str]) -> None:
+        """Raises ConfigError for SKUs that are not `there`, in the catalog: nobody meant to choose them."""
+        missing = [sku for sku in self.skus if sku not in there]
+        if missing:
+            likely = {sku: difflib.get_close_matches(sku, sorted(there)[:NAMES], n=1) for sku in missing[:10]}
+            faults = (f"{sku!r}" + (f" (did you mean {names[0]!r}?)" if names else "") for sku, names in likely.items())
+            raise ConfigError(f"skus: {len(missing)} of them are not in the catalog: {', '.join(faults)}")
 
 
 @dataclass
@@ -105,9 +115,9 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
             reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
         verdicts = reader.read(rows, [first + position for position in chosen])
         products += [product for product in verdicts.products if selection.holds(product)]
-        if changes is not None:
-            counts.rejections += verdicts.rejections
+        counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
         first += len(batch)
+    selection.check({*reader.seen, *(rejection.sku for rejection in counts.rejections)})
     counts.quarantined += [rejection.sku for rejection in counts.rejections]
     if changes is not None:
         counts.skipped += len(changes.passed["published"])

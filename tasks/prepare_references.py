@@ -61,7 +61,7 @@ def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, confi
     if photo.mask_uri:
         mask = decode_mask(sources.read(photo.mask_uri, config.reference_bytes_maximum), (height, width))
         source = "given"
-    elif decoded.alpha is not None and decoded.alpha.min() < 0.5:
+    elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
         mask, source = decoded.alpha, "alpha"
     else:
         mask, source = cut_out(decoded.rgb), "cut_out"

@@ -44,7 +44,7 @@ class Shop:
     def add(self, sku: str, product: int, photos: int = 3, **fields: Any) -> None:
         """A product with its photos."""
         listed = write_photos(self.folder / f"photos-{product}", product, photos)
-        self.rows.append(product_row(sku, **listed, **{"class_noun": NOUNS[product % len(NOUNS)], **fields}))
+        self.rows.append(product_row(sku, **({"class_noun": NOUNS[product % len(NOUNS)]} | listed | fields)))
 
     def copy(self, folder: Path) -> "Shop":
         """The same shop elsewhere, its store included."""
