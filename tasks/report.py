@@ -103,14 +103,14 @@ def _plain(text: str) -> str:
 def _page(
     context: RunContext, jobs: list[SkuJob], rejections: Iterable[Rejection], run: RunRecord, store: ObjectStore
 ) -> GalleryPage:
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in Tables(store).live_images(_COLUMNS).to_pylist():
-        rows[row["sku"]].append(row)
     refused: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in rejections:
         refused[rejection.sku].append(rejection)
     products = {job.product.sku: job.product for job in jobs}
-    order = list(dict.fromkeys([*products, *refused, *rows]))[:PRODUCTS_SHOWN]
+    order = _shown([*products, *(sku for sku in refused if sku)], store)
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in Tables(store).live_images(_COLUMNS, order).to_pylist():
+        rows[row["sku"]].append(row)
     specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
     show = _Pictures(context, store)
     return GalleryPage(
@@ -133,6 +133,15 @@ def _page(
         counts=_counts(run),
         banner=context.model.warning,
     )
+
+
+def _shown(first: list[str], store: ObjectStore) -> list[str]:
+    """The SKUs of the page: those of this run, then others that are published, until it is full."""
+    order = dict.fromkeys(first[:PRODUCTS_SHOWN])
+    if len(order) < PRODUCTS_SHOWN:
+        others = Tables(store).read("skus", ["sku"], [("status", "=", "published")])["sku"]
+        order |= dict.fromkeys(others.slice(0, PRODUCTS_SHOWN).to_pylist())
+    return list(order)[:PRODUCTS_SHOWN]
 
 
 def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
