@@ -126,7 +126,7 @@ def _page(
                 photos=(*show.photos(rows[sku]), *show.refused_photos(refused[sku])),
                 images=tuple(show.image(row) for row in rows[sku]),
                 rejected=tuple(show.refused(one, specs) for one in refused[sku] if one.variant_id),
-                note="; ".join(one.detail for one in refused[sku] if one.subject == sku),
+                note="; ".join(one.detail for one in refused[sku] if not one.variant_id and not one.is_about_photo),
             )
             for sku in order
         ),
@@ -189,8 +189,8 @@ class _Pictures:
         return [GalleryPhoto(_relative(key)) for key in keys if self.store.exists(key)]
 
     def refused_photos(self, rejections: list[Rejection]) -> list[GalleryPhoto]:
-        photos = [one for one in rejections if not one.variant_id and one.subject != one.sku]
-        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in photos]
+        refused = [one for one in rejections if one.is_about_photo]
+        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in refused]
 
     def refused(self, rejection: Rejection, specs: dict[str, VariantSpec]) -> GalleryImage:
         spec, key = specs[rejection.variant_id], f"cache/drafts/{rejection.variant_id}.png"
