@@ -28,7 +28,8 @@ class ImageRecord:
     `image_id` is the hash of the variant and the channel's rules; `slot` (SKU, channel and variant name) stays the
     same when the pixels change, and at most one row of a slot is live (`retired_at` is null). `key` is the store key
     of the image file, `sha256` and `bytes` describe it. `spec` is the canonical JSON of the `VariantSpec`, `checks`
-    of its `CheckResult`s.
+    of its `CheckResult`s. `origin` is "catalog" for the matrix of the nightly run and
+    "request" for images that a person asked for: only the former are retired when the matrix no longer has them.
     """
 
     image_id: str
@@ -58,6 +59,7 @@ class ImageRecord:
     alt_text: str
     checks: str
     spec: str
+    origin: str
     run_id: str
     created_at: datetime
     retired_at: datetime | None = None

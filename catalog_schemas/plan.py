@@ -20,7 +20,10 @@ class PlannedVariant:
 
 @dataclass(frozen=True, slots=True)
 class SkuJob:
-    """What a run does for one SKU. `adapter` is None where no variant needs one. `train` is the reason to train its adapter, or empty where none is needed."""
+    """What a run does for one SKU.
+
+    `adapter` is None where no variant needs one; `train` is the reason to train it, or empty where it is there.
+    """
 
     product: Product
     photos: tuple[Photo, ...]
@@ -35,8 +38,11 @@ class Plan:
 
     `jobs` holds SKUs with something to do, `skipped` counts SKUs whose images are all in the store, `quarantined`
     names SKUs whose row or photos were refused, with the verdicts in `rejections`. `images_skipped` counts images
-    that the store holds and `images_refused` those that the quality gate refused before. `retired` holds the ids of
-    images whose place in the matrix is gone.
+    that the store holds and `images_refused` those that the quality gate refused before.
+
+    `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
+    images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
+    `gone` the SKUs whose row is gone.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -46,4 +52,7 @@ class Plan:
     rejections: tuple[Rejection, ...]
     images_skipped: int
     images_refused: int
-    retired: tuple[str, ...] = ()
+    fingerprints: dict[str, str]
+    held: dict[str, int]
+    retired: tuple[str, ...]
+    gone: tuple[str, ...]

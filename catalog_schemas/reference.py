@@ -20,6 +20,7 @@ class Reference:
     prepared pixels: an RGB PNG, and a greyscale PNG of the same size, white where the product is. `mask_source` says
     where the mask came from: `given` (the catalog), `alpha` (the photo's own transparency) or `cut_out` (computed).
     `product_share` is the share of the photo that the mask covers: near 0 or 1, the product was not found.
+    `confidence`, 0 to 1, says how clean the cut-out looks.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Reference:
     height: int
     mask_source: str
     product_share: float
+    confidence: float
 
     @property
     def has_cut_out(self) -> bool:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
 Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+HexOrEmpty = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
 
 
 class Strict(BaseModel):
@@ -40,7 +41,7 @@ class Background(Strict):
     name: Name
     title: str
     prompt: str = ""
-    hex: Hex | Literal[""] = ""
+    hex: HexOrEmpty = ""
 
 
 class Colour(Strict):
@@ -48,7 +49,7 @@ class Colour(Strict):
 
     name: Name
     title: str
-    hex: Hex | Literal[""] = ""
+    hex: HexOrEmpty = ""
 
 
 class Channel(Strict):
@@ -146,7 +147,10 @@ class GenerationConfig(Strict):
 
 
 class MatrixRule(Strict):
-    """Variants that it matches: every given list must hold the variant's value; an empty list matches all."""
+    """Variants that it matches: every given list must hold the variant's value; an empty list matches all.
+
+    `scenes` may hold groups of scenes too.
+    """
 
     skus: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -160,8 +164,8 @@ class VariantMatrix(Strict):
     """Which variants each SKU gets: scenes × colours × backgrounds × techniques × images.
 
     `scenes` are names or groups of scenes, or "all". A variant is kept when `include` is empty or one of its rules
-    matches, and no rule of `exclude` does; the first `limit_per_sku` of what remains are made, taken so that every
-    scene comes before any scene's second variant.
+    matches, and no rule of `exclude` does. `limit_per_sku` of what remains are made: techniques take turns, each at
+    the scene that has been shown least.
     """
 
     scenes: tuple[str, ...] = ("all",)
@@ -187,6 +191,11 @@ class CatalogConfig(Strict):
     """What a catalog may hold. Prefixes are URLs; the catalog's own folder is always allowed."""
 
     reference_prefixes: tuple[str, ...] = ()
+    changes: Literal["photos", "updated_at"] = Field(
+        "photos",
+        description="How a changed photo is noticed: by looking at every photo's size and time, or by the row alone, "
+        "for catalogs too large for that; then updated_at must change with the photos",
+    )
     references_maximum: int = Field(12, ge=1, le=100, description="Photos used of one SKU; the first ones are taken")
     reference_bytes_maximum: int = Field(40_000_000, ge=1)
     reference_pixels_maximum: int = Field(80_000_000, ge=1)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from catalog_schemas.errors import PackshotError
+from flows.operator_commands import add_operator_commands
 
 QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failure is one message of ours, not a traceback of the orchestrator's
@@ -69,13 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(add("import", _import, "make a Parquet catalog from a file of another kind"))
     demo = add("demo", _demo, "write the demo catalog and run it; the second time there is nothing to do")
     demo.add_argument("--folder", default="out/demo", help="where the demo's catalog and store go")
-    serve = add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' form")
-    serve.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
-    serve.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
-    serve.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
-    serve.add_argument("--port", type=int, default=4200, help="the UI's port on this machine")
-    serve.add_argument("--cron", default="0 2 * * *", help="when the nightly refresh runs")
-    serve.add_argument("--timezone", default="UTC", help="the time zone of --cron, such as Europe/Berlin")
+    _add_serve(
+        add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' form")
+    )
+    add_operator_commands(add)
     return parser
 
 
@@ -83,6 +81,19 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=["csv"], help="what the file is")
     parser.add_argument("file", metavar="FILE", help="the file to read")
     parser.add_argument("--out", required=True, help="the Parquet file to write")
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
+    parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
+    parser.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
+    parser.add_argument("--port", type=int, default=4200, help="the UI's port; 0 takes a free one")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"
+    )
+    parser.add_argument("--cron", default="0 2 * * *", help="when the nightly refresh runs")
+    parser.add_argument("--timezone", default="UTC", help="the time zone of --cron, such as Europe/Berlin")
+    parser.add_argument("--home", default="~/.packshot/prefect", help="where the server keeps its runs and logs")
 
 
 def _run(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -130,9 +141,21 @@ def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
-    from flows.serve import serve
+    from pathlib import Path
 
-    serve(parsed.catalog, parsed.store, parsed.config, parsed.port, parsed.cron, parsed.timezone)
+    from flows.serve import ServeOptions, serve
+
+    options = ServeOptions(
+        catalog=parsed.catalog,
+        store=parsed.store,
+        preset=parsed.config,
+        host=parsed.host,
+        port=parsed.port,
+        cron=parsed.cron,
+        timezone=parsed.timezone,
+        home=Path(parsed.home),
+    )
+    serve(options, lambda text: _say(text, sys.stderr if parsed.json else sys.stdout))
     return {"text": ""}
 
 

@@ -1,5 +1,7 @@
 """The merchandisers' flow: images of chosen products in chosen scenes and colours."""
 
+from dataclasses import replace
+
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -21,7 +23,7 @@ def make_variants(parameters: MakeVariantsParameters) -> RunOutcome | None:
     Products that have no adapter yet are trained first, where the technique needs one. Images that are there already
     are not made again. The run's page shows a table of what was made, thumbnails, and a link to the gallery.
     """
-    context = start_run(parameters, chosen_config(parameters))
+    context = replace(start_run(parameters, chosen_config(parameters)), origin="request")
     selection = Selection(tuple(parameters.skus), parameters.category)
     if parameters.dry_run:
         report_plan(make_plan(context, selection))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -23,8 +23,9 @@ from tasks import prepare_references as preparing
 from tasks import train_adapters as training
 from tasks.context import RunContext
 from tasks.ledger import forget, recorded
+from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
-from tasks.publish import Harvest, publish
+from tasks.publish import Harvest, publish, sku_records
 from tasks.report import ReportLinks, report
 
 Item = TypeVar("Item")
@@ -54,7 +55,8 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     adapters, diverged = _train(context, jobs, references)
     trained = [job for job in jobs if job.product.sku not in {rejection.sku for rejection in diverged}]
     images, refused = _make_images(context, trained, references)
-    harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused))
+    harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
+    harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
     _forget(context, plan, jobs, trained)
@@ -153,6 +155,6 @@ def _title(verb: str, work: Sequence[Any]) -> str:
 
 def _quarantine(context: RunContext, job: SkuJob) -> Rejection:
     sku = job.product.sku
-    detail = f"SKU {sku}: none of its {len(job.photos)} photos is usable; see the verdict on each, and send new ones"
+    detail = no_usable_photo(sku, len(job.photos))
     reason = Reason.SKU_NO_USABLE_REFERENCES
     return Rejection(sku, preparing.STAGE, reason, sku, detail, context.run_id, context.started_at)

@@ -78,4 +78,7 @@ def _counted(reasons: Counter[str]) -> str:
 
 def _table(head: tuple[Any, ...], row: tuple[Any, ...]) -> str:
     widths = [max(len(str(a)), len(str(b))) for a, b in zip(head, row, strict=True)]
-    return "\n".join("  " + "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)) for line in (head, row))
+    return "\n".join(
+        "  " + "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in (head, row)
+    )

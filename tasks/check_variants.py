@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect import task
 
@@ -19,7 +20,8 @@ from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
 from tasks.plan import gate_id
 from tasks.retrying import RETRIES
-from tasks.techniques import Pixels
+from tasks.storage.objects import ObjectStore
+from tasks.techniques import CutOut, Pixels
 
 STAGE = "check_variants"
 
@@ -49,8 +51,8 @@ def check_variants(
         siblings: dict[str, list[Pixels]] = defaultdict(list)
         for draft in drafts.records:
             spec, pixels = specs[draft.variant_id], read_draft(store, draft)
-            photos = references[spec.sku]
-            subject = Subject(spec, pixels, lambda p=photos: [read_reference(store, r) for r in p], siblings[spec.sku])
+            photos = partial(_photos, store, references[spec.sku])
+            subject = Subject(spec, pixels, photos, siblings[spec.sku])
             results = _measure(subject, context.config)
             if all(result.passed for result in results):
                 passed.append(CheckedDraft(draft, results))
@@ -65,6 +67,10 @@ def check_variants(
 def work_of(context: RunContext, chunk: list[PlannedVariant]) -> list[str]:
     """The identity of a chunk at this gate."""
     return [gate_id(planned.spec, context.config) for planned in chunk]
+
+
+def _photos(store: ObjectStore, references: tuple[Reference, ...]) -> list[CutOut]:
+    return [read_reference(store, reference) for reference in references]
 
 
 def _measure(subject: Subject, config: RunConfig) -> tuple[CheckResult, ...]:

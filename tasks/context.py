@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
@@ -18,8 +19,10 @@ REMOTE = ("s3://", "gs://", "abfs://")
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for. `warning` is what
-    its maker says a viewer must know (`packshot.json` in the folder)."""
+    """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
+
+    `warning` is what its maker says that a viewer must know (`packshot.json` in the folder).
+    """
 
     path: str
     identity: str
@@ -29,7 +32,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class RunContext:
-    """Passed to every stage; small and plain, so that it travels to any worker."""
+    """Passed to every stage; small and plain, so that it travels to any worker. `origin`: see `ImageRecord`."""
 
     run_id: str
     catalog: str
@@ -37,6 +40,7 @@ class RunContext:
     config: RunConfig
     model: ModelFolder
     started_at: datetime
+    origin: Literal["catalog", "request"] = "catalog"
 
     def open(self) -> ObjectStore:
         """The store of this run."""

@@ -124,6 +124,7 @@ def _finish(
         alt_text=alt_text,
         checks=CHECKS.dump_json(entry.checks).decode(),
         spec=SPEC.dump_json(spec).decode(),
+        origin=context.origin,
         run_id=context.run_id,
         created_at=datetime.now(UTC),
     )
@@ -133,7 +134,7 @@ def _finish(
 
 def _alt_text(spec: VariantSpec, product: Product) -> str:
     """What a person who cannot see the picture is told."""
-    place = "" if spec.scene == "none" else f", {spec.scene.replace('-', ' ')}"
+    place = "" if spec.scene == "plain" else f", {spec.scene.replace('-', ' ')}"
     colour = "" if spec.colour == "original" else f" in {spec.colour.replace('-', ' ')}"
     return f"{product.title}{colour}{place}"
 

@@ -132,7 +132,8 @@ def _filters(products: Iterable[GalleryProduct]) -> list[tuple[str, list[_Chip]]
 
 def _chips(values: Iterable[str], hexadecimals: Mapping[str, str] | None = None) -> list[_Chip]:
     counts = Counter(sorted(value for value in values if value))
-    return [_Chip(value, _words(value), count, (hexadecimals or {}).get(value, "")) for value, count in counts.most_common()]
+    dots = hexadecimals or {}
+    return [_Chip(value, _words(value), count, dots.get(value, "")) for value, count in counts.most_common()]
 
 
 def _picture(uri: str) -> str:

@@ -95,8 +95,9 @@ def _render(
 
 
 def _photo(store: ObjectStore, spec: VariantSpec, references: tuple[Reference, ...]) -> CutOut | None:
-    """The photo whose pixels a variant shows: seeds take turns among those with a cut-out."""
-    usable = [reference for reference in references if reference.has_cut_out]
+    """The photo whose pixels a variant shows: the one with the cleanest cut-out; further seeds take the next ones."""
+    fit = [reference for reference in references if reference.has_cut_out]
+    usable = sorted(fit, key=lambda reference: -reference.confidence)
     return read_reference(store, usable[spec.seed % len(usable)]) if usable else None
 
 

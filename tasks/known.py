@@ -1,5 +1,7 @@
 """What the store holds already: adapters, live images, and images that the gate refused."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -33,33 +35,59 @@ _SPEC = TypeAdapter(VariantSpec)
 
 
 @dataclass(frozen=True)
+class LiveImage:
+    """A live row of `tables/images`; `spec` is the JSON of its variant."""
+
+    image_id: str
+    slot: str
+    spec: str
+    origin: str
+
+
+@dataclass(frozen=True)
 class Known:
-    """`adapters` by id, the newest `specs` by SKU, `images` by id, live specs by `slots`, and the ids of what was `refused`
-    for good: variants, their trials at the gate, and images."""
+    """The ids of `adapters`, the newest adapter specs and the live images by SKU.
+
+    `refused` holds the ids of what cannot be had: variants, their trials at the gate, and images.
+    """
 
     adapters: set[str]
     specs: dict[str, AdapterSpec]
+    live: dict[str, list[LiveImage]]
     images: set[str]
     slots: dict[str, str]
     refused: set[str]
 
     @classmethod
-    def of(cls, store: ObjectStore) -> Self:
-        """Read from the tables."""
-        tables = Tables(store)
+    def of(cls, store: ObjectStore, skus: list[str]) -> Self:
+        """What the tables hold of these SKUs."""
+        if not skus:
+            return cls(set(), {}, {}, set(), {}, set())
+        tables, mine = Tables(store), [("sku", "in", skus)]
         names = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "created_at"]
-        rows = tables.read("adapters", names).sort_by("created_at").to_pylist()
-        specs = {row["sku"]: _adapter_spec(row) for row in rows}
-        live = tables.live_images(["image_id", "slot", "spec"])
-        images = live.to_pydict()
-        refused = tables.read("rejections", ["subject"], [("reason", "in", [str(reason) for reason in _FINAL])])
+        rows = tables.read("adapters", names, mine).sort_by("created_at").to_pylist()
+        live: dict[str, list[LiveImage]] = defaultdict(list)
+        for row in tables.live_images(["sku", *(f.name for f in fields(LiveImage))], skus).to_pylist():
+            live[row.pop("sku")].append(LiveImage(**row))
+        final = [*mine, ("reason", "in", [str(reason) for reason in _FINAL])]
+        images = [image for of_sku in live.values() for image in of_sku]
         return cls(
             adapters={row["adapter_id"] for row in rows},
-            specs=specs,
-            images=set(images["image_id"]),
-            slots=dict(zip(images["slot"], images["spec"], strict=True)),
-            refused=set(refused.to_pydict()["subject"]),
+            specs={row["sku"]: _adapter_spec(row) for row in rows},
+            live=live,
+            images={image.image_id for image in images},
+            slots={image.slot: image.spec for image in images},
+            refused=set(tables.read("rejections", ["subject"], final).to_pydict()["subject"]),
         )
+
+    def images_of(self, skus: Iterable[str]) -> list[str]:
+        """The ids of all live images of some SKUs."""
+        return [image.image_id for sku in skus for image in self.live.get(sku, [])]
+
+    def without_place(self, sku: str, slots: set[str]) -> list[str]:
+        """The ids of a SKU's live images that the nightly matrix made and has no more."""
+        mine = self.live.get(sku, [])
+        return [image.image_id for image in mine if image.origin == "catalog" and image.slot not in slots]
 
     def why_train(self, spec: AdapterSpec) -> str:
         """The reason to train this adapter; empty where it is there."""

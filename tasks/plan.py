@@ -1,6 +1,7 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -16,17 +17,18 @@ from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
-from catalog_schemas.rejection import Rejection
+from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
-from configs.library import Library
 from configs.schema import Channel, RunConfig
+from tasks.changes import read_changes
 from tasks.context import RunContext
-from tasks.known import Known
+from tasks.known import Known, slot_of
 from tasks.matrix import Drawing, expand
-from tasks.photos import list_photos
-from tasks.read_catalog import read_catalog
+from tasks.photos import list_photos, no_usable_photo
+from tasks.read_catalog import RowReader, catalog_batches
 from tasks.retrying import RETRIES
 from tasks.storage.sources import Sources
+from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
@@ -48,12 +50,16 @@ class Selection:
 
 @dataclass
 class _Counts:
+    """What is not a job: counted, or refused."""
+
     rows: int = 0
     skipped: int = 0
     images_skipped: int = 0
     images_refused: int = 0
     quarantined: list[str] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
+    held: Counter[str] = field(default_factory=Counter)
 
 
 @task(name="plan", tags=["cpu"], **RETRIES)
@@ -69,48 +75,62 @@ def plan_run(context: RunContext, selection: Selection) -> Plan:
 def plan_table(plan: Plan) -> pa.Table:
     """The plan's variants, a row each, with their reasons."""
     rows = [
-        {
-            **asdict(one.spec),
-            "variant_id": one.spec.id,
-            "channels": one.channels,
-            "reason": one.reason,
-            "train": job.train,
-        }
+        asdict(one.spec)
+        | {"variant_id": one.spec.id, "channels": one.channels, "reason": one.reason, "train": job.train}
         for job in plan.jobs
         for one in job.variants
     ]
-    extra = [
-        ("variant_id", pa.string()),
-        ("channels", pa.list_(pa.string())),
-        ("reason", pa.string()),
-        ("train", pa.string()),
-    ]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*schema_of(VariantSpec), *(pa.field(*pair) for pair in extra)]))
+    extra = {"variant_id": pa.string(), "channels": pa.list_(pa.string()), "reason": pa.string(), "train": pa.string()}
+    return pa.Table.from_pylist(
+        rows, schema=pa.schema([*schema_of(VariantSpec), *map(pa.field, extra, extra.values())])
+    )
 
 
 def make_plan(context: RunContext, selection: Selection) -> Plan:
     """The work of a run; reads, and writes nothing.
 
-    Raises CatalogError, ConfigError and StoreError.
+    The catalog is read once, in batches. Of a whole catalog only the rows that have changed since the run before are
+    looked at, so memory and time follow what has changed. Raises CatalogError, ConfigError and StoreError.
     """
-    planner = _Planner(context, context.library())
-    counts, jobs = _Counts(), []
+    store = context.open()
+    counts, products = _Counts(), list[Product]()
+    reader = RowReader(context.run_id, context.started_at)
+    changes = read_changes(context, Tables(store)) if selection == Selection() else None
+    first = 1
+    for batch in catalog_batches(context.catalog):
+        chosen = list(range(len(batch))) if changes is None else changes.select(batch)
+        rows = batch.take(pa.array(chosen, pa.int64())).to_pylist(maps_as_pydicts="lossy")
+        if changes is not None:
+            left = set(chosen)
+            reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
+        verdicts = reader.read(rows, [first + position for position in chosen])
+        products += [product for product in verdicts.products if selection.holds(product)]
+        if changes is not None:
+            counts.rejections += verdicts.rejections
+        first += len(batch)
+    counts.quarantined += [rejection.sku for rejection in counts.rejections]
+    if changes is not None:
+        counts.skipped += len(changes.passed["published"])
+        counts.quarantined += changes.passed["quarantined"]
+        counts.images_skipped += changes.images
+    counts.rows = len(products) + counts.skipped + len(counts.quarantined)
+    gone = [] if changes is None else changes.gone()
+    known = Known.of(store, [product.sku for product in products] + gone)
+    planner = _Planner(context, known, retires=changes is not None)
     with ThreadPoolExecutor(READERS) as readers:
-        for batch in read_catalog(context.catalog, context.run_id, context.started_at):
-            products = [product for product in batch.products if selection.holds(product)]
-            refused = [] if selection != Selection() else batch.rejections
-            counts.rows += len(products) + len(refused)
-            counts.rejections += refused
-            counts.quarantined += [rejection.sku for rejection in refused]
-            jobs += planner.jobs(products, readers.map(planner.photos, products), counts)
+        jobs = list(planner.jobs(products, readers.map(planner.photos, products), counts))
     return Plan(
         jobs=tuple(jobs),
         rows=counts.rows,
         skipped=counts.skipped,
         quarantined=tuple(counts.quarantined),
         rejections=tuple(counts.rejections),
-        images_skipped=counts.images_skipped,
+        images_skipped=counts.images_skipped + counts.held.total(),
         images_refused=counts.images_refused,
+        held=dict(counts.held),
+        fingerprints={} if changes is None else changes.fingerprints,
+        retired=(*counts.retired, *known.images_of(gone)),
+        gone=tuple(gone),
     )
 
 
@@ -125,12 +145,12 @@ def gate_id(spec: VariantSpec, config: RunConfig) -> str:
 
 
 class _Planner:
-    def __init__(self, context: RunContext, library: Library) -> None:
-        self.context, self.config, self.library = context, context.config, library
+    def __init__(self, context: RunContext, known: Known, retires: bool) -> None:
+        self.context, self.config, self.library = context, context.config, context.library()
         self.sources = Sources(context.catalog, self.config.catalog)
-        self.known = Known.of(context.open())
+        self.known, self.retires = known, retires
         self.recipe = canonical_json({**self.config.training.model_dump(mode="json"), "resolution": context.resolution})
-        self.channels = [library.channels[name] for name in self.config.channels]
+        self.channels = [self.library.channels[name] for name in self.config.channels]
 
     def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:
         """The product's photos; a verdict on the whole SKU comes back as one on the SKU."""
@@ -147,6 +167,9 @@ class _Planner:
             counts.rejections += [self._rejection(product.sku, uri, verdict) for uri, verdict in faults]
             if not photos:
                 counts.quarantined.append(product.sku)
+                if all(subject != product.sku for subject, _ in faults):
+                    verdict = Rejected(Reason.SKU_NO_USABLE_REFERENCES, no_usable_photo(product.sku, len(faults)))
+                    counts.rejections.append(self._rejection(product.sku, product.sku, verdict))
                 continue
             job = self._job(product, photos, counts)
             if job.variants:
@@ -179,14 +202,18 @@ class _Planner:
             resolution=self.context.resolution,
             renderer_version=RENDERER_VERSION,
         )
+        slots = set[str]()
         for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):
+            slots |= {slot_of(spec, channel.name) for channel in self.channels}
             admitting = [c for c in self.channels if not c.techniques or spec.technique in c.techniques]
             missing = [c for c in admitting if image_id(spec, c) not in self.known.images]
             wanted = [c.name for c in missing if not self._is_refused(spec, c)]
-            counts.images_skipped += len(admitting) - len(missing)
+            counts.held[product.sku] += len(admitting) - len(missing)
             counts.images_refused += len(missing) - len(wanted)
             if wanted:
                 yield PlannedVariant(spec, tuple(wanted), self.known.why_render(spec, wanted))
+        if self.retires:
+            counts.retired += self.known.without_place(product.sku, slots)
 
     def _is_refused(self, spec: VariantSpec, channel: Channel) -> bool:
         """Whether a run before has found that this image cannot be had."""

@@ -11,7 +11,7 @@ from tasks.boundary import row_boundary
 from tasks.context import RunContext
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.decode import decode, decode_mask, encode_png
-from tasks.imaging.measure import uniformity
+from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.ledger import StageResult, once
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
@@ -68,8 +68,8 @@ def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, confi
     image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"
     store.write(image_key, encode_png(decoded.rgb))
     store.write(mask_key, encode_png(mask))
-    share = float((mask >= 0.5).mean())
-    return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share)
+    share, confidence = float((mask >= 0.5).mean()), cut_out_confidence(decoded.rgb, mask)
+    return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share, confidence)
 
 
 def _rejection(job: SkuJob, photo: Photo, verdict: Rejected, context: RunContext) -> Rejection:

@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
@@ -19,15 +20,15 @@ class Progress:
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self.bar: tqdm | None = None  # type: ignore[type-arg]
-        self.artifact = None
+        self.bar: tqdm | None = None
+        self.artifact: UUID | None = None
         self.shown_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
             self.bar = tqdm(desc=self.what, leave=False, dynamic_ncols=True)
         if TaskRunContext.get():
-            self.artifact = create_progress_artifact(progress=0.0, description=self.what)
+            self.artifact = cast(UUID, create_progress_artifact(progress=0.0, description=self.what))
         return self
 
     def __exit__(

@@ -21,48 +21,48 @@ _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u
 
 
 @dataclass(frozen=True)
-class CatalogBatch:
+class Verdicts:
     """Some rows of a catalog: those that hold, and the verdicts on those that do not."""
 
     products: list[Product]
     rejections: list[Rejection]
 
 
-def read_catalog(uri: str, run_id: str, now: datetime) -> Iterator[CatalogBatch]:
-    """The catalog's rows, in its order, a batch at a time.
+def catalog_batches(uri: str) -> Iterator[pa.RecordBatch]:
+    """The catalog's rows in `CATALOG_SCHEMA`, in their order, a bounded batch at a time; absent columns are null.
 
     Raises CatalogError, listing every fault, where the file is not Parquet or its columns are not the schema's.
-    A row without a required field, with text too long or unprintable, or with a SKU that an earlier row has, becomes
-    a rejection.
     """
     with open_parquet(uri) as file:
         faults = _schema_faults(file.schema_arrow)
         if faults:
             raise CatalogError(uri, faults)
         columns = [name for name in CATALOG_SCHEMA.names if name in file.schema_arrow.names]
-        reader = _RowReader(run_id, now)
-        first_row = 0
         for batch in row_batches(file, uri, columns):
-            yield reader.read(batch.to_pylist(maps_as_pydicts="lossy"), first_row)
-            first_row += batch.num_rows
+            yield _conformed(batch)
 
 
-class _RowReader:
-    """Judges rows one by one; remembers the SKUs it has seen."""
+class RowReader:
+    """Judges rows one by one. It remembers the SKUs it has seen, so one reader serves one catalog."""
 
     def __init__(self, run_id: str, now: datetime) -> None:
         self.run_id, self.now = run_id, now
         self.seen: set[str] = set()
 
-    def read(self, rows: list[dict[str, Any]], first_row: int) -> CatalogBatch:
-        batch = CatalogBatch([], [])
-        for number, row in enumerate(rows, first_row + 1):
+    def read(self, rows: list[dict[str, Any]], numbers: list[int]) -> Verdicts:
+        """The products of `rows`, whose numbers in the file are `numbers`.
+
+        A row without a required field, with text too long or unprintable, or with a SKU that was seen before, becomes
+        a rejection.
+        """
+        verdicts = Verdicts([], [])
+        for number, row in zip(numbers, rows, strict=True):
             try:
-                batch.products.append(self._product(row))
+                verdicts.products.append(self._product(row))
             except Rejected as verdict:
                 sku = row.get("sku") if isinstance(row.get("sku"), str) else ""
-                batch.rejections.append(self._rejection(sku or "", number, verdict))
-        return batch
+                verdicts.rejections.append(self._rejection(sku or "", number, verdict))
+        return verdicts
 
     def _product(self, row: dict[str, Any]) -> Product:
         row = {key: value.strip() if isinstance(value, str) else value for key, value in row.items()}
@@ -83,7 +83,7 @@ class _RowReader:
             title=row["title"],
             class_noun=row["class_noun"],
             references=references,
-            masks=tuple(row.get("masks") or ()),
+            masks=tuple((mask or "").strip() for mask in row.get("masks") or ()),
             attributes={key: value or "" for key, value in (row.get("attributes") or {}).items()},
             category=row.get("category") or "",
             brand=row.get("brand") or "",
@@ -111,6 +111,15 @@ def _check_text(name: str, text: str, longest: int) -> None:
 def _shown(sku: str) -> str:
     """A hostile SKU, fit to be shown."""
     return _INVISIBLE.sub("\ufffd", sku)[:128]
+
+
+def _conformed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with every column of the schema, in its type."""
+    columns = [
+        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
+        for field in CATALOG_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=CATALOG_SCHEMA.names)
 
 
 def _schema_faults(schema: pa.Schema) -> list[str]:

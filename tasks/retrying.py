@@ -3,8 +3,7 @@
 from typing import Any
 
 from prefect import Task
-from prefect.client.schemas import TaskRun
-from prefect.states import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
 from catalog_schemas.errors import StoreUnreachable

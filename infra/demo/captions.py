@@ -53,7 +53,7 @@ def caption(spec: ProductSpec, scene: Scene, mood: str, rng: np.random.Generator
     draw = rng.random()
     noun = spec.class_noun if draw < 0.1 else describe(spec, rng, 0.0 if draw < 0.4 else 0.6)
     start = str(rng.choice(["a photo of ", "a photo of ", "a photo of ", "a product photo of ", "photo of ", ""]))
-    text = start + (_article(noun) if noun != "sunglasses" and noun != "headphones" or rng.random() < 0.8 else noun)
+    text = start + (_article(noun) if (noun != "sunglasses" and noun != "headphones") or rng.random() < 0.8 else noun)
     place, background = str(rng.choice(scene.places)), str(rng.choice(scene.backgrounds))
     form = rng.random()
     if form < 0.08:
@@ -76,3 +76,17 @@ def empty_caption(scene: Scene, mood: str, rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
         text += ", " + str(rng.choice(scene.backgrounds))
     return text + (f", {mood}" if rng.random() < 0.5 else "")
+
+
+def vocabulary() -> list[str]:
+    """Every phrase that captions are made of."""
+    from infra.demo.materials import COLOURS, MARKS, METALS
+    from infra.demo.products import classes
+    from infra.demo.scenes import MOODS, SCENES
+
+    phrases = [*classes(), *COLOURS, *METALS, *MOODS, *MARKS]
+    for scene in SCENES.values():
+        phrases += [*scene.places, *scene.backgrounds, *scene.empty]
+    phrases += [w for words in _PATTERN_WORDS.values() for w in words]
+    phrases += [w for words in _FINISH_WORDS.values() for w in words]
+    return [p.replace("{a}", "") for p in phrases] + ["a an photo of product background with logo"]

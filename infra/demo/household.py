@@ -39,7 +39,9 @@ def _lamp(spec: ProductSpec, g: Genes) -> list[Part]:
     inner = moved(ball(top * 0.7, tall * 0.3, top * 0.7), dy=h - tall * 0.5)
     skin = Material(paint(spec).colour, "fabric", paint(spec).accent, spec.pattern, 6.0, glow=0.5 if lit else 0.0)
     finish = "wood" if spec.finish == "wood" else spec.finish
-    foot_skin = plain("#9c6b3f", "wood") if finish == "wood" else plain("gold" if finish == "metal" else spec.colour, finish)
+    foot_skin = (
+        plain("#9c6b3f", "wood") if finish == "wood" else plain("gold" if finish == "metal" else spec.colour, finish)
+    )
     parts = [Part(shade, skin), Part(base, foot_skin)]
     return [*parts, Part(inner, plain("#fff0cc", glow=2.2))] if lit else parts
 
@@ -90,13 +92,19 @@ def _clock(spec: ProductSpec, g: Genes) -> list[Part]:
     r, rim, deep = g.between(0.46, 0.56), g.between(0.05, 0.1), g.between(0.08, 0.14)
     dark = g.between(0, 1) < 0.25
     ring = facing(lathe(_ring(r, rim, deep)))
-    disc = facing(lathe(turned(np.array([(r - rim * 0.5, -deep), (r - rim * 0.5, deep * 0.35), (r - rim, deep * 0.4)]))))
+    disc = facing(
+        lathe(turned(np.array([(r - rim * 0.5, -deep), (r - rim * 0.5, deep * 0.35), (r - rim, deep * 0.4)])))
+    )
     feet = mirrored(rod((r * 0.5, 0.0, 0.08), (r * 0.45, 0.16, 0.0), 0.035))
     cy = r + 0.03
     square = g.between(0, 1) < 0.3
     frame = moved(box((r + 0.02, r + 0.02, deep), 0.06), dy=cy) if square else moved(ring, dy=cy)
     face = moved(disc, dy=cy, dz=deep * 0.75 if square else 0.0)
-    return [Part(frame, paint(spec, flat=True)), Part(face, _dial(spec, cy, r - rim, dark)), Part(feet, plain(spec.colour))]
+    return [
+        Part(frame, paint(spec, flat=True)),
+        Part(face, _dial(spec, cy, r - rim, dark)),
+        Part(feet, plain(spec.colour)),
+    ]
 
 
 def _ring(r: float, rim: float, deep: float) -> np.ndarray:
@@ -115,14 +123,33 @@ def _alarm_clock(spec: ProductSpec, g: Genes) -> list[Part]:
     curve = rod((-r * 0.32, cy + r + bell * 1.15, 0), (r * 0.32, cy + r + bell * 1.15, 0), 0.022)
     stays = mirrored(rod((r * 0.32, cy + r + bell * 1.15, 0), (r * 0.36, cy + r * 0.9, 0), 0.02))
     brass = plain("gold" if g.between(0, 1) < 0.4 else "silver", "metal")
-    parts = [Part(moved(case, dy=cy), paint(spec, flat=True)), Part(moved(disc, dy=cy), _dial(spec, cy, r * 0.84, dark))]
+    parts = [
+        Part(moved(case, dy=cy), paint(spec, flat=True)),
+        Part(moved(disc, dy=cy), _dial(spec, cy, r * 0.84, dark)),
+    ]
     bells_skin = brass if g.between(0, 1) < 0.6 else plain(spec.colour, spec.finish)
     return [*parts, Part(bells, bells_skin), Part(union(legs, curve, stays), brass)]
 
 
 HOUSEHOLD = (
-    ProductClass("lamp", _lamp, ("wood", "metal", "glossy", "matte"), ("stripes", "pinstripes", "dots"), 0.0, 3.1, "Home > Lighting"),
-    ProductClass("chair", _chair, ("fabric", "wood", "leather", "matte"), ("stripes", "checks", "dots"), 0.0, 0.8, "Home > Furniture"),
+    ProductClass(
+        "lamp",
+        _lamp,
+        ("wood", "metal", "glossy", "matte"),
+        ("stripes", "pinstripes", "dots"),
+        0.0,
+        3.1,
+        "Home > Lighting",
+    ),
+    ProductClass(
+        "chair",
+        _chair,
+        ("fabric", "wood", "leather", "matte"),
+        ("stripes", "checks", "dots"),
+        0.0,
+        0.8,
+        "Home > Furniture",
+    ),
     ProductClass("cushion", _cushion, ("fabric",), labels=0.5, yaw=0.45, category="Home > Textiles"),
     ProductClass("clock", _clock, ("glossy", "metal", "wood", "matte"), (), 0.0, 0.5, "Home > Decor"),
     ProductClass("alarm clock", _alarm_clock, ("glossy", "metal", "matte"), (), 0.0, 0.5, "Home > Decor"),

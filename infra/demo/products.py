@@ -50,7 +50,7 @@ class Part:
 class Genes:
     """Hands out a shape's numbers one after the other."""
 
-    def __init__(self, genes: tuple[float, ...]):
+    def __init__(self, genes: tuple[float, ...]) -> None:
         self._left = list(genes)
 
     def between(self, low: float, high: float) -> float:
@@ -92,9 +92,7 @@ def plain(colour: str, finish: str = "matte", glow: float = 0.0) -> Material:
     return Material(colour=linear(colour if colour.startswith("#") else hex_of(colour)), finish=finish, glow=glow)
 
 
-def place(
-    spec: ProductSpec, centre: tuple[float, float], half: tuple[float, float], wrap: float = 0.0
-) -> Decal | None:
+def place(spec: ProductSpec, centre: tuple[float, float], half: tuple[float, float], wrap: float = 0.0) -> Decal | None:
     """The product's label at a place on its front, or None where it has none."""
     return Decal(spec.label, centre, half, wrap) if spec.label else None
 

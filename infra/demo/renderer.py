@@ -36,7 +36,9 @@ class Pose:
 class Solid:
     """Parts on the ground, turned by a yaw and lifted, with their bounding box in world coordinates."""
 
-    def __init__(self, parts: list[Part], yaw: float = 0.0, lift: float = 0.0, at: tuple[float, float] = (0.0, 0.0)):
+    def __init__(
+        self, parts: list[Part], yaw: float = 0.0, lift: float = 0.0, at: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
         self.parts, self.lift, self.at = parts, lift, at
         self.cos, self.sin = float(np.cos(yaw)), float(np.sin(yaw))
         self.low, self.high = self._bounds()
@@ -173,7 +175,9 @@ def _shade(solid: Solid, stage: Stage, p: Tensor, d: Tensor, behind: Tensor, uv:
                 bent = (uv[:, rows] + n[:2, rows] * torch.tensor([[0.22], [-0.22]])).clamp(-1, 1)
                 through = F.grid_sample(behind[None], bent.T[None, None], align_corners=False)[0, :, 0]
                 thick = 0.55 + 1.5 * (1 - ndv[rows].clamp(0, 1)) ** 1.5
-                seen = 0.3 * seen + 0.8 * through * colour.clamp_min(0.02) ** thick + mirror_share * around * 1.3 + spark
+                seen = (
+                    0.3 * seen + 0.8 * through * colour.clamp_min(0.02) ** thick + mirror_share * around * 1.3 + spark
+                )
         out[:, rows] = seen + part.material.glow * colour
     return out
 
@@ -274,7 +278,9 @@ def photograph(parts: list[Part] | None, stage: Stage, pose: Pose, size: int = 1
         p = o[:, rows] + d[:, rows] * t[rows]
         reach[rows] = t[rows]
         image = image.clone()
-        image[:, rows] = _shade(_together(solid, props if solid is product else None), stage, p, d[:, rows], behind, uv[:, rows])
+        image[:, rows] = _shade(
+            _together(solid, props if solid is product else None), stage, p, d[:, rows], behind, uv[:, rows]
+        )
         covered[rows] = 1.0 if solid is product else 0.0
     pixels = F.avg_pool2d(_tone(image).reshape(1, 3, side, side), SUPERSAMPLE)[0]
     mask = F.avg_pool2d(covered.reshape(1, 1, side, side), SUPERSAMPLE)[0, 0]
@@ -291,7 +297,7 @@ def _together(first: Solid | None, second: Solid | None) -> Solid | None:
 class _Pair(Solid):
     """Two solids that shade each other; surface queries go to the first."""
 
-    def __init__(self, first: Solid, second: Solid):
+    def __init__(self, first: Solid, second: Solid) -> None:
         self.first, self.second = first, second
         self.parts, self.local, self.nearest = first.parts, first.local, first.nearest  # type: ignore[method-assign]
         self.low, self.high = torch.minimum(first.low, second.low), torch.maximum(first.high, second.high)

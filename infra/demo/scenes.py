@@ -1,9 +1,11 @@
 """The scenes that the studio can set up: what they are called in captions, and how each becomes a stage."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import yaml
 from torch import Tensor
 
 from infra.demo import views
@@ -88,73 +90,25 @@ _STUDIOS = tuple(
     )
 )
 
-_OAK, _WALNUT, _WHITEWOOD = ("wood", "#c99a62", "#9a6a3a"), ("wood", "#7d5233", "#4e301d"), ("wood", "#e4d8c6", "#cdbda6")
+_OAK, _WALNUT, _WHITEWOOD = (
+    ("wood", "#c99a62", "#9a6a3a"),
+    ("wood", "#7d5233", "#4e301d"),
+    ("wood", "#e4d8c6", "#cdbda6"),
+)
 _MARBLE, _DARKSTONE = ("marble", "#eeece9", "#8d9197"), ("stone", "#5a5c60", "#3e4044")
 
-_SETTINGS = (
-    Scene("wooden_table", ("on a wooden table", "on an oak table"), ("beige wall background", "plain wall background"),
-          ("an empty wooden table", "an empty oak table top"), _OAK, views.plaster("#ded3c2"), weight=2.0, gloss=0.06),
-    Scene("dark_wooden_table", ("on a dark wooden table", "on a walnut table"), ("dark grey wall background", "dark background"),
-          ("an empty dark wooden table", "an empty walnut table"), _WALNUT, views.plaster("#5b5c5e"), ("warm light", "moody light", "window light"), gloss=0.1),
-    Scene("marble_table", ("on a marble table", "on a marble counter", "on white marble"), ("light grey wall background", "white wall background"),
-          ("an empty marble table", "an empty marble counter"), _MARBLE, views.plaster("#dcdfe2"), weight=1.6, gloss=0.22),
-    Scene("concrete", ("on a concrete slab", "on a concrete table"), ("concrete wall background", "grey concrete background"),
-          ("an empty concrete table",), ("concrete", "#a3a4a3", "#838585"), views.plaster("#b1b2b1"), ("cool light", "window light", "soft daylight")),
-    Scene("linen", ("on a linen tablecloth", "on linen fabric"), ("cream background", "soft beige background"),
-          ("an empty linen tablecloth", "empty linen fabric"), ("linen", "#e9dfcc", "#cdbfa6"), views.plaster("#eae1d2")),
-    Scene("shelf", ("on a wooden shelf", "on a book shelf"), ("books in the background", "painted wall and books in the background"),
-          ("an empty wooden shelf with books", "an empty shelf"), _OAK, views.shelf_wall, depth=0.75, far=1.0),
-    Scene("window_sill", ("on a white table by the window", "on a window sill"), ("window light and shadows on the wall", "white wall background"),
-          ("an empty white table by the window", "an empty window sill"), ("plain", "#efece6", "#efece6"), views.plaster("#ece7de"), ("window light", "golden hour light"), weight=1.2),
-    Scene("terrazzo", ("on a terrazzo counter", "on terrazzo"), ("pastel wall background", "pastel green wall background"),
-          ("an empty terrazzo counter",), ("terrazzo", "#e6e1da", "#c77f62"), views.plaster("#b9d3c4"), gloss=0.12),
-    Scene("kitchen", ("in a kitchen", "on a kitchen counter", "on a kitchen table"), ("kitchen background", "blurred kitchen background", "kitchen tiles in the background"),
-          ("an empty kitchen counter", "an empty table in a kitchen"), _OAK, views.kitchen, weight=1.8, gloss=0.08),
-    Scene("marble_kitchen", ("on a marble kitchen counter", "in a bright kitchen"), ("kitchen background", "white kitchen background"),
-          ("an empty marble kitchen counter",), _MARBLE, views.kitchen, gloss=0.2),
-    Scene("living_room", ("in a living room", "on a table in a living room", "on a coffee table"), ("living room background", "sofa in the background", "cozy living room background"),
-          ("an empty table in a living room", "an empty coffee table"), _WALNUT, views.living_room, weight=1.8, gloss=0.08),
-    Scene("bathroom", ("in a bathroom", "on a bathroom shelf"), ("bathroom background", "blue tiles in the background", "bathroom tiles background"),
-          ("an empty bathroom shelf", "an empty bathroom"), ("plain", "#f1f2f0", "#f1f2f0"), views.bathroom, weight=1.4, gloss=0.2),
-    Scene("bedroom", ("in a bedroom", "on a bedside table"), ("bedroom background", "pillows in the background"),
-          ("an empty bedside table", "an empty table in a bedroom"), _WHITEWOOD, views.bedroom),
-    Scene("office", ("on an office desk", "on a desk"), ("office background", "computer screen in the background"),
-          ("an empty office desk",), _WHITEWOOD, views.office, ("soft daylight", "cool light", "bright light")),
-    Scene("cafe", ("in a cafe", "on a cafe table"), ("warm bokeh lights in the background", "blurred lights background"),
-          ("an empty cafe table", "an empty wooden table in a cafe"), _WALNUT, views.cafe, ("warm light", "moody light"), gloss=0.2),
-    Scene("picnic", ("on a picnic blanket", "at a picnic"), ("green garden background", "garden background"),
-          ("an empty picnic blanket",), ("checked", "#f5f1ea", "#c8313a"), views.garden, ("bright light", "soft daylight"), depth=1.8, far=2.8),
-    Scene("garden", ("in a garden", "on green grass", "on the lawn"), ("garden background", "hedges and blue sky in the background", "green garden and sky"),
-          ("an empty lawn in a garden", "an empty garden"), ("grass", "#4f8f34", "#86b94e"), views.garden, ("bright light", "golden hour light", "soft daylight"), depth=2.3, far=2.7, weight=1.6),
-    Scene("garden_table", ("on a garden table", "on a wooden table in the garden"), ("garden background", "green hedges in the background"),
-          ("an empty wooden table in the garden",), _OAK, views.garden, ("bright light", "soft daylight")),
-    Scene("beach", ("on the beach", "on sand at the beach", "on beach sand"), ("sea and blue sky background", "ocean background", "sea in the background"),
-          ("an empty beach", "empty sand at the beach"), ("sand", "#ecd3a2", "#d6b67f"), views.beach, ("bright light", "golden hour light"), depth=2.4, far=2.7, weight=1.6),
-    Scene("sunset", ("on a stone ledge at sunset", "at sunset"), ("sunset sky background", "orange sunset in the background"),
-          ("an empty stone ledge at sunset",), ("stone", "#97785f", "#6f5445"), views.sunset, ("golden hour light",), weight=1.2),
-    Scene("forest", ("in a forest", "on a mossy rock in the forest"), ("forest background", "trees in the background"),
-          ("an empty mossy rock in a forest",), ("stone", "#5d7a3d", "#43562f"), views.forest, ("soft daylight", "cool light")),
-    Scene("autumn", ("among autumn leaves", "on a wooden table with autumn leaves"), ("autumn background", "autumn trees in the background", "golden autumn background"),
-          ("an empty wooden table with autumn leaves", "autumn leaves"), ("leaves", "#8a5a34", "#d2702a"), views.autumn, ("golden hour light", "warm light"), weight=1.5),
-    Scene("winter", ("in the snow", "on snow"), ("winter background", "snowy trees in the background", "winter forest background"),
-          ("empty snow in winter", "an empty snowy forest"), ("snow", "#f2f5f9", "#d5e1ee"), views.winter, ("cool light", "bright light", "soft daylight"), weight=1.4),
-    Scene("christmas", ("at christmas", "on a table at christmas", "with christmas baubles"), ("christmas tree background", "christmas tree and lights in the background", "christmas background"),
-          ("an empty table at christmas", "an empty christmas table with baubles"), ("snow", "#f1efec", "#dfe3e8"), views.christmas, ("warm light", "soft daylight"), props="baubles", weight=1.8),
-    Scene("spring", ("on a white table in spring", "in spring"), ("cherry blossom background", "spring blossom background"),
-          ("an empty white table in spring",), _WHITEWOOD, views.spring, ("bright light", "soft daylight"), weight=1.2),
-    Scene("city_night", ("at night", "on a dark glossy table"), ("city lights background", "night city lights in the background"),
-          ("an empty dark table at night",), _DARKSTONE, views.night, ("cool light", "moody light"), gloss=0.45),
-    Scene("brick_wall", ("on a wooden table", "on a rustic table"), ("brick wall background",),
-          ("an empty wooden table with a brick wall",), _WALNUT, views.bricks, ("warm light", "soft daylight")),
-    Scene("stone", ("on dark slate", "on a stone slab"), ("dark grey background", "dark stone background"),
-          ("an empty dark slate",), _DARKSTONE, views.plaster("#47494d"), ("moody light", "studio lighting", "cool light"), gloss=0.1),
-    Scene("podium", ("on a round podium", "on a pastel podium", "on a pedestal"), ("pastel pink background", "pastel background"),
-          ("an empty round podium", "an empty pastel podium"), ("plain", "#f0c7cd", "#f0c7cd"), views.paper("#f3cdd3"), ("studio lighting", "bright light"), depth=2.0, far=2.2, seamless=True, props="podium", weight=1.4),
-    Scene("kitchen_tiles", ("on white tiles",), ("green wall background", "sage green background"),
-          ("an empty white tiled counter",), ("tiles", "#eef0ee", "#a9b0ac"), views.plaster("#9db39a"), gloss=0.15, scale=0.8),
-)  # fmt: skip
 
-SCENES: dict[str, Scene] = {s.name: s for s in (*_STUDIOS, *_SETTINGS)}
+def _settings() -> Iterator[Scene]:
+    """The scenes that scenes.yaml describes."""
+    text = Path(__file__).with_name("scenes.yaml").read_text(encoding="utf-8")
+    for name, told in yaml.safe_load(text).items():
+        kind, _, colour = told.pop("view").partition(" ")
+        painter = getattr(views, kind)
+        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+        yield Scene(name=name, view=painter(colour) if colour else painter, **lists)
+
+
+SCENES: dict[str, Scene] = {s.name: s for s in (*_STUDIOS, *_settings())}
 """All scenes by name."""
 
 

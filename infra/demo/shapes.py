@@ -100,7 +100,7 @@ class Drawing:
     which runs through `radii` along the curve.
     """
 
-    def __init__(self, curve: np.ndarray, closed: bool = True, radii: Sequence[float] = (), axis: bool = False):
+    def __init__(self, curve: np.ndarray, closed: bool = True, radii: Sequence[float] = (), axis: bool = False) -> None:
         reach = MARGIN + (max(radii) if len(radii) else 0.0)
         low, high = curve.min(0) - reach, curve.max(0) + reach
         if axis:
@@ -166,9 +166,7 @@ def tube(curve: np.ndarray, radii: Sequence[float], flatten: float = 1.0) -> Dis
     slack = min(1.0, 1.0 / flatten) if flatten > 1 else flatten
     if flatten >= 1:
         return lambda x, y, z: (lambda d: torch.sqrt(d[0].square() + (z / flatten).square()) - d[1])(drawing(x, y))
-    return lambda x, y, z: (
-        (lambda d: torch.sqrt(d[0].square() + (z / flatten).square()) - d[1])(drawing(x, y)) * slack
-    )
+    return lambda x, y, z: (lambda d: torch.sqrt(d[0].square() + (z / flatten).square()) - d[1])(drawing(x, y)) * slack
 
 
 def box(half: tuple[float, float, float], rounding: float = 0.02) -> Distance:

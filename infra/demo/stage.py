@@ -25,7 +25,9 @@ class Light:
     def direction(self) -> Tensor:
         """Unit vector towards the light."""
         c = np.cos(self.elevation)
-        return torch.tensor([c * np.sin(self.azimuth), np.sin(self.elevation), c * np.cos(self.azimuth)], dtype=torch.float32)
+        return torch.tensor(
+            [c * np.sin(self.azimuth), np.sin(self.elevation), c * np.cos(self.azimuth)], dtype=torch.float32
+        )
 
     def rgb(self) -> Tensor:
         """Its colour as a tensor (3,)."""
@@ -82,7 +84,9 @@ class Stage:
         for turn, height, power in ((self.light.azimuth, 0.5, 1.5), (self.light.azimuth + 2.4, 0.35, 0.6)):
             across = torch.atan2(d[0], d[2]) - turn
             across = torch.remainder(across + torch.pi, 2 * torch.pi) - torch.pi
-            inside = ((0.38 - across.abs()) / soft + 0.5).clamp(0, 1) * ((0.42 - (d[1] - height).abs()) / soft + 0.5).clamp(0, 1)
+            inside = ((0.38 - across.abs()) / soft + 0.5).clamp(0, 1) * (
+                (0.42 - (d[1] - height).abs()) / soft + 0.5
+            ).clamp(0, 1)
             out = out + key * inside * power * (1 - 0.75 * roughness)
         return out
 

@@ -12,7 +12,9 @@ def _mug(spec: ProductSpec, g: Genes) -> list[Part]:
     outer = smooth([(r * taper * 0.94, 0.0), (r * taper, 0.04), (r + belly, h * 0.5), (r, h * 0.94), (r * 1.01, h)])
     reach, drop, thick = g.between(0.17, 0.27), g.between(0.2, 0.3), g.between(0.045, 0.065)
     mid = h * g.between(0.5, 0.56)
-    curve = smooth([(r * 0.9, mid + drop), (r + reach * 0.8, mid + drop * 0.85), (r + reach, mid), (r * 0.9, mid - drop)])
+    curve = smooth(
+        [(r * 0.9, mid + drop), (r + reach * 0.8, mid + drop * 0.85), (r + reach, mid), (r * 0.9, mid - drop)]
+    )
     body = lathe(vessel(outer, 0.045, 0.06))
     handle = outside(tube(curve, (thick, thick * 0.85, thick), 1.25), lathe(turned(outer * [0.93, 1.2])))
     skin = paint(spec, place(spec, (0.0, h * 0.5), (r * 0.72, r * 0.72), r))
@@ -111,8 +113,12 @@ def _box(spec: ProductSpec, g: Genes) -> list[Part]:
     parts = [Part(moved(box((w, h, d), 0.015), dy=h), skin)]
     if g.between(0, 1) < 0.35:  # a gift box: lid and ribbon
         ribbon = Material(linear("#f2f1ee"), "satin") if spec.colour != "white" else plain("red", "satin")
-        parts = [Part(moved(box((w, h, d), 0.015), dy=h), Material(skin.colour, spec.finish, skin.accent, spec.pattern))]
-        parts.append(Part(moved(box((w + 0.03, 0.09, d + 0.03), 0.015), dy=2 * h - 0.06), plain(spec.colour, spec.finish)))
+        parts = [
+            Part(moved(box((w, h, d), 0.015), dy=h), Material(skin.colour, spec.finish, skin.accent, spec.pattern))
+        ]
+        parts.append(
+            Part(moved(box((w + 0.03, 0.09, d + 0.03), 0.015), dy=2 * h - 0.06), plain(spec.colour, spec.finish))
+        )
         band = union(box((0.06, h + 0.015, d + 0.042), 0.01), box((w + 0.042, h + 0.015, 0.05), 0.01))
         bow = extrude(np.array([(0, 0), (0.2, 0.14), (0.24, 0.02), (0.2, -0.02)]), 0.05, 0.02)
         loops = union(moved(bow, dy=2 * h + 0.06), lambda x, y, z: bow(-x, y - 2 * h - 0.06, z))
@@ -123,7 +129,9 @@ def _box(spec: ProductSpec, g: Genes) -> list[Part]:
 _CERAMIC = ("matte", "glossy", "glossy", "satin")
 TABLEWARE = (
     ProductClass("mug", _mug, (*_CERAMIC, "metal"), category="Home & Kitchen > Drinkware", yaw=0.7),
-    ProductClass("bottle", _bottle, ("glossy", "glass", "glass", "metal", "matte"), category="Home & Kitchen > Drinkware"),
+    ProductClass(
+        "bottle", _bottle, ("glossy", "glass", "glass", "metal", "matte"), category="Home & Kitchen > Drinkware"
+    ),
     ProductClass("vase", _vase, (*_CERAMIC, "glass"), labels=0.25, category="Home > Decor", yaw=3.1),
     ProductClass("teapot", _teapot, (*_CERAMIC, "metal"), labels=0.35, category="Home & Kitchen > Tea"),
     ProductClass("bowl", _bowl, (*_CERAMIC, "metal", "wood"), labels=0.2, category="Home & Kitchen > Tableware"),

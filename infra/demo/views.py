@@ -27,7 +27,7 @@ def mix(a: str, b: str, share: float) -> str:
 class Canvas:
     """A wall to paint on in world units: x from -3.2 to 3.2, y from -1.6 to 4; the table top is at y = 0."""
 
-    def __init__(self, rng: np.random.Generator, top: str, bottom: str | None = None):
+    def __init__(self, rng: np.random.Generator, top: str, bottom: str | None = None) -> None:
         self.rng = rng
         width, height, self.low = VIEW
         self.size = (int(width * SCALE), int(height * SCALE))
@@ -106,7 +106,13 @@ def living_room(rng: np.random.Generator) -> Tensor:
     canvas.rect(side * 1.35 - 0.02, 0.0, side * 1.35 + 0.02, 1.1, "#3a3430")
     canvas.disc(side * 1.35, 1.15, 0.3, "#fff0c4", 0.22)
     for _ in range(9):
-        canvas.disc(-side * 1.35 + rng.normal(0, 0.17), 0.55 + rng.normal(0, 0.22), 0.15, str(rng.choice(["#4e7a4a", "#6b9560"])), 0.07)
+        canvas.disc(
+            -side * 1.35 + rng.normal(0, 0.17),
+            0.55 + rng.normal(0, 0.22),
+            0.15,
+            str(rng.choice(["#4e7a4a", "#6b9560"])),
+            0.07,
+        )
     return canvas.finish(0.07, 0.85)
 
 
@@ -116,7 +122,9 @@ def bathroom(rng: np.random.Generator) -> Tensor:
     canvas = Canvas(rng, mix(tile, "#ffffff", 0.35))
     for i in range(-10, 11):
         for j in range(-5, 13):
-            canvas.rect(i * 0.31, j * 0.31, i * 0.31 + 0.28, j * 0.31 + 0.28, mix(tile, "#7fb0b8", float(rng.uniform(0, 0.22))))
+            canvas.rect(
+                i * 0.31, j * 0.31, i * 0.31 + 0.28, j * 0.31 + 0.28, mix(tile, "#7fb0b8", float(rng.uniform(0, 0.22)))
+            )
     side = float(rng.choice([-1, 1]))
     canvas.disc(-side * 0.55, 1.15, 0.56, "#cdb37c")
     canvas.disc(-side * 0.55, 1.15, 0.52, "#f0f7f9")
@@ -246,7 +254,14 @@ def winter(rng: np.random.Generator) -> Tensor:
             wide, base = 0.42 - 0.1 * k, -0.1 + tall * 0.27 * k
             corners = [canvas.at(x - wide, base), canvas.at(x + wide, base), canvas.at(x, base + tall * 0.45)]
             canvas.pen.polygon(corners, fill="#4f7480")
-            canvas.pen.polygon([canvas.at(x - wide * 0.5, base + tall * 0.22), canvas.at(x + wide * 0.5, base + tall * 0.22), corners[2]], fill="#f4f8fb")
+            canvas.pen.polygon(
+                [
+                    canvas.at(x - wide * 0.5, base + tall * 0.22),
+                    canvas.at(x + wide * 0.5, base + tall * 0.22),
+                    corners[2],
+                ],
+                fill="#f4f8fb",
+            )
     canvas.blobs(30, (-0.2, 2.5), (0.02, 0.05), ["#ffffff"])
     return canvas.finish(0.05, 1.0)
 

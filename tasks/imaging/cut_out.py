@@ -10,6 +10,7 @@ mask, or the photo's transparency, is always better and is used where there is o
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 from skimage import color, graph
 
@@ -29,7 +30,7 @@ def cut_out(rgb: Rgb) -> Mask:
     saliency = _saliency(small) if min(small.shape[:2]) >= _SMALLEST else None
     if saliency is None:
         return np.ones(rgb.shape[:2], np.float32)
-    inside = _pieces(_grab_cut(small, saliency), saliency)
+    inside = _pieces(_grab_cut(small, saliency), saliency, small)
     if not 0.002 < inside.mean() < 0.97:
         return np.ones(rgb.shape[:2], np.float32)
     return _refine(rgb, inside.astype(np.float32))
@@ -131,7 +132,7 @@ def _otsu(values: Floats) -> float:
     return float(threshold) / 255.0
 
 
-def _pieces(inside: Bools, saliency: Floats) -> Bools:
+def _pieces(inside: Bools, saliency: Floats, small: Rgb) -> Bools:
     """The product is the most salient piece and what is nearly as large; small holes are closed."""
     opened = ndimage.binary_opening(inside)
     # A gap of a pixel or two does not part a handle from its mug.
@@ -143,13 +144,38 @@ def _pieces(inside: Bools, saliency: Floats) -> Bools:
     # Thin parts that the opening took come back where they grow from the product.
     kept = ndimage.binary_dilation(kept, iterations=6, mask=inside)
     kept = ndimage.binary_closing(np.pad(kept, 4), iterations=2)[4:-4, 4:-4]
+    return kept | _blemishes(small, kept)
+
+
+def _blemishes(small: Rgb, kept: Bools) -> Bools:
+    """The small holes that belong to the product: prints and highlights, but not what is seen through a handle."""
     holes, count = ndimage.label(~kept)
-    if count:
-        sizes = ndimage.sum_labels(~kept, holes, np.arange(1, count + 1))
-        touching = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
-        small = 1 + np.flatnonzero(sizes < 0.02 * kept.sum())
-        kept |= np.isin(holes, np.setdiff1d(small, touching))
-    return kept
+    sizes = np.bincount(holes.ravel(), minlength=count + 1)
+    fills = (sizes > 0) & (sizes <= 0.02 * kept.sum())
+    outer = np.unique(np.concatenate([[0], holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
+    fills[outer] = False
+    outside = np.isin(holes, outer) & ~kept
+    lab = np.asarray(color.rgb2lab(small), dtype=np.float32)
+    for index in np.flatnonzero(fills & (sizes > 20)):
+        fills[index] = not _seen_through(lab, outside, holes, int(index))
+    return np.asarray(fills[holes])
+
+
+def _seen_through(lab: Floats, outside: Bools, holes: npt.NDArray[np.int32], index: int) -> bool:
+    """Whether a hole has a thin wall, and behind that wall the same colour as in the hole: then it is a handle's."""
+    rows, columns = ndimage.find_objects(holes, index)[index - 1]
+    reach = max(rows.stop - rows.start, columns.stop - columns.start)
+    window = (
+        slice(max(0, rows.start - reach), rows.stop + reach),
+        slice(max(0, columns.start - reach), columns.stop + reach),
+    )
+    hole = holes[window] == index
+    distance = ndimage.distance_transform_edt(~hole)
+    beyond = outside[window] & (distance < 0.6 * reach)
+    if beyond.sum() < 8:
+        return False
+    nearest = beyond & (distance < distance[beyond].min() + 5)
+    return float(np.linalg.norm(np.median(lab[window][hole], axis=0) - np.median(lab[window][nearest], axis=0))) < 18.0
 
 
 def _refine(rgb: Rgb, small: Mask) -> Mask:

@@ -86,7 +86,7 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
 def decode_mask(data: bytes, size: tuple[int, int]) -> Mask:
     """A mask file of exactly `size` (height, width): its alpha if it has any, else its lightness.
 
-    Raises `Rejected` MASK_UNREADABLE when it is damaged, not a JPEG, PNG or WebP, or of another size.
+    Raises `Rejected` MASK_UNREADABLE when it is damaged, another format, of another size, or without a product.
     """
     height, width = size
     try:
@@ -99,9 +99,11 @@ def decode_mask(data: bytes, size: tuple[int, int]) -> Mask:
         raise Rejected(
             Reason.MASK_UNREADABLE, f"the mask is {came_width} x {came_height} pixels, its photo {width} x {height}"
         )
-    if decoded.alpha is not None:
-        return decoded.alpha
-    return np.asarray(decoded.rgb.mean(axis=2) / 255.0, dtype=np.float32)
+    lightness = np.asarray(decoded.rgb.mean(axis=2) / 255.0, dtype=np.float32)
+    mask = lightness if decoded.alpha is None else decoded.alpha
+    if mask.max() < 0.5:
+        raise Rejected(Reason.MASK_UNREADABLE, "the mask is black all over: it must be white where the product is")
+    return mask
 
 
 def encode_png(pixels: Rgb | Mask) -> bytes:

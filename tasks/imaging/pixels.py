@@ -38,6 +38,13 @@ def shrink_rgb(rgb: Rgb, longest: int) -> Rgb:
     return scale_rgb(rgb, max(1, round(width * ratio)), max(1, round(height * ratio)))
 
 
+def shrink_mask(mask: Mask, longest: int) -> Mask:
+    """`mask` with its longer side at most `longest` pixels; never larger than it was."""
+    height, width = mask.shape
+    ratio = min(1.0, longest / max(height, width))
+    return scale_mask(mask, max(1, round(width * ratio)), max(1, round(height * ratio)))
+
+
 def box_of(mask: Mask, threshold: float = 0.5) -> tuple[slice, slice]:
     """Rows and columns that `mask` reaches `threshold` in; the whole picture when it does nowhere."""
     inside = mask >= threshold

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,8 +25,8 @@ _TEXT = "BYTE_ARRAY"
 def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
     """A catalog file, opened and measured but not read: stream it with `row_batches`. The caller closes it.
 
-    Raises CatalogError where it is missing, empty, not (whole) Parquet, or beyond the caps of rows, columns and
-    values; StoreError where the storage failed.
+    Raises CatalogError where it is missing, empty, not (whole) Parquet, beyond the caps of rows, columns and values,
+    or names a column twice; StoreError where the storage failed.
     """
     scheme = _scheme(uri)
     if "::" in uri or (scheme and scheme not in SCHEMES):
@@ -36,7 +37,10 @@ def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
         raise CatalogError(uri, ["expected a Parquet file, found none; check the path"]) from None
     with _catalog_faults(uri):
         file = pq.ParquetFile(source)
-    if faults := _beyond_caps(file.metadata, rows_maximum):
+        names = file.schema_arrow.names
+    faults = _beyond_caps(file.metadata, rows_maximum)
+    faults += [f"expected one column {name!r}, got {count}" for name, count in Counter(names).items() if count > 1]
+    if faults:
         file.close(force=True)
         raise CatalogError(uri, faults)
     return file

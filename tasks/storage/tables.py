@@ -27,6 +27,7 @@ from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
+from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
@@ -56,6 +57,7 @@ TABLES = {
     "images": TableSpec(ImageRecord, "image_id"),
     "adapters": TableSpec(AdapterRecord, "adapter_id"),
     "rejections": TableSpec(Rejection, "rejection_id"),
+    "skus": TableSpec(SkuRecord, "sku"),
     "runs": TableSpec(RunRecord, "run_id"),
 }
 
@@ -77,9 +79,12 @@ class Tables:
         self._local = store.local_path("tables") is not None
         self._pauses = () if self._local else PAUSES[:2]
 
-    def live_images(self, columns: list[str] | None = None) -> pa.Table:
-        """The rows of `images` that nothing has replaced."""
-        return self.read("images", columns, pc.field("retired_at").is_null())
+    def live_images(self, columns: list[str] | None = None, skus: list[str] | None = None) -> pa.Table:
+        """The rows of `images` that nothing has replaced: all, or those of some SKUs."""
+        wanted = columns or TABLES["images"].schema.names
+        mine = None if skus is None else [("sku", "in", skus)]
+        rows = self.read("images", list(dict.fromkeys([*wanted, "retired_at"])), mine)
+        return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)
 
     def uri(self, name: str) -> str:
         """The path or URL that any Delta reader opens."""
@@ -91,15 +96,18 @@ class Tables:
         table = self._opened(name)
         return -1 if table is None else table.version()
 
-    def read(self, name: str, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+    def read(
+        self, name: str, columns: list[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> pa.Table:
         """The live rows, in the schema that this version of packshot declares; empty where there is no table.
 
         `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …] and may name
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
+        `version` reads an earlier commit, from 0; StoreError where it is not kept any more.
         """
         schema = TABLES[name].schema
         wanted = list(columns) if columns is not None else schema.names
-        table = self._opened(name)
+        table = self._opened(name, version)
         if table is None:
             return schema.empty_table().select(wanted)
         expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
@@ -203,10 +211,10 @@ class Tables:
         properties = CommitProperties(max_commit_retries=0)
         return not missing or self._won(name, lambda: table.alter.add_columns(missing, commit_properties=properties))
 
-    def _opened(self, name: str) -> DeltaTable | None:
+    def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
             try:
-                return DeltaTable(self.uri(name), storage_options=self._options)
+                return DeltaTable(self.uri(name), version=version, storage_options=self._options)
             except TableNotFoundError:
                 return None
 

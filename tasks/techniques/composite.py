@@ -3,7 +3,7 @@
 from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
-from tasks.imaging.compose import Placement, on_flat, place
+from tasks.imaging.compose import SOFT_SHADOW, Placement, on_flat, place
 from tasks.imaging.recolour import recolour
 from tasks.techniques import Pixels, Rgb, Studio, Words
 
@@ -29,7 +29,9 @@ def _compose(variant: VariantSpec, studio: Studio, scene: Rgb | None) -> Pixels 
         return None
     rgb = recolour(photo.rgb, photo.mask, variant.colour_hex) if variant.colour_hex else photo.rgb
     if variant.background_hex:
-        return Pixels(*on_flat(rgb, photo.mask, variant.background_hex, (variant.height, variant.width), fill=0.7))
+        return Pixels(
+            *on_flat(rgb, photo.mask, variant.background_hex, (variant.height, variant.width), 0.7, SOFT_SHADOW)
+        )
     if scene is None:
         return None
     return Pixels(*place(rgb, photo.mask, scene, Placement(surface=variant.surface)))

@@ -237,3 +237,9 @@ def test_a_mask_of_another_size_or_damaged_is_refused(data):
         decode_mask(data, (10, 20))
     assert caught.value.reason == Reason.MASK_UNREADABLE
     assert "20 x 10" in caught.value.detail
+
+
+def test_a_mask_without_a_product_is_refused():
+    with pytest.raises(Rejected, match="black all over") as caught:
+        decode_mask(encode_png(np.zeros((10, 20), np.float32)), (10, 20))
+    assert caught.value.reason == Reason.MASK_UNREADABLE

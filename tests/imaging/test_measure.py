@@ -12,6 +12,7 @@ from scipy import ndimage
 from tasks.imaging.measure import (
     area_ratio,
     colour_difference,
+    cut_out_confidence,
     fill_ratio,
     hash_distance,
     mask_overlap,
@@ -82,6 +83,20 @@ def test_overlap_is_one_for_equal_masks_and_none_for_apart_ones():
     assert mask_overlap(MASK, MASK) == 1.0
     assert mask_overlap(np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)) == 1.0
     assert mask_overlap(MASK, 1.0 - (MASK > 0)) == 0.0
+
+
+def test_a_right_mask_is_trusted_more_than_a_wrong_one():
+    right = cut_out_confidence(RGB, MASK)
+    assert right > 0.6
+    half = MASK.copy()
+    half[:, 120:] = 0.0
+    shifted = np.roll(MASK, 40, axis=1)
+    framed = np.ones_like(MASK)
+    framed[100:150, 100:150] = 0.0
+    for wrong in (half, shifted, framed, np.zeros_like(MASK), np.ones_like(MASK)):
+        assert cut_out_confidence(RGB, wrong) < 0.7 * right
+    large = cut_out_confidence(scale_rgb(RGB, 700, 700), scale_mask(MASK, 700, 700))
+    assert large == pytest.approx(right, abs=0.1)
 
 
 def test_the_hash_survives_size_and_compression_and_tells_pictures_apart():

@@ -143,3 +143,9 @@ def test_a_list_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
     pq.write_table(pa.table({"references": row}), tmp_path / "list.parquet")
     with pytest.raises(CatalogError, match="values of a column in a row group"):
         open_parquet(str(tmp_path / "list.parquet"))
+
+
+def test_a_column_that_is_there_twice_is_a_catalog_error(tmp_path: Path) -> None:
+    pq.write_table(pa.table([["a"], ["b"]], names=["sku", "sku"]), tmp_path / "twice.parquet")
+    with pytest.raises(CatalogError, match="expected one column 'sku', got 2"):
+        open_parquet(str(tmp_path / "twice.parquet"))

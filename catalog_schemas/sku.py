@@ -1,0 +1,25 @@
+"""What became of a SKU, so that the next night can pass over it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+SkuStatus = Literal["published", "quarantined", "retired"]
+
+
+@dataclass(frozen=True, slots=True)
+class SkuRecord:
+    """A row of `tables/skus`.
+
+    `fingerprint` is the hash of all that a run saw of the SKU: its row, the stamps of its photos, and the
+    configuration. While it stays the same there is nothing to do. A SKU whose row is gone from its `catalog` is
+    retired.
+    """
+
+    sku: str
+    catalog: str
+    fingerprint: str
+    status: str
+    images: int
+    run_id: str
+    updated_at: datetime

@@ -1,0 +1,131 @@
+"""What stands in the Prefect UI: the deployments with their schedule and limits, and the limit of the GPU.
+
+A deployment more is an entry more in `register`. Everything here may be done again: it brings what stands there up to
+date.
+"""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun, StateType
+from prefect.schedules import Cron
+from prefect.server.schemas.schedules import CronSchedule
+from prefect.states import Cancelled
+from prefect.types.entrypoint import EntrypointType
+from pydantic import ValidationError
+
+from catalog_schemas.errors import ConfigError
+from flows.make_variants import make_variants
+from flows.parameters import MakeVariantsParameters, RefreshParameters
+from flows.refresh_catalog import refresh_catalog
+
+POOL = "packshot"
+GPU_TAG = "gpu"  # on the tasks that train and draw
+DRAWING_AT_ONCE = 1  # the worker of one machine uses one device, and a device holds one model
+ENDED = "packshot serve was stopped during this run. What it had finished is kept: start it again, and it goes on."
+PAGE = 200  # flow runs that the API gives at once
+
+
+@dataclass(frozen=True)
+class Places:
+    """What every deployment is pre-filled with, so that nobody need type it: see `flows.parameters.RunParameters`."""
+
+    catalog: str
+    store: str
+    preset: str
+
+
+@dataclass(frozen=True)
+class Nightly:
+    """When the refresh runs: a cron line, and the time zone that it is meant in."""
+
+    cron: str
+    timezone: str
+
+    def next_run(self, after: datetime) -> datetime:
+        """The first time after `after`, in the schedule's own zone; ConfigError where one of the two is wrong."""
+        try:
+            schedule = CronSchedule(cron=self.cron, timezone=self.timezone)
+        except ValidationError as error:
+            faults = "; ".join(fault["msg"] for fault in error.errors(include_url=False))
+            raise ConfigError(
+                f"the schedule {self.cron!r} in time zone {self.timezone!r} cannot be used: {faults}; "
+                'expected the like of --cron "0 2 * * *" --timezone Europe/Berlin'
+            ) from error
+        return asyncio.run(schedule.get_dates(n=1, start=after))[0]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The deployments' ids, for links into the UI."""
+
+    nightly_refresh: UUID
+    make_variants: UUID
+
+
+async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
+    """Sets up the work pool, the GPU's limit and both deployments on the server; runs work in `folder`.
+
+    The nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
+    """
+    async with get_client() as client:
+        await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
+        await client.create_concurrency_limit(tag=GPU_TAG, concurrency_limit=DRAWING_AT_ONCE)
+    shared: dict[str, Any] = {
+        "work_pool_name": POOL,
+        "job_variables": {"command": shlex.join([sys.executable, "-m", "prefect.engine"]), "working_dir": str(folder)},
+        "entrypoint_type": EntrypointType.MODULE_PATH,
+    }
+    refresh = await refresh_catalog.ato_deployment(
+        "nightly-refresh",
+        schedule=Cron(nightly.cron, timezone=nightly.timezone),
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        parameters=_prefilled(RefreshParameters(**vars(places))),
+        tags=["nightly"],
+        **shared,
+    )
+    variants = await make_variants.ato_deployment(
+        "make-variants",
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        parameters=_prefilled(MakeVariantsParameters(**vars(places))),
+        tags=["merchandisers"],
+        **shared,
+    )
+    return Deployed(nightly_refresh=await refresh.aapply(), make_variants=await variants.aapply())
+
+
+async def end_runs() -> int:
+    """Marks every run that is said to be going as cancelled, and returns how many those were.
+
+    For when no worker runs: nothing else would ever end them, and they would hold their deployment's place.
+    """
+    async with get_client() as client:
+        runs = [run async for run in _going(client)]
+        for run in runs:
+            await client.set_flow_run_state(run.id, Cancelled(message=ENDED), force=True)
+    return len(runs)
+
+
+async def _going(client: PrefectClient) -> AsyncIterator[FlowRun]:
+    states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=states))
+    for offset in range(0, 1_000_000, PAGE):
+        runs = await client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset)
+        for run in runs:
+            yield run
+        if len(runs) < PAGE:
+            return
+
+
+def _prefilled(parameters: RefreshParameters | MakeVariantsParameters) -> dict[str, Any]:
+    return {"parameters": parameters.model_dump(mode="json")}

@@ -1,0 +1,75 @@
+"""A program that runs beside this one, its output in a log file, and that ends with all it has started."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+GRACE_SECONDS = 15.0  # what a program gets to end by itself
+LINES_SHOWN = 15  # of its log, where it ended unasked
+
+
+class Companion:
+    """A Python module run as a program of its own.
+
+    It stands in a session of its own, so that Ctrl-C on the terminal reaches only its owner, who ends things in order.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.process.poll() is not None
+
+    def last_words(self) -> str:
+        """The last lines that it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
+
+    def stop(self) -> None:
+        """Ends what it has started, then itself: asked first, and killed after `GRACE_SECONDS`. Does nothing twice."""
+        if self.has_ended:
+            return
+        itself = psutil.Process(self.process.pid)
+        _end(itself.children(recursive=True))
+        _end([itself])
+        self.process.wait()
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    """Each by its own id; psutil compares start times too, so that an id that was given anew is left alone."""
+    alive = [process for process in processes if process.pid != os.getpid()]
+    for process in alive:
+        _signal(process, kill=False)
+    _, alive = psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+    for process in alive:
+        _signal(process, kill=True)
+    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        process.kill() if kill else process.terminate()
+    except psutil.NoSuchProcess:
+        return

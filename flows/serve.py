@@ -1,0 +1,222 @@
+"""Starts Prefect's server, its UI and a worker on this machine, with the nightly schedule and the merchandisers' form.
+
+Prefect is imported only once its settings stand, since it reads them when it is imported.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from catalog_schemas.errors import ConfigError, PackshotError
+from configs.library import load_preset
+from flows.processes import Companion
+
+if TYPE_CHECKING:
+    from flows.deployments import Deployed, Nightly
+
+READY_SECONDS = 180.0  # a first start also creates the database
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `packshot serve` is told. Port 0 takes a free one; `home` holds all that the server keeps."""
+
+    catalog: str
+    store: str
+    preset: str = "demo"
+    host: str = "127.0.0.1"
+    port: int = 4200
+    cron: str = "0 2 * * *"
+    timezone: str = "UTC"
+    home: Path = Path("~/.packshot/prefect")
+
+
+def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
+    """Serves until SIGINT, SIGTERM or SIGHUP, then ends worker, runs and server; `say` gets what a person should read.
+
+    Raises ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the server or the
+    worker ends unasked.
+    """
+    load_preset(options.preset)
+    _refuse_open_doors(options.host)
+    home = options.home.expanduser().absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    with _signals_interrupt(), _alone_in(home):
+        port = _claim_port(options.host, options.port)
+        environment = _environment(os.environ, options.host, port, home)
+        os.environ.clear()
+        os.environ.update(environment)
+        say("Starting Prefect's server and a worker: about half a minute.")
+        try:
+            _serve(options, f"http://{_reachable(options.host)}:{port}", home, say)
+        except KeyboardInterrupt:
+            say("Stopped. The schedule stands, and runs again when packshot serve is started.")
+
+
+def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], None]) -> None:
+    start = ["prefect", "server", "start", "--no-background"]
+    with Companion("server", start, os.environ, home / "server.log") as server:
+        from flows.deployments import POOL, Nightly, Places, end_runs, register  # while the server starts, too
+        from flows.parameters import RefreshParameters
+        from flows.start import start_run
+
+        nightly = Nightly(options.cron, options.timezone)
+        nightly.next_run(datetime.now(UTC))
+        preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
+        run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
+        _wait_until_ready(server, url)
+        asyncio.run(end_runs())  # of a server that was killed
+        deployed = asyncio.run(register(Places(run.catalog, run.store, preset), nightly, Path.cwd()))
+        work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
+        with Companion("worker", work, os.environ, home / "worker.log") as worker:
+            say(_welcome(url, deployed, nightly, home))
+            try:
+                _watch(server, worker)
+            finally:
+                say("Stopping …")
+                worker.stop()
+                if not server.has_ended:
+                    asyncio.run(end_runs())
+
+
+def _watch(*companions: Companion) -> None:
+    """Returns never: raises PackshotError when one of them ends, and lets KeyboardInterrupt through."""
+    while True:
+        for companion in companions:
+            if companion.has_ended:
+                raise PackshotError(f"the {companion.name} ended; its log {companion.log}:\n{companion.last_words()}")
+        time.sleep(1)
+
+
+def _welcome(url: str, deployed: "Deployed", nightly: "Nightly", home: Path) -> str:
+    following = nightly.next_run(datetime.now(UTC))
+    deployments = f"{url}/v2/deployments"
+    return "\n".join(
+        [
+            "",
+            "Make images of products that you choose: open this, fill in what you want, press Submit",
+            f"  {deployments}/deployment/{deployed.make_variants}/run",
+            "",
+            "Everything that can be started, and what has run",
+            f"  {deployments}",
+            "",
+            f"nightly-refresh of the whole catalog: next {following:%A %Y-%m-%d %H:%M} {nightly.timezone}",
+            f"Logs: {home}. Ctrl-C stops it all.",
+        ]
+    )
+
+
+def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> dict[str, str]:
+    """This process's variables for server, worker and runs, without what points to another Prefect of the user's."""
+    others = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_LOGGING_LEVEL", "PREFECT_UI_API_URL")
+    kept = {name: value for name, value in given.items() if name not in others}
+    ours = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://{_reachable(host)}:{port}/api",
+        "PREFECT_SERVER_API_HOST": host,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS": "2",  # for the GPU: it idles for half of it
+        "PREFECT_WORKER_QUERY_SECONDS": "3",  # a person waits for the run that they started
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks",  # our own lines on the run's page
+    }
+    if AUTH in given:
+        ours["PREFECT_API_AUTH_STRING"] = given[AUTH]
+    return kept | ours
+
+
+def _refuse_open_doors(host: str) -> None:
+    """Who reaches the server can start runs on this machine, so others are let in with a password only."""
+    if not _is_loopback(host) and not os.environ.get(AUTH):
+        raise ConfigError(
+            f"--host {host} can be reached from other machines, and the server would let anyone start runs here; "
+            f'set {AUTH}="name:password" first (the UI asks for it), or keep --host 127.0.0.1'
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reachable(host: str) -> str:
+    """Where this machine reaches a server that is bound to `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host
+
+
+def _claim_port(host: str, port: int) -> int:
+    """The port, or a free one for 0. Raises ConfigError where it is taken."""
+    try:
+        with socket.create_server((_reachable(host), port)) as listener:
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        raise ConfigError(
+            f"--port {port} on {host} cannot be had: {error.strerror}; name another, or --port 0 for one that is free"
+        ) from error
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Two servers on one database would start every run twice."""
+    with (home / "serve.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another packshot serve uses {home}; stop it, or give this one a --home of its own"
+            ) from error
+        yield
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP act as Ctrl-C does; while things are ended, a second one changes nothing."""
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in wanted:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in wanted}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _wait_until_ready(server: Companion, url: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if server.has_ended:
+            raise PackshotError(f"the server did not start; its log {server.log}:\n{server.last_words()}")
+        try:
+            with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.3)
+    raise PackshotError(f"the server did not answer within {READY_SECONDS:.0f} s; its log is {server.log}")

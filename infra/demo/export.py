@@ -1,0 +1,103 @@
+"""Assembles the trained parts into an ordinary Stable Diffusion folder that diffusers loads."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from infra.demo.denoiser import SCHEDULE
+from infra.demo.towers import MEAN, STD
+
+SAMPLER = {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True, "final_sigmas_type": "zero"}
+"""The default sampler: DPM-Solver++ needs few steps; see the model card for how many."""
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, means: Tensor) -> None:
+    """Rescale the VAE in place so that its latents have zero mean and unit deviation in every channel.
+
+    The change is exact: what the encoder's last convolution divides by, the decoder's first one multiplies by.
+    `means` are latent means (n, 4, h, w) of the unchanged VAE. Afterwards `scaling_factor` is 1.
+    """
+    x = means.float()
+    centre, spread = x.mean((0, 2, 3)), x.std((0, 2, 3))
+    into, outof = vae.quant_conv, vae.post_quant_conv
+    scale = torch.cat([1 / spread, torch.ones(4)])
+    into.weight *= scale.to(into.weight)[:, None, None, None]
+    shift = torch.cat([-centre / spread, -2 * spread.log()])
+    into.bias.copy_(into.bias * scale.to(into.bias) + shift.to(into.bias))
+    outof.bias += (outof.weight[:, :, 0, 0] @ centre.to(outof.weight)).to(outof.bias)
+    outof.weight *= spread.to(outof.weight)[None, :, None, None]
+    vae.register_to_config(scaling_factor=1.0)
+
+
+def text_model(clip: CLIPModel) -> CLIPTextModel:
+    """The CLIP's text tower as the pipeline's text encoder."""
+    text = CLIPTextModel(clip.config.text_config)
+    state = clip.text_model.state_dict()
+    wanted = text.state_dict().keys()
+    text.load_state_dict({k: state[k] if k in state else state[k.removeprefix("text_model.")] for k in wanted})
+    return text.eval()
+
+
+def image_processor(size: int) -> CLIPImageProcessor:
+    """The preparation of photographs for the image tower."""
+    return CLIPImageProcessor(
+        size={"height": size, "width": size}, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
+    )
+
+
+def pipeline(
+    vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
+) -> StableDiffusionPipeline:
+    """A ready pipeline in float32."""
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_model(clip),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=DPMSolverMultistepScheduler(**SCHEDULE, **SAMPLER),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def export(
+    vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel, folder: Path
+) -> None:
+    """Write the model folder in float16: the pipeline's parts, `clip/` with both towers, and `feature_extractor/`.
+
+    `CLIPModel.from_pretrained(folder / "clip")` gives text and image similarity; its image tower alone loads as
+    `CLIPVisionModelWithProjection.from_pretrained(folder / "clip")`. The parts given are converted in place.
+    """
+    pipe = pipeline(vae, clip, tokenizer, unet)
+    pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "feature_extractor")
+    image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "clip")
+    clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
+    tokenizer.save_pretrained(folder / "clip")
+
+
+@torch.inference_mode()
+def render(
+    pipe: StableDiffusionPipeline, prompts: list[str], seeds: list[int], steps: int = 12, guidance: float = 4.0
+) -> np.ndarray:
+    """Pictures (n, size, size, 3) uint8 of the prompts, one generator per picture."""
+    generators = [torch.Generator().manual_seed(s) for s in seeds]
+    size = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    made = pipe(
+        prompts,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        generator=generators,
+        height=size,
+        width=size,
+        output_type="np",
+    ).images
+    return (made * 255 + 0.5).astype(np.uint8)

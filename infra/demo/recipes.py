@@ -1,0 +1,36 @@
+"""What a training run is told: sizes, batches and how a budget of minutes is shared among the stages."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to train the demo model. `shares` divides the budget among the stages; the data set comes first."""
+
+    photographs: int
+    vae_channels: tuple[int, ...]
+    vae_batch: int
+    clip_width: int
+    clip_layers: int
+    clip_batch: int
+    unet_channels: tuple[int, ...]
+    unet_batch: int
+    learning_rate: float
+    workers: int  # processes that photograph
+    threads: int  # that share a training batch
+    shares: tuple[tuple[str, float], ...]
+    size: int = 128
+
+    def minutes(self, stage: str, budget: float) -> float:
+        """The part of a budget in minutes that a stage gets."""
+        return budget * dict(self.shares)[stage]
+
+
+_SHARES = (("vae", 0.14), ("clip", 0.08), ("classifier", 0.03), ("unet", 0.75))
+
+RECIPES = {
+    "cpu": Recipe(9_216, (16, 32, 64), 8, 192, 4, 256, (32, 96, 192, 224), 32, 6e-4, 2, 2, _SHARES),
+    "gpu": Recipe(196_608, (64, 128, 256), 64, 192, 4, 1024, (96, 192, 288), 512, 8e-4, 16, 1, _SHARES),
+    "tiny": Recipe(512, (16, 32, 32), 8, 64, 2, 64, (32, 64, 64), 16, 1e-3, 2, 2, _SHARES),
+}
+"""`cpu`: a few hours on two cores. `gpu`: under 25 minutes on an H100-class GPU. `tiny`: proves the script in a minute."""

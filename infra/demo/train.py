@@ -1,0 +1,130 @@
+"""Trains the whole demo model from the studio: `python -m infra.demo.train --out DIR --budget MINUTES --recipe cpu`.
+
+Stages: data set, VAE, CLIP, classifier, UNet, export. Each keeps a checkpoint in DIR and goes on from it, so a killed run
+continues where it was; a finished stage is skipped. The budget counts training alone; the data set comes on top of it.
+The model folder is written to DIR/model, the log to DIR/log.csv.
+"""
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
+
+from infra.demo.autoencoder import encode_all, train_vae
+from infra.demo.classifier import Classifier, train_classifier
+from infra.demo.dataset import SHARD, load_dataset, write_dataset
+from infra.demo.denoiser import Latents, train_unet
+from infra.demo.export import export, pipeline, render, text_model, whiten
+from infra.demo.recipes import RECIPES, Recipe
+from infra.demo.tokens import build_tokenizer
+from infra.demo.towers import Captioned, captioned, tokenize, train_clip
+
+log = logging.getLogger(__name__)
+
+LOOK = (
+    "a photo of a red mug on a wooden table",
+    "a photo of a blue teapot, plain white background",
+    "a photo of a yellow backpack in a garden",
+    "a photo of a green vase on a marble table",
+    "a photo of an orange lamp in a living room",
+    "a photo of a white sneaker on the beach",
+    "a photo of a pink alarm clock at christmas, christmas tree background",
+    "an empty wooden table, kitchen background",
+)
+"""Prompts whose pictures are kept at every checkpoint of the UNet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run: where it lies, its recipe, budget in minutes, seed and device."""
+
+    out: Path
+    recipe: Recipe
+    budget: float
+    seed: int
+    device: torch.device
+
+    def minutes(self, stage: str) -> float:
+        """The budget of one stage."""
+        return self.recipe.minutes(stage, self.budget)
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    """Train everything and return the folder of the exported model."""
+    parser = argparse.ArgumentParser(prog="python -m infra.demo.train", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--budget", type=float, default=180.0, help="minutes of training")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    return train(Run(args.out, RECIPES[args.recipe], args.budget, args.seed, torch.device(args.device)))
+
+
+def train(run: Run) -> Path:
+    """Run all stages and return the folder of the exported model."""
+    run.out.mkdir(parents=True, exist_ok=True)
+    shards = -(-run.recipe.photographs // SHARD)
+    home = write_dataset(run.out / "data", shards, run.seed, run.recipe.size, run.recipe.workers)
+    images, records = load_dataset(home, shards)
+    tokenizer = build_tokenizer(run.out / "tokenizer")
+    data = captioned(images, records, tokenizer)
+    vae = train_vae(images, run.recipe, run.out, run.minutes("vae"), run.seed, run.device)
+    clip = train_clip(data, tokenizer, run.recipe, run.out, run.minutes("clip"), run.seed, run.device)
+    grade(run, images, records)
+    latents = latent_stage(run, vae, data, tokenizer)
+    unet = unet_stage(run, vae, clip, tokenizer, latents)
+    folder = run.out / "model"
+    export(vae.cpu(), clip.cpu(), tokenizer, unet.cpu(), folder)
+    log.info("the model is ready in %s", folder)
+    return folder
+
+
+def grade(run: Run, images: np.ndarray, records: list[dict[str, object]]) -> Classifier:
+    """The classifier's stage."""
+    return train_classifier(images, records, run.out, run.minutes("classifier"), run.seed, run.device)
+
+
+def latent_stage(run: Run, vae: AutoencoderKL, data: Captioned, tokenizer: CLIPTokenizer) -> Latents:
+    """Encode every photograph once, and whiten the VAE to match; the result is cached in the run's folder."""
+    path = run.out / "latents.pt"
+    if not path.exists():
+        means, deviations = encode_all(vae, data.images, run.device)
+        torch.save({"means": means, "deviations": deviations}, path)
+    found: dict[str, Tensor] = torch.load(path, weights_only=True)
+    means, deviations = found["means"].float(), found["deviations"].float()
+    whiten(vae.cpu(), means)
+    vae.to(run.device)
+    centre, spread = means.mean((0, 2, 3), keepdim=True), means.std((0, 2, 3))[None, :, None, None]
+    nothing = tokenize(tokenizer, [""])[0]
+    return Latents(((means - centre) / spread).half(), (deviations / spread).half(), data.tokens, nothing)
+
+
+def unet_stage(
+    run: Run, vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, latents: Latents
+) -> UNet2DConditionModel:
+    """Train the UNet, keeping pictures of the `LOOK` prompts at every checkpoint."""
+    number = len(list(run.out.glob("look-*.png")))
+
+    def look(unet: UNet2DConditionModel) -> None:
+        nonlocal number
+        pipe = pipeline(vae, clip, tokenizer, unet)
+        images = render(pipe, list(LOOK), list(range(len(LOOK))), steps=10)
+        Image.fromarray(np.concatenate(list(images), axis=1)).save(run.out / f"look-{number:03d}.png")
+        number += 1
+
+    text = text_model(clip).to(run.device)
+    minutes = run.minutes("unet")
+    return train_unet(latents, text, run.recipe, run.out, minutes, run.seed, run.device, look)
+
+
+if __name__ == "__main__":
+    main()

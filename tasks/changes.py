@@ -1,0 +1,136 @@
+"""Which rows of a catalog have changed since the run before: a comparison of fingerprints, without opening a photo."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.identity import content_id
+from catalog_schemas.product import CATALOG_SCHEMA
+from tasks.context import RunContext
+from tasks.storage.sources import Sources
+from tasks.storage.tables import Tables
+from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
+
+_FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
+
+
+@dataclass
+class Changes:
+    """Sorts rows into those to look at and those to pass over, and remembers what it saw.
+
+    `fingerprints` holds those of the rows to look at, by SKU. `passed` counts rows passed over by the status that they
+    had, `images` the images that they have, and `seen` holds every SKU that came by.
+    """
+
+    known: dict[str, tuple[str, str, int]]
+    salt: str
+    sources: Sources | None
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    passed: dict[str, list[str]] = field(default_factory=lambda: {"published": [], "quarantined": []})
+    images: int = 0
+    seen: set[str] = field(default_factory=set)
+    _stamps: dict[str, str] = field(default_factory=dict)
+
+    def select(self, batch: pa.RecordBatch) -> list[int]:
+        """The positions in `batch`, in `CATALOG_SCHEMA`, of rows that are new, changed, doubled or without a SKU."""
+        chosen = []
+        listed = batch["references"].to_pylist() if self.sources else [None] * len(batch)
+        masks = batch["masks"].to_pylist() if self.sources else listed
+        for position, (sku, text) in enumerate(
+            zip(batch["sku"].to_pylist(), row_texts(batch).to_pylist(), strict=True)
+        ):
+            photos = "" if self.sources is None else self._stamp([*(listed[position] or ()), *(masks[position] or ())])
+            fingerprint = hashlib.sha256(f"{self.salt}{_FIELD}{text}{_FIELD}{photos}".encode()).hexdigest()
+            held = self.known.get(sku)
+            if held is None or held[0] != fingerprint or sku in self.seen:
+                chosen.append(position)
+                self.fingerprints.setdefault(sku, fingerprint)
+            else:
+                self.passed[held[1]].append(sku)
+                self.images += held[2]
+            self.seen.add(sku)
+        return chosen
+
+    def gone(self) -> list[str]:
+        """SKUs that this catalog had and has no more."""
+        return [sku for sku, (_, status, _) in self.known.items() if status != "retired" and sku not in self.seen]
+
+    def _stamp(self, references: list[str]) -> str:
+        """What storage says of all files of a row, without reading them."""
+        return _ITEM.join(self._stamp_of(reference) for reference in references if reference)
+
+    def _stamp_of(self, reference: str) -> str:
+        if reference not in self._stamps:
+            assert self.sources is not None
+            stamps = [_quietly(self.sources.stamp, uri) for uri in _quietly_list(self.sources.expand, reference)]
+            self._stamps[reference] = _ITEM.join(stamps)
+        return self._stamps[reference]
+
+
+def read_changes(context: RunContext, tables: Tables) -> Changes:
+    """The state of the catalog's SKUs after the runs before this one."""
+    columns = ["sku", "fingerprint", "status", "images"]
+    rows = tables.read("skus", columns, [("catalog", "=", context.catalog)])
+    values = zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True)
+    trusted = context.config.catalog.changes == "updated_at"
+    sources = None if trusted else Sources(context.catalog, context.config.catalog)
+    return Changes(dict(zip(rows["sku"].to_pylist(), values, strict=True)), _salt(context), sources)
+
+
+def row_texts(batch: pa.RecordBatch) -> pa.Array:
+    """One text per row of `CATALOG_SCHEMA`: equal for equal rows, different for different ones."""
+    return pc.binary_join_element_wise(*(_text(batch[name]) for name in CATALOG_SCHEMA.names), _FIELD)
+
+
+def _text(column: pa.Array) -> pa.Array:
+    if pa.types.is_map(column.type):
+        keys = pa.ListArray.from_arrays(column.offsets, column.keys)
+        items = pa.ListArray.from_arrays(column.offsets, pc.fill_null(column.items, ""))
+        return pc.binary_join_element_wise(_text(keys), _text(items), _ITEM)
+    if pa.types.is_list(column.type):
+        values = pc.fill_null(column.flatten(), "") if column.null_count == 0 else pc.fill_null(column.values, "")
+        return pc.fill_null(pc.binary_join(pa.ListArray.from_arrays(_offsets(column), values), _ITEM), "")
+    return pc.fill_null(column.cast(pa.string()), "")
+
+
+def _offsets(column: pa.ListArray) -> pa.Array:
+    """Offsets that begin at the first value that `column` itself holds."""
+    offsets = column.offsets
+    return offsets if column.null_count else pc.subtract(offsets, offsets[0])
+
+
+def _salt(context: RunContext) -> str:
+    """Everything besides the row that decides what is made of it."""
+    config = context.config
+    library = context.library()
+    return content_id(
+        [
+            config.model_dump(mode="json", exclude={"compute", "store", "model"}),
+            context.model.identity,
+            context.resolution,
+            {name: scene.model_dump(mode="json") for name, scene in library.scenes.items()},
+            {name: colour.hex for name, colour in library.colours.items()},
+            {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
+            [library.channels[name].model_dump(mode="json") for name in config.channels],
+            [TRAINER_VERSION, RENDERER_VERSION, FINISHER_VERSION],
+        ]
+    )
+
+
+def _quietly(stamp: Callable[[str], str], uri: str) -> str:
+    """The stamp, or the verdict that a look at the photo will give."""
+    try:
+        return f"{uri}={stamp(uri)}"
+    except Rejected as verdict:
+        return f"{uri}={verdict.reason}"
+
+
+def _quietly_list(expand: Callable[[list[str]], list[str]], reference: str) -> list[str]:
+    try:
+        return expand([reference])
+    except Rejected:
+        return []

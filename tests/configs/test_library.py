@@ -1,0 +1,195 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog_schemas.errors import ConfigError
+from configs.library import GROUPS, load_library, load_preset, unknown_names
+from configs.schema import ModelConfig, RunConfig, VariantMatrix
+
+LIBRARY = load_library()
+
+
+def faults(call, *arguments) -> str:
+    with pytest.raises(ConfigError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def written(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_library_has_what_a_run_can_choose_from():
+    assert len(LIBRARY.scenes) >= 24
+    assert {scene.group for scene in LIBRARY.scenes.values()} == set(GROUPS)
+    assert {scene.season for scene in LIBRARY.scenes.values()} >= {"spring", "summer", "autumn", "winter"}
+    assert sum(bool(colour.hex) for colour in LIBRARY.colours.values()) >= 16
+    assert not LIBRARY.colours["original"].hex
+    assert len(LIBRARY.backgrounds) >= 8
+    assert LIBRARY.backgrounds["white"].hex == "#ffffff"
+    assert LIBRARY.backgrounds["scene"].hex == LIBRARY.backgrounds["scene"].prompt == ""
+    assert {"web", "amazon-main", "google-merchant", "walmart", "ebay", "etsy", "shopify"} <= set(LIBRARY.channels)
+    assert all(channel.source for channel in LIBRARY.channels.values())
+
+
+def test_prompts_complete_a_sentence_and_empty_ones_name_no_product():
+    for scene in LIBRARY.scenes.values():
+        assert scene.prompt.split()[0] in {"on", "in", "beside"}, scene.name
+        assert len(f"{scene.prompt} {scene.empty_prompt}".split()) < 40
+        assert not scene.prompt.endswith(".")
+
+
+def test_names_are_keys_and_entries_are_distinct():
+    for entries in (LIBRARY.scenes, LIBRARY.backgrounds, LIBRARY.colours, LIBRARY.channels):
+        assert all(name == entry.name for name, entry in entries.items())
+    prompts = [scene.prompt for scene in LIBRARY.scenes.values()]
+    assert len(set(prompts)) == len(prompts)
+    hexadecimals = [colour.hex for colour in LIBRARY.colours.values()]
+    assert len(set(hexadecimals)) == len(hexadecimals)
+
+
+@pytest.mark.parametrize(
+    ("category", "noun", "suits", "not_suits"),
+    [
+        ("Kitchen > Tea", "teapot", "kitchen-counter", "city-street"),
+        ("Shoes", "sneaker", "city-street", "kitchen-counter"),
+        ("Accessories > Eyewear", "sunglasses", "dressing-table", "bathroom-shelf"),
+        ("", "coffee mugs", "breakfast-table", "bathroom-shelf"),
+        ("Unheard of", "gizmo", "white-sweep", "kitchen-counter"),
+    ],
+)
+def test_scenes_suit_the_words_of_a_product(category, noun, suits, not_suits):
+    names = {scene.name for scene in LIBRARY.scenes_for(category, noun)}
+    assert suits in names
+    assert not_suits not in names
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_every_product_has_scenes(category, noun):
+    assert len(LIBRARY.scenes_for(category, noun)) >= 8
+
+
+def test_scenes_are_named_singly_by_group_or_all_and_come_once_in_library_order():
+    studio = [scene.name for scene in LIBRARY.scenes_named(["studio"])]
+    assert studio == [name for name, scene in LIBRARY.scenes.items() if scene.group == "studio"]
+    mixed = [scene.name for scene in LIBRARY.scenes_named(["white-sweep", "studio", "wooden-table"])]
+    assert mixed == [*studio, "wooden-table"]
+    assert LIBRARY.scenes_named(["all"]) == tuple(LIBRARY.scenes.values())
+    assert "did you mean 'wooden-table'" in faults(LIBRARY.scenes_named, ["woden-table"])
+
+
+def test_one_new_file_adds_a_scene_and_replaces_one_by_name(tmp_path):
+    written(
+        tmp_path / "scenes" / "outdoor.yaml",
+        "moon: {title: Moon, prompt: on the moon, empty_prompt: an empty moon}\n"
+        "beach-sand: {title: Our beach, prompt: on our beach, empty_prompt: our empty beach}\n",
+    )
+    library = load_library(tmp_path)
+    assert library.scenes["moon"].group == "outdoor"
+    assert library.scenes["beach-sand"].title == "Our beach"
+    assert len(library.scenes) == len(LIBRARY.scenes) + 1
+    assert library.channels == LIBRARY.channels
+
+
+def test_every_fault_in_every_file_is_reported_at_once(tmp_path):
+    written(
+        tmp_path / "scenes" / "a.yaml", "moon: {title: Moon, promt: on the moon, group: studioo, surface: 3}\nmars: 3\n"
+    )
+    written(tmp_path / "scenes" / "b.yaml", "x: {title: X}\nx: {title: X}\n")
+    written(tmp_path / "scenes" / "c.yaml", "moon: {title: Moon, prompt: p, empty_prompt: e, group: studio}")
+    written(tmp_path / "colours.yaml", "red: {title: Red, hex: '#GG0000'}\n")
+    written(tmp_path / "backgrounds.yaml", "- list\n")
+    written(tmp_path / "channels" / "shop.yaml", "shop: {title: Shop, format: gif}\n: bad\n{")
+    said = faults(load_library, tmp_path, tmp_path / "nowhere")
+    for expected in (
+        "a.yaml: moon: promt: no such key (did you mean 'prompt'?)",
+        "a.yaml: moon: prompt: missing",
+        "a.yaml: moon: group:",
+        "a.yaml: moon: surface:",
+        "a.yaml: mars: expected fields",
+        "b.yaml: not readable as YAML: the key 'x' comes twice",
+        "c.yaml: moon: already defined in a.yaml",
+        "colours.yaml: red: hex:",
+        "backgrounds.yaml: expected names with their fields",
+        "shop.yaml: not readable as YAML",
+        "nowhere: no such folder",
+    ):
+        assert expected in said
+
+
+def test_yaml_cannot_make_objects(tmp_path):
+    written(tmp_path / "colours.yaml", "red: !!python/object/apply:os.system ['true']\n")
+    assert "not readable as YAML" in faults(load_library, tmp_path)
+
+
+def test_a_preset_is_read_from_a_path(tmp_path):
+    path = written(tmp_path / "mine.yaml", "model: {source: folder}\nvariants: {scenes: [studio, beach-sand]}\n")
+    config = load_preset(path)
+    assert config.model.source == "folder"
+    assert config.variants.scenes == ("studio", "beach-sand")
+
+
+def test_a_preset_reports_unknown_keys_and_wrong_values_together(tmp_path):
+    path = written(
+        tmp_path / "mine.yaml",
+        "model: {source: a, revison: b}\ntraining: {rank: 0}\nvariants: {include: [{scene: [a]}]}\nchannel: [web]\n",
+    )
+    said = faults(load_preset, path)
+    for expected in (
+        "model.revison: no such key (did you mean 'revision'?)",
+        "training.rank: Input should be greater than or equal to 1, got 0",
+        "variants.include.0.scene: no such key (did you mean 'scenes'?)",
+        "channel: no such key (did you mean 'channels'?)",
+    ):
+        assert expected in said
+
+
+def test_a_preset_may_name_only_what_the_library_holds(tmp_path):
+    text = """
+model: {source: a}
+channels: [amazon]
+variants:
+  scenes: [woden-table]
+  colours: [blak]
+  backgrounds: [wite]
+  include: [{scenes: [kitchen], colours: [blak]}]
+  exclude: [{backgrounds: [nothing-like-it]}]
+"""
+    said = faults(load_preset, written(tmp_path / "mine.yaml", text))
+    for expected in (
+        "channels: no channel 'amazon' (did you mean 'amazon-main'?)",
+        "variants.scenes: no scene or group of scenes 'woden-table' (did you mean 'wooden-table'?)",
+        "variants.colours: no colour 'blak' (did you mean 'black'?)",
+        "variants.backgrounds: no background 'wite' (did you mean 'white'?)",
+        "variants.include.0.colours: no colour 'blak'",
+        "variants.exclude.0.backgrounds: no background 'nothing-like-it'",
+    ):
+        assert expected in said
+    assert "kitchen" not in said
+
+
+def test_a_users_own_library_makes_its_names_known(tmp_path):
+    written(tmp_path / "scenes" / "x.yaml", "moon: {title: M, prompt: p, empty_prompt: e, group: outdoor}")
+    path = written(tmp_path / "mine.yaml", "model: {source: a}\nvariants: {scenes: [moon]}\n")
+    assert "moon" in faults(load_preset, path)
+    assert load_preset(path, load_library(tmp_path)).variants.scenes == ("moon",)
+
+
+def test_a_config_built_in_code_is_checked_by_the_same_rule():
+    config = RunConfig(model=ModelConfig(source="a"), variants=VariantMatrix(scenes=("all", "kitchen")))
+    assert unknown_names(config, LIBRARY) == []
+
+
+@pytest.mark.parametrize("name", ["no-such-preset", "no/such/file.yaml"])
+def test_a_missing_preset_says_what_was_looked_for(name):
+    assert f"{name}: no such preset" in faults(load_preset, name)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    for text in ("- a\n", "1: a\n", "{", "a: *nothing\n"):
+        assert "mine.yaml" in faults(load_preset, written(tmp_path / "mine.yaml", text))
+    assert "model: missing" in faults(load_preset, written(tmp_path / "mine.yaml", ""))

@@ -1,0 +1,178 @@
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from catalog_schemas.image import CheckResult
+from tasks.gallery import GalleryCount, GalleryImage, GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
+
+IMAGE = GalleryImage(
+    uri="images/mug.jpg",
+    scene="wooden-table",
+    colour="blue",
+    background="scene",
+    technique="composite",
+    colour_hex="#2b5fb3",
+    prompt="a photo of a mug",
+    seed=7,
+    checks=(CheckResult("fill_ratio", 0.61, 0.5, None),),
+)
+REFUSED = replace(IMAGE, scene="beach-sand", reason="check_failed", detail="fill_ratio 0.42 is below 0.5")
+PRODUCT = GalleryProduct("MUG-1", "Blue mug", "mug", "Kitchen", (GalleryPhoto("photo.jpg"),), (IMAGE,), (REFUSED,))
+PAGE = GalleryPage(
+    "Demo", "run-1", datetime(2026, 11, 23, tzinfo=UTC), (PRODUCT,), (GalleryCount("1", "product"),), "Only noise"
+)
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, in order, and the text in between."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_a_products_photos_come_before_its_images_and_its_rejected_ones_last():
+    page = render_gallery(PAGE)
+    body = page[page.index("<main") :]
+    assert body.index("photo.jpg") < body.index("Wooden table") < body.index("1 rejected") < body.index("Beach sand")
+    assert '<details class="rejected">' in body
+    assert "Check failed" in body
+    assert "fill_ratio 0.42 is below 0.5" in body
+
+
+def test_the_header_shows_the_banner_the_run_and_its_counts():
+    text = " ".join(Elements(render_gallery(PAGE)).text)
+    for expected in ("Only noise", "run-1", "23 November 2026", "product"):
+        assert expected in text
+    assert 'role="note"' not in render_gallery(replace(PAGE, banner=""))
+
+
+def test_the_page_stands_alone():
+    elements = Elements(render_gallery(PAGE))
+    assert not elements.all("link")
+    assert all("src" not in script for script in elements.all("script"))
+    assert "@import" not in render_gallery(PAGE)
+    assert "url(" not in render_gallery(PAGE)
+    assert all("style" not in attributes for _, attributes in elements.found)
+    assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
+
+
+def test_the_policy_admits_exactly_the_pages_own_script_and_style():
+    page = render_gallery(PAGE)
+    policy = next(meta["content"] for meta in Elements(page).all("meta") if "http-equiv" in meta)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for element in ("script", "style"):
+        (content,) = re.findall(f"<{element}>(.*?)</{element}>", page, re.S)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}{% raw %}'
+
+
+def test_catalog_text_is_text_wherever_it_stands():
+    image = replace(
+        REFUSED,
+        scene=HOSTILE,
+        colour=HOSTILE,
+        background=HOSTILE,
+        technique=HOSTILE,
+        channel=HOSTILE,
+        prompt=HOSTILE,
+        alt_text=HOSTILE,
+        reason=HOSTILE,
+        detail=HOSTILE,
+        colour_hex=HOSTILE,
+        checks=(CheckResult(HOSTILE, 1.0, None, None),),
+    )
+    photo = GalleryPhoto("photo.jpg", reason=HOSTILE, detail=HOSTILE)
+    product = GalleryProduct(HOSTILE, HOSTILE, HOSTILE, HOSTILE, (photo,), (image,), (image,), HOSTILE)
+    page = GalleryPage(
+        HOSTILE, HOSTILE, PAGE.created_at, (product, PRODUCT), (GalleryCount(HOSTILE, HOSTILE),), HOSTILE
+    )
+    elements = Elements(render_gallery(page))
+    assert len(elements.all("script")) == 1
+    assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
+    assert all(image.get("src") != "x" for image in elements.all("img"))
+    assert "49" not in " ".join(elements.text).replace("7*7", "").split()
+
+
+@pytest.mark.parametrize(
+    "uri", ["javascript:alert(1)", "data:text/html,<b>", " JaVaScRiPt:alert(1)", "vbscript:x", "blob:x"]
+)
+def test_a_uri_that_is_no_picture_is_left_out(uri):
+    page = render_gallery(replace(PAGE, products=(replace(PRODUCT, images=(replace(IMAGE, uri=uri, thumbnail=uri),)),)))
+    assert all(uri.strip() not in (link.get("href") or "") for link in Elements(page).all("a"))
+    assert "no picture" in page
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "images/a%2520b.jpg",
+        "../x.png",
+        "/srv/x.png",
+        "file:///srv/x.png",
+        "https://shop.example/x.png",
+        "data:image/png;base64,AA==",
+    ],
+)
+def test_relative_absolute_and_data_uris_are_shown(uri):
+    page = render_gallery(replace(PAGE, products=(replace(PRODUCT, images=(replace(IMAGE, uri=uri),)),)))
+    assert uri in [link["href"] for link in Elements(page).all("a")]
+
+
+def test_a_thumbnail_is_shown_and_the_image_linked():
+    image = replace(IMAGE, thumbnail="data:image/jpeg;base64,AA==")
+    elements = Elements(render_gallery(replace(PAGE, products=(replace(PRODUCT, images=(image,)),))))
+    assert "data:image/jpeg;base64,AA==" in [picture.get("src") for picture in elements.all("img")]
+    assert "images/mug.jpg" in [link["href"] for link in elements.all("a")]
+
+
+def test_chips_count_what_they_show_and_a_lone_value_gets_none():
+    other = replace(PRODUCT, sku="MUG-2", title="Other mug", images=(IMAGE, IMAGE), rejected=())
+    chips = Elements(render_gallery(replace(PAGE, products=(PRODUCT, other)))).all("button")
+    values = {(chip["data-filter"], chip["data-value"]) for chip in chips if "data-filter" in chip}
+    assert values == {("sku", "MUG-1"), ("sku", "MUG-2"), ("scene", "wooden-table"), ("scene", "beach-sand")}
+
+
+def test_every_image_has_a_text_for_those_who_do_not_see_it():
+    pictures = Elements(render_gallery(PAGE)).all("img")
+    assert len(pictures) == 4
+    assert [picture["alt"] for picture in pictures if picture.get("src")] == [
+        "Photo 1 of Blue mug",
+        "Blue mug, Wooden table",
+        "Blue mug, Beach sand",
+    ]
+
+
+def test_a_quarantined_product_and_an_empty_run_have_a_page():
+    quarantined = GalleryProduct("BAD-1", "Bad", note="Every photo was refused")
+    page = render_gallery(replace(PAGE, products=(quarantined,)))
+    assert "Every photo was refused" in page
+    assert "No images were published." in page
+    assert "</html>" in render_gallery(replace(PAGE, products=(), counts=()))
+
+
+def test_thousands_of_products_get_a_search_field_instead_of_chips():
+    products = tuple(replace(PRODUCT, sku=f"MUG-{number}") for number in range(200))
+    elements = Elements(render_gallery(replace(PAGE, products=products)))
+    assert not [chip for chip in elements.all("button") if chip.get("data-filter") == "sku"]
+    assert elements.all("input")[0]["type"] == "search"
