@@ -21,7 +21,7 @@ from PIL import Image
 from configs.schema import TrainingConfig
 from tasks.engine.bank import TARGETS
 from tasks.engine.base_model import BaseModel
-from tasks.engine.conditioning import Conditioning, encode_prompts, predict
+from tasks.engine.conditioning import Conditioning, encode_prompt, predict
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
 from tasks.engine.noise import NoiseSchedule
 from tasks.engine.training import TrainingJob
@@ -70,7 +70,7 @@ def _step(
     generator, schedule = torch.Generator().manual_seed(job.seed), NoiseSchedule(base)
     crops = encode_crops(base, job.photos, resolution, how.crops, how.flip, how.background_weight, generator)
     drawn = encode_class_images(base, job.class_images, resolution) if how.prior_images else crops
-    text, prior = (encode_prompts(base, [words]).repeat_each(how.batch_size) for words in (job.instance, job.prior))
+    text, prior = (encode_prompt(base, words).repeat_each(how.batch_size) for words in (job.instance, job.prior))
     both = Conditioning(
         torch.cat([text.embeds, prior.embeds]),
         None if text.pooled is None or prior.pooled is None else torch.cat([text.pooled, prior.pooled]),
