@@ -86,7 +86,7 @@ def load_preset(name_or_path: str | Path, library: Library | None = None) -> Run
     """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
 
     Raises `ConfigError` with every fault at once: unknown keys, wrong values, and names that are not in `library`
-    (the shipped one by default).
+    (by default the shipped one with the configuration's own folders).
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():
@@ -103,7 +103,9 @@ def load_preset(name_or_path: str | Path, library: Library | None = None) -> Run
     values = _read_yaml(source, faults)
     config = None if values is None else _validated(RunConfig, values, str(name_or_path), faults)
     if config is not None:
-        faults += [f"{name_or_path}: {fault}" for fault in unknown_names(config, library or load_library())]
+        faults += [
+            f"{name_or_path}: {fault}" for fault in unknown_names(config, library or load_library(*config.library))
+        ]
     if faults or config is None:
         raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return config

@@ -147,7 +147,10 @@ class GenerationConfig(Strict):
 
 
 class MatrixRule(Strict):
-    """Variants that it matches: every given list must hold the variant's value; an empty list matches all."""
+    """Variants that it matches: every given list must hold the variant's value; an empty list matches all.
+
+    `scenes` may hold groups of scenes too.
+    """
 
     skus: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -161,8 +164,8 @@ class VariantMatrix(Strict):
     """Which variants each SKU gets: scenes × colours × backgrounds × techniques × images.
 
     `scenes` are names or groups of scenes, or "all". A variant is kept when `include` is empty or one of its rules
-    matches, and no rule of `exclude` does; the first `limit_per_sku` of what remains are made, taken so that every
-    scene comes before any scene's second variant.
+    matches, and no rule of `exclude` does. `limit_per_sku` of what remains are made: techniques take turns, each at
+    the scene that has been shown least.
     """
 
     scenes: tuple[str, ...] = ("all",)

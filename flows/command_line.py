@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from catalog_schemas.errors import PackshotError
+from flows.operator_commands import add_operator_commands
 
 QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failure is one message of ours, not a traceback of the orchestrator's
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(
         add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' form")
     )
+    add_operator_commands(add)
     return parser
 
 
@@ -129,9 +131,8 @@ def _import(parsed: argparse.Namespace) -> dict[str, Any]:
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from infra.demo.catalog import write_demo_catalog
-
     from flows.refresh_catalog import refresh_catalog
+    from infra.demo.catalog import write_demo_catalog
 
     folder = Path(parsed.folder).absolute()
     parsed.catalog = str(write_demo_catalog(folder / "catalog"))

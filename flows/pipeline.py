@@ -23,6 +23,7 @@ from tasks import prepare_references as preparing
 from tasks import train_adapters as training
 from tasks.context import RunContext
 from tasks.ledger import forget, recorded
+from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
 from tasks.publish import Harvest, publish, sku_records
 from tasks.report import ReportLinks, report
@@ -154,6 +155,6 @@ def _title(verb: str, work: Sequence[Any]) -> str:
 
 def _quarantine(context: RunContext, job: SkuJob) -> Rejection:
     sku = job.product.sku
-    detail = f"SKU {sku}: none of its {len(job.photos)} photos is usable; see the verdict on each, and send new ones"
+    detail = no_usable_photo(sku, len(job.photos))
     reason = Reason.SKU_NO_USABLE_REFERENCES
     return Rejection(sku, preparing.STAGE, reason, sku, detail, context.run_id, context.started_at)

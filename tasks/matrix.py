@@ -1,8 +1,9 @@
 """Which variants a product gets: the matrix of the configuration, resolved to specs."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, product, zip_longest
+from itertools import product
 
 from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
@@ -39,26 +40,52 @@ class _Combination:
 def expand(
     item: Product, matrix: VariantMatrix, generation: GenerationConfig, library: Library, drawing: Drawing
 ) -> list[VariantSpec]:
-    """The product's variants, at most `matrix.limit_per_sku`, techniques taking turns and scenes coming first.
+    """The product's variants, at most `matrix.limit_per_sku`: techniques take turns, each at the scene least shown yet.
 
     A dimension that a technique does not use is held at its neutral value, so that it makes no doubles.
     """
-    columns = [_combinations(name, item, matrix, library) for name in matrix.techniques]
-    turns = chain.from_iterable(zip_longest(*columns))
-    kept = [one for one in turns if one is not None and _is_wanted(one, item, matrix)]
-    return [_spec(one, item, generation, drawing) for one in kept[: matrix.limit_per_sku]]
+    columns = [_Column(name, item, matrix, library) for name in matrix.techniques]
+    shown = Counter[str]()
+    taken: list[_Combination] = []
+    while columns and len(taken) < matrix.limit_per_sku:
+        column = columns.pop(0)
+        one = column.take(shown)
+        if one is not None:
+            taken.append(one)
+            shown[one.scene.name] += 1
+            columns.append(column)
+    return [_spec(one, item, generation, drawing) for one in taken]
 
 
-def _combinations(technique: str, item: Product, matrix: VariantMatrix, library: Library) -> Iterable[_Combination]:
-    uses = find_technique(technique).DIMENSIONS
-    scenes = _scenes(item, matrix, library) if "scene" in uses else [NO_SCENE]
-    colours = [library.colours[name] for name in matrix.colours] if "colour" in uses else [NO_COLOUR]
-    backgrounds = (
-        [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
-    )
-    images = range(matrix.images) if "seed" in uses else range(1)
-    for image, background, colour, scene in product(images, backgrounds, colours, scenes):
-        yield _Combination(technique, scene, colour, background, image)
+class _Column:
+    """The wanted combinations of one technique, scene by scene; made one at a time, since a matrix can be large."""
+
+    def __init__(self, technique: str, item: Product, matrix: VariantMatrix, library: Library) -> None:
+        uses = find_technique(technique).DIMENSIONS
+        scenes = _scenes(item, matrix, library) if "scene" in uses else [NO_SCENE]
+        self.technique, self.item, self.matrix = technique, item, matrix
+        self.colours = [library.colours[name] for name in matrix.colours] if "colour" in uses else [NO_COLOUR]
+        self.backgrounds = (
+            [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
+        )
+        self.images = range(matrix.images) if "seed" in uses else range(1)
+        self.left = {scene.name: self._wanted(scene) for scene in scenes}
+
+    def _wanted(self, scene: Scene) -> Iterator[_Combination]:
+        for image, background, colour in product(self.images, self.backgrounds, self.colours):
+            one = _Combination(self.technique, scene, colour, background, image)
+            if _is_wanted(one, self.item, self.matrix):
+                yield one
+
+    def take(self, shown: Counter[str]) -> _Combination | None:
+        """The next combination, in the scene that was shown least; None where all are taken."""
+        while self.left:
+            scene = min(self.left, key=lambda name: shown[name])
+            one = next(self.left[scene], None)
+            if one is not None:
+                return one
+            del self.left[scene]
+        return None
 
 
 def _scenes(item: Product, matrix: VariantMatrix, library: Library) -> list[Scene]:
@@ -73,15 +100,16 @@ def _is_wanted(one: _Combination, item: Product, matrix: VariantMatrix) -> bool:
 
 
 def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
+    groups = () if one.scene is NO_SCENE else (one.scene.group,)
     pairs = (
-        (rule.skus, item.sku),
-        (rule.categories, item.category),
-        (rule.scenes, one.scene.name),
-        (rule.colours, one.colour.name),
-        (rule.backgrounds, one.background.name),
-        (rule.techniques, one.technique),
+        (rule.skus, (item.sku,)),
+        (rule.categories, (item.category,)),
+        (rule.scenes, (one.scene.name, *groups)),
+        (rule.colours, (one.colour.name,)),
+        (rule.backgrounds, (one.background.name,)),
+        (rule.techniques, (one.technique,)),
     )
-    return all(not allowed or value in allowed for allowed, value in pairs)
+    return all(not allowed or not set(allowed).isdisjoint(values) for allowed, values in pairs)
 
 
 def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawing: Drawing) -> VariantSpec:

@@ -16,27 +16,42 @@ def list_photos(product: Product, sources: Sources, config: CatalogConfig) -> tu
 
     Raises Rejected where the product lists no photo at all, or where it lists masks that do not pair with its photos.
     """
-    uris = sources.expand(product.references)
-    masks = [sources.resolve(mask) for mask in product.masks if mask]
-    if not uris:
+    found = [entry for reference in product.references for entry in _expand(reference, sources)]
+    if not found:
         raise Rejected(
             Reason.ROW_NO_REFERENCES, f"SKU {product.sku}: {', '.join(product.references)} holds no photo; add some"
         )
-    if masks and len(masks) != len(uris):
-        detail = f"SKU {product.sku}: {len(uris)} photos but {len(masks)} masks; give one mask per photo, or none"
+    masks = product.masks if any(product.masks) else ("",) * len(found)
+    if len(masks) != len(found):
+        detail = f"SKU {product.sku}: {len(found)} photos but {len(masks)} masks; give one mask per photo, or none"
         raise Rejected(Reason.ROW_FIELD_INVALID, detail)
     photos: list[Photo] = []
     faults: Faults = []
-    for number, uri in enumerate(uris[: config.references_maximum]):
+    for (uri, verdict), mask in list(zip(found, masks, strict=True))[: config.references_maximum]:
         try:
-            photos.append(_identify(uri, masks[number] if masks else "", photos, sources, config))
-        except Rejected as verdict:
-            faults.append((uri, verdict))
+            if verdict:
+                raise verdict
+            photos.append(_identify(uri, mask, photos, sources, config))
+        except Rejected as fault:
+            faults.append((uri, fault))
     return photos, faults
 
 
+def no_usable_photo(sku: str, photos: int) -> str:
+    """What is said of a SKU that is left without a photo."""
+    return f"SKU {sku}: none of its {photos} photos is usable; see the verdict on each, and send new ones"
+
+
+def _expand(reference: str, sources: Sources) -> list[tuple[str, Rejected | None]]:
+    """The photos that one reference means; one that is not allowed stands for itself, with the verdict on it."""
+    try:
+        return [(uri, None) for uri in sources.expand((reference,))]
+    except Rejected as verdict:
+        return [(reference, verdict)]
+
+
 def _identify(uri: str, mask: str, before: list[Photo], sources: Sources, config: CatalogConfig) -> Photo:
-    limit = config.reference_bytes_maximum
+    limit, mask = config.reference_bytes_maximum, sources.resolve(mask) if mask else ""
     identity = bytes_id(sources.read(uri, limit))
     if mask:
         identity = content_id([identity, bytes_id(sources.read(mask, limit))])

@@ -18,14 +18,14 @@ from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
-from catalog_schemas.rejection import Rejection
+from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import Channel, RunConfig
 from tasks.changes import read_changes
 from tasks.context import RunContext
 from tasks.known import Known, slot_of
 from tasks.matrix import Drawing, expand
-from tasks.photos import list_photos
+from tasks.photos import list_photos, no_usable_photo
 from tasks.read_catalog import RowReader, catalog_batches
 from tasks.retrying import RETRIES
 from tasks.storage.sources import Sources
@@ -183,6 +183,9 @@ class _Planner:
             counts.rejections += [self._rejection(product.sku, uri, verdict) for uri, verdict in faults]
             if not photos:
                 counts.quarantined.append(product.sku)
+                if all(subject != product.sku for subject, _ in faults):
+                    verdict = Rejected(Reason.SKU_NO_USABLE_REFERENCES, no_usable_photo(product.sku, len(faults)))
+                    counts.rejections.append(self._rejection(product.sku, product.sku, verdict))
                 continue
             job = self._job(product, photos, counts)
             if job.variants:

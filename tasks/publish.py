@@ -62,7 +62,7 @@ def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Ha
     """
     usable = {job.product.sku for job in jobs}
     unusable = {job.product.sku for job in plan.jobs} - usable
-    refused = {one.subject for one in plan.rejections if one.reason == Reason.ROW_NO_REFERENCES} & set(plan.quarantined)
+    refused = {one.sku for one in plan.rejections if one.subject == one.sku}
     again = {one.sku for one in harvest.rejections if one.reason == Reason.TRAINING_DIVERGED}
     made = Counter(image.sku for image in harvest.images)
     records = []

@@ -83,7 +83,7 @@ class RowReader:
             title=row["title"],
             class_noun=row["class_noun"],
             references=references,
-            masks=tuple(row.get("masks") or ()),
+            masks=tuple((mask or "").strip() for mask in row.get("masks") or ()),
             attributes={key: value or "" for key, value in (row.get("attributes") or {}).items()},
             category=row.get("category") or "",
             brand=row.get("brand") or "",

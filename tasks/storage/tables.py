@@ -96,15 +96,18 @@ class Tables:
         table = self._opened(name)
         return -1 if table is None else table.version()
 
-    def read(self, name: str, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+    def read(
+        self, name: str, columns: list[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> pa.Table:
         """The live rows, in the schema that this version of packshot declares; empty where there is no table.
 
         `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …] and may name
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
+        `version` reads an earlier commit, from 0; StoreError where it is not kept any more.
         """
         schema = TABLES[name].schema
         wanted = list(columns) if columns is not None else schema.names
-        table = self._opened(name)
+        table = self._opened(name, version)
         if table is None:
             return schema.empty_table().select(wanted)
         expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
@@ -208,10 +211,10 @@ class Tables:
         properties = CommitProperties(max_commit_retries=0)
         return not missing or self._won(name, lambda: table.alter.add_columns(missing, commit_properties=properties))
 
-    def _opened(self, name: str) -> DeltaTable | None:
+    def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
             try:
-                return DeltaTable(self.uri(name), storage_options=self._options)
+                return DeltaTable(self.uri(name), version=version, storage_options=self._options)
             except TableNotFoundError:
                 return None
 

@@ -1,0 +1,82 @@
+"""The commands of whoever looks after a store: verify, gc, rollback, export."""
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from catalog_schemas.errors import ConfigError
+
+Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argparse.ArgumentParser]
+
+
+def add_operator_commands(add: Add) -> None:
+    """Adds them to the command line."""
+    verify = add("verify", _verify, "prove that every live row has its bytes, and list orphans")
+    gc = add("gc", _gc, "delete what no live row and no running run refers to, after a grace period")
+    gc.add_argument("--grace", default="7d", help="such as 7d, 12h or 30m; longer than the longest run")
+    gc.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
+    rollback = add("rollback", _rollback, "make an earlier version of the published images current again")
+    rollback.add_argument("version", type=int, help="a version of tables/images, from 0")
+    export = add("export", _export, "write the live images as a plain tree of files, or as a feed")
+    export.add_argument("kind", choices=["tree", "shopify", "google"], help="what to write")
+    export.add_argument("--out", required=True, help="the folder, or the feed's file")
+    export.add_argument("--channel", default="", help="only the images of one channel")
+    export.add_argument("--base-url", default="", help="for feeds: the URL that the store is reached by")
+    for parser in (verify, gc, rollback, export):
+        parser.add_argument("--store", required=True, help="folder or URL of the store")
+
+
+def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.storage.objects import open_store
+    from tasks.verify import verify
+
+    found = verify(open_store(parsed.store), lambda done, total: None)
+    lines = [f"{found.checked} live rows checked, {len(found.faults)} faults, {len(found.orphans)} orphans"]
+    lines += [f"  {one.key}: expected {one.expected[:12]}, came {one.came[:12]}" for one in found.faults[:20]]
+    lines += [f"  orphan: {key}" for key in found.orphans[:20]]
+    return {
+        "text": "\n".join(lines),
+        "checked": found.checked,
+        "faults": [vars(one) for one in found.faults],
+        "orphans": list(found.orphans),
+        "exit_code": 4 if found.faults else 0,
+    }
+
+
+def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.collect_garbage import collect_garbage
+    from tasks.storage.objects import open_store
+
+    grace = _duration(parsed.grace)
+    found = collect_garbage(open_store(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
+    verb = "would be deleted" if parsed.dry_run else "deleted"
+    text = f"{len(found.keys)} objects, {found.bytes:,} bytes {verb}"
+    return {"text": text, "keys": list(found.keys), "bytes": found.bytes, "deleted": not parsed.dry_run}
+
+
+def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.context import new_run_id
+    from tasks.roll_back import roll_back
+    from tasks.storage.objects import open_store
+
+    now = datetime.now(UTC)
+    done = roll_back(open_store(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)
+    text = f"version {parsed.version} is current again: {done.revived} images came back, {done.retired} were retired"
+    return {"text": text, "revived": done.revived, "retired": done.retired}
+
+
+def _export(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.export import export
+    from tasks.storage.objects import open_store
+
+    count = export(open_store(parsed.store), parsed.kind, Path(parsed.out), parsed.channel, parsed.base_url)
+    return {"text": f"{count} images exported to {parsed.out}", "images": count, "out": parsed.out}
+
+
+def _duration(text: str) -> timedelta:
+    units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+    if not (text[:-1].isdigit() and text[-1:] in units):
+        raise ConfigError(f"--grace is {text!r}; expected a number and d, h, m or s, such as 7d")
+    return timedelta(**{units[text[-1]]: int(text[:-1])})

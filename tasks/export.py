@@ -1,0 +1,92 @@
+"""The live images as a plain tree of files, or as a feed that a shop imports."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from catalog_schemas.errors import ConfigError
+from tasks.storage.keys import safe_name
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+
+COLUMNS = ["sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "key", "alt_text", "format"]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+Rows = list[dict[str, Any]]
+
+
+def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str) -> int:
+    """Writes the live images of `channel` (all, where empty) as `kind` to `to`; returns how many images there are.
+
+    `tree` copies the files to <to>/<sku>/<name>; `shopify` writes a product CSV with an image a row, `google` a
+    supplemental feed (TSV) with an image link a product. Feeds need `base_url`, under which the store's keys are
+    reachable. Raises ConfigError and StoreError.
+    """
+    rows = Tables(store).live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
+    rows = [row for row in rows if not channel or row["channel"] == channel]
+    if kind == "tree":
+        _write_tree(store, rows, to)
+        return len(rows)
+    if not base_url.startswith(("https://", "http://")):
+        raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(FEEDS[kind](rows, base_url.rstrip("/")), encoding="utf-8", newline="")
+    return len(rows)
+
+
+def shopify_csv(rows: Rows, base_url: str) -> str:
+    """Shopify's product CSV: one row per image, the handle repeated, positions counted per product."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["Handle", "Title", "Image Src", "Image Position", "Image Alt Text"])
+    for sku, images in _by_sku(rows).items():
+        for position, row in enumerate(images, 1):
+            title = row["title"] if position == 1 else ""
+            cells = (_handle(sku), title, _link(base_url, row), str(position), row["alt_text"])
+            writer.writerow([_inert(cell) for cell in cells])
+    return buffer.getvalue()
+
+
+def google_feed(rows: Rows, base_url: str) -> str:
+    """Google Merchant Center's supplemental feed: id, image_link and up to ten additional_image_link."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer.writerow(["id", "image_link", "additional_image_link"])
+    for sku, images in _by_sku(rows).items():
+        links = [_link(base_url, row) for row in images]
+        writer.writerow([_inert(sku), links[0], ",".join(links[1:11])])
+    return buffer.getvalue()
+
+
+FEEDS: dict[str, Callable[[Rows, str], str]] = {"shopify": shopify_csv, "google": google_feed}
+
+
+def _write_tree(store: ObjectStore, rows: Rows, to: Path) -> None:
+    for row in rows:
+        file = to / safe_name(row["sku"]) / row["channel"] / row["key"].rpartition("/")[2]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(store.read(row["key"]))
+
+
+def _by_sku(rows: Iterable[dict[str, Any]]) -> dict[str, Rows]:
+    grouped: dict[str, Rows] = defaultdict(list)
+    for row in rows:
+        grouped[row["sku"]].append(row)
+    return grouped
+
+
+def _handle(sku: str) -> str:
+    """Shopify's handle: lower case letters, digits and hyphens."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in sku.lower()).split())
+
+
+def _link(base_url: str, row: dict[str, Any]) -> str:
+    return f"{base_url}/{quote(row['key'])}"
+
+
+def _inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell

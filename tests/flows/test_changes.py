@@ -1,0 +1,134 @@
+"""A run makes what is new or has changed, says why, and nothing else."""
+
+from collections import Counter
+from pathlib import Path
+
+from tests.catalogs import draw_photo
+from tests.flows.shop import Shop, assert_sound, tree
+
+TABLES = ("images", "adapters", "rejections")
+
+
+def _replace_photo(shop: Shop, product: int, view: int, by: int) -> None:
+    draw_photo(product, by)[0].save(shop.folder / f"photos-{product}" / f"{view}.png")
+
+
+def _why(shop: Shop) -> Counter[tuple[str, str]]:
+    return Counter((one.spec.sku, one.reason) for job in shop.plan().jobs for one in job.variants)
+
+
+def test_a_first_run_makes_everything_because_it_is_new(shop: Shop) -> None:
+    shop.add("a", 0)
+    plan = shop.plan()
+    assert {job.train for job in plan.jobs} == {"new"}
+    assert _why(shop) == {("a", "new"): 6}
+
+
+def test_a_second_run_does_nothing(open_shop: Shop) -> None:
+    versions = {name: open_shop.tables.version(name) for name in TABLES}
+    before = _made(open_shop)
+    run = open_shop.run().record
+    assert (run.adapters_trained, run.images_planned, run.images_published) == (0, 0, 0)
+    assert (run.skus_input, run.skus_skipped, run.images_skipped) == (3, 3, 18)
+    assert {name: open_shop.tables.version(name) for name in TABLES} == versions
+    assert _made(open_shop) == before
+
+
+def test_a_plan_writes_nothing_at_all(open_shop: Shop) -> None:
+    _replace_photo(open_shop, 0, 1, by=7)
+    open_shop.parameters()
+    before = tree(open_shop.folder)
+    assert open_shop.plan().jobs
+    open_shop.parameters()
+    assert tree(open_shop.folder) == before
+
+
+def test_a_plan_makes_no_store(shop: Shop) -> None:
+    shop.add("a", 0)
+    assert shop.plan().jobs
+    assert not Path(shop.store).exists()
+
+
+def test_a_replaced_photo_retrains_its_sku_alone_and_retires_its_old_images(open_shop: Shop) -> None:
+    old = {row["image_id"] for row in open_shop.live() if row["sku"] == "mug-1"}
+    _replace_photo(open_shop, 0, 1, by=7)
+    assert _why(open_shop) == {("mug-1", "photo changed"): 6}
+    assert [(job.product.sku, job.train) for job in open_shop.plan().jobs] == [("mug-1", "photo changed")]
+    run = open_shop.run().record
+    assert (run.adapters_trained, run.images_published, run.skus_published, run.skus_skipped) == (1, 6, 1, 2)
+    retired = {row["image_id"] for row in open_shop.table("images") if row["retired_at"]}
+    assert retired == old
+    assert len(open_shop.live()) == 18
+    assert_sound(open_shop)
+    assert not open_shop.plan().jobs
+
+
+def test_a_photo_that_comes_back_brings_its_images_back(open_shop: Shop) -> None:
+    first = {row["image_id"] for row in open_shop.live()}
+    _replace_photo(open_shop, 0, 1, by=7)
+    open_shop.run()
+    _replace_photo(open_shop, 0, 1, by=1)
+    run = open_shop.run().record
+    assert run.adapters_trained == 0, "its adapter is still there"
+    assert {row["image_id"] for row in open_shop.live()} == first
+    assert_sound(open_shop)
+    assert not open_shop.plan().jobs
+
+
+def test_a_photo_whose_bytes_only_moved_changes_nothing(open_shop: Shop) -> None:
+    (open_shop.folder / "photos-0").rename(open_shop.folder / "moved")
+    for row in open_shop.rows:
+        for name in ("references", "masks"):
+            row[name] = [entry.replace("photos-0", "moved") for entry in row[name]]
+    assert not open_shop.plan().jobs
+
+
+def test_a_changed_scene_is_rendered_again_and_no_other(open_shop: Shop) -> None:
+    library = open_shop.folder / "library"
+    (library / "scenes").mkdir(parents=True)
+    (library / "scenes" / "outdoor.yaml").write_text(
+        "garden-grass: {title: Garden, prompt: on tall grass, empty_prompt: tall grass, surface: 0.87}\n"
+    )
+    open_shop.changes["library"] = [str(library)]
+    changed = {(job.product.sku, one.spec.scene, one.reason) for job in open_shop.plan().jobs for one in job.variants}
+    assert changed == {(sku, "garden-grass", "scene changed") for sku in ("mug-1", "vase-2", "lamp 3/ü")}
+    run = open_shop.run().record
+    assert run.adapters_trained == 0
+    assert run.images_published + run.images_skipped == 18
+    assert_sound(open_shop)
+    assert not open_shop.plan().jobs
+
+
+def test_a_changed_recipe_trains_everyone_again_and_leaves_what_needs_no_adapter(open_shop: Shop) -> None:
+    open_shop.changes["training"] = {"learning_rate": 2.0e-3}
+    plan = open_shop.plan()
+    assert {job.train for job in plan.jobs} == {"recipe changed"}
+    assert {one.spec.technique for job in plan.jobs for one in job.variants} == {"regenerate"}
+    assert {one.reason for job in plan.jobs for one in job.variants} == {"adapter changed"}
+
+
+def test_a_product_that_is_new_is_made_alone(open_shop: Shop) -> None:
+    open_shop.add("new", 5)
+    assert set(_why(open_shop)) == {("new", "new")}
+
+
+def test_a_new_title_makes_nothing_again(open_shop: Shop) -> None:
+    open_shop.rows[0]["title"] = "Another title"
+    assert not open_shop.plan().jobs
+
+
+def test_a_library_may_bring_scenes_of_its_own(shop: Shop) -> None:
+    shop.add("a", 0)
+    (shop.folder / "library" / "scenes").mkdir(parents=True)
+    (shop.folder / "library" / "scenes" / "own.yaml").write_text(
+        "moon: {title: The moon, group: outdoor, prompt: on the moon, empty_prompt: the empty moon}\n"
+    )
+    shop.changes |= {"library": [str(shop.folder / "library")], "variants": {"scenes": ["moon"]}}
+    assert "moon" in {one.spec.scene for job in shop.plan().jobs for one in job.variants}
+
+
+def _made(shop: Shop) -> dict[str, int]:
+    """The images and adapters with the time of their last change."""
+    return {
+        key: Path(shop.store, key).stat().st_mtime_ns for prefix in ("images", "adapters") for key in shop.keys(prefix)
+    }

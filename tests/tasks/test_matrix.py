@@ -1,0 +1,164 @@
+"""Laws of the variant matrix."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog_schemas.product import Product
+from catalog_schemas.variant import VariantSpec
+from configs.library import load_library
+from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
+from tasks.matrix import Drawing, expand
+from tasks.techniques import find_technique
+
+LIBRARY = load_library()
+TECHNIQUES = ("regenerate", "composite", "packshot")
+DRAWING = Drawing("sks", "a" * 64, "model", ("r" * 64,), 64, 1)
+GENERATION = GenerationConfig(seed=5)
+MUG = Product("mug-1", "Mug", "mug", ("mug/0.png",), category="Home > Kitchen")
+
+
+def _some(names, most: int = 4):
+    return st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=most, unique=True).map(tuple)
+
+
+def _maybe(names):
+    return st.one_of(st.just(()), _some(names, 2))
+
+
+rules = st.builds(
+    MatrixRule,
+    skus=_maybe(["mug-1", "other"]),
+    categories=_maybe(["Home > Kitchen", "Garden"]),
+    scenes=_maybe([*LIBRARY.scenes, "kitchen", "studio"]),
+    colours=_maybe(LIBRARY.colours),
+    backgrounds=_maybe(LIBRARY.backgrounds),
+    techniques=_maybe(TECHNIQUES),
+)
+matrices = st.builds(
+    VariantMatrix,
+    scenes=_some([*LIBRARY.scenes, "kitchen", "studio", "all"]),
+    colours=_some(LIBRARY.colours),
+    backgrounds=_some(LIBRARY.backgrounds),
+    techniques=_some(TECHNIQUES, 3),
+    images=st.integers(1, 3),
+    include=st.lists(rules, max_size=2).map(tuple),
+    exclude=st.lists(rules, max_size=2).map(tuple),
+    limit_per_sku=st.integers(1, 40),
+)
+laws = settings(max_examples=150, deadline=None)
+
+
+def _expand(matrix: VariantMatrix, item: Product = MUG) -> list[VariantSpec]:
+    return expand(item, matrix, GENERATION, LIBRARY, DRAWING)
+
+
+def _rule_holds(rule: MatrixRule, spec: VariantSpec) -> bool:
+    group = (LIBRARY.scenes[spec.scene].group,) if spec.scene in LIBRARY.scenes else ()
+    return (
+        (not rule.skus or spec.sku in rule.skus)
+        and (not rule.categories or MUG.category in rule.categories)
+        and (not rule.scenes or bool({spec.scene, *group} & set(rule.scenes)))
+        and (not rule.colours or spec.colour in rule.colours)
+        and (not rule.backgrounds or spec.background in rule.backgrounds)
+        and (not rule.techniques or spec.technique in rule.techniques)
+    )
+
+
+@laws
+@given(matrices)
+def test_no_product_gets_more_than_the_limit_and_no_image_comes_twice(matrix: VariantMatrix) -> None:
+    specs = _expand(matrix)
+    assert len(specs) <= matrix.limit_per_sku
+    assert len({spec.id for spec in specs}) == len(specs)
+    assert len({spec.name for spec in specs}) == len(specs), "two images would claim one slot"
+
+
+@laws
+@given(matrices)
+def test_what_is_made_is_included_and_not_excluded(matrix: VariantMatrix) -> None:
+    for spec in _expand(matrix):
+        assert not matrix.include or any(_rule_holds(rule, spec) for rule in matrix.include)
+        assert not any(_rule_holds(rule, spec) for rule in matrix.exclude)
+
+
+@laws
+@given(matrices)
+def test_without_a_limit_nothing_that_is_wanted_is_left_out(matrix: VariantMatrix) -> None:
+    everything = matrix.model_copy(update={"limit_per_sku": 10_000, "include": (), "exclude": ()})
+    wanted = [
+        spec.id
+        for spec in _expand(everything)
+        if (not matrix.include or any(_rule_holds(rule, spec) for rule in matrix.include))
+        and not any(_rule_holds(rule, spec) for rule in matrix.exclude)
+    ]
+    assert {spec.id for spec in _expand(matrix.model_copy(update={"limit_per_sku": 10_000}))} == set(wanted)
+
+
+@laws
+@given(matrices)
+def test_a_smaller_limit_makes_the_first_of_the_same(matrix: VariantMatrix) -> None:
+    larger = matrix.model_copy(update={"limit_per_sku": matrix.limit_per_sku + 5})
+    assert _expand(larger)[: matrix.limit_per_sku] == _expand(matrix)
+
+
+@laws
+@given(matrices)
+def test_a_dimension_that_a_technique_does_not_use_is_neutral(matrix: VariantMatrix) -> None:
+    for spec in _expand(matrix):
+        uses = find_technique(spec.technique).DIMENSIONS
+        if "scene" not in uses:
+            assert spec.scene not in LIBRARY.scenes
+        if "colour" not in uses:
+            assert (spec.colour, spec.colour_hex) == ("original", "")
+        if "seed" not in uses:
+            assert spec.seed == GENERATION.seed
+        assert bool(spec.adapter_id) == find_technique(spec.technique).USES_ADAPTER
+
+
+@laws
+@given(matrices)
+def test_techniques_take_turns(matrix: VariantMatrix) -> None:
+    free = matrix.model_copy(update={"include": (), "exclude": (), "images": 3})
+    counts = Counter(spec.technique for spec in _expand(free) if spec.technique != "packshot")
+    drawn = [technique for technique in matrix.techniques if technique != "packshot"]
+    if len(drawn) == 2:
+        assert abs(counts[drawn[0]] - counts[drawn[1]]) <= 1
+
+
+def test_every_scene_is_shown_before_any_is_shown_twice() -> None:
+    scenes = ("garden-grass", "oak-kitchen", "wooden-table", "white-marble")
+    matrix = VariantMatrix(scenes=scenes, colours=("original", "sage"), techniques=TECHNIQUES, limit_per_sku=6)
+    shown = [spec.scene for spec in _expand(matrix) if spec.technique != "packshot"]
+    assert sorted(shown) == sorted(scenes)
+
+
+def test_scenes_that_do_not_suit_a_product_are_left_out() -> None:
+    shoe = Product("shoe-1", "Shoe", "shoe", ("shoe/0.png",), category="Footwear")
+    assert LIBRARY.scenes["oak-kitchen"].name not in {spec.scene for spec in _expand(VariantMatrix(), shoe)}
+    assert "oak-kitchen" in {spec.scene for spec in _expand(VariantMatrix(scenes=("oak-kitchen",)))}
+
+
+@pytest.mark.parametrize("section", ["include", "exclude"])
+def test_a_rule_may_name_a_group_of_scenes(section: str) -> None:
+    matrix = VariantMatrix(scenes=("kitchen", "outdoor"), limit_per_sku=100)
+    ruled = matrix.model_copy(update={section: (MatrixRule(scenes=("kitchen",)),)})
+    groups = {LIBRARY.scenes[spec.scene].group for spec in _expand(ruled)}
+    assert groups == ({"kitchen"} if section == "include" else {"outdoor"})
+
+
+def test_a_huge_matrix_costs_no_more_than_what_is_taken_of_it() -> None:
+    matrix = VariantMatrix(
+        colours=tuple(LIBRARY.colours), backgrounds=tuple(LIBRARY.backgrounds), images=100, limit_per_sku=20
+    )
+    assert [len(_expand(matrix)) for _ in range(50)] == [20] * 50  # all of it would be hours
+
+
+@laws
+@given(st.text(max_size=30), st.text(min_size=1, max_size=20))
+def test_catalog_text_reaches_a_prompt_as_it_is(title: str, noun: str) -> None:
+    item = Product("s", title, noun, ("x",))
+    for spec in _expand(VariantMatrix(scenes=("wooden-table",), limit_per_sku=1), item):
+        assert f"sks {noun}" in spec.prompt

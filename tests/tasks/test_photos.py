@@ -1,0 +1,87 @@
+"""A product's photos are found and judged one by one."""
+
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.product import Product
+from catalog_schemas.rejection import Reason
+from configs.schema import CatalogConfig
+from tasks.photos import list_photos
+from tasks.storage.sources import Sources
+from tests.catalogs import write_photos
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> dict[str, list[str]]:
+    return write_photos(tmp_path / "mug", 0)
+
+
+def _list(tmp_path: Path, references: list[str], masks: list[str] = []):  # noqa: B006
+    config = CatalogConfig()
+    item = Product("mug-1", "Mug", "mug", tuple(references), tuple(masks))
+    return list_photos(item, Sources(str(tmp_path / "catalog.parquet"), config), config)
+
+
+def test_one_forbidden_photo_costs_itself_alone(tmp_path, listed) -> None:
+    photos, faults = _list(tmp_path, [*listed["references"][:2], "/etc/passwd", "../../outside.png"])
+    assert [Path(photo.uri).name for photo in photos] == ["0.png", "1.png"]
+    assert [(uri, verdict.reason) for uri, verdict in faults] == [
+        ("/etc/passwd", Reason.REFERENCE_FORBIDDEN),
+        ("../../outside.png", Reason.REFERENCE_FORBIDDEN),
+    ]
+
+
+def test_one_forbidden_mask_costs_its_photo_alone_and_the_others_keep_theirs(tmp_path, listed) -> None:
+    masks = [listed["masks"][0], "/etc/passwd", listed["masks"][2]]
+    photos, faults = _list(tmp_path, listed["references"], masks)
+    assert [(Path(photo.uri).name, Path(photo.mask_uri).name) for photo in photos] == [
+        ("0.png", "0-mask.png"),
+        ("2.png", "2-mask.png"),
+    ]
+    assert [verdict.reason for _, verdict in faults] == [Reason.REFERENCE_FORBIDDEN]
+
+
+def test_a_forbidden_photo_does_not_shift_the_masks_of_those_after_it(tmp_path, listed) -> None:
+    references = ["/etc/passwd", *listed["references"][1:]]
+    photos, _ = _list(tmp_path, references, listed["masks"])
+    assert [(Path(photo.uri).name, Path(photo.mask_uri).name) for photo in photos] == [
+        ("1.png", "1-mask.png"),
+        ("2.png", "2-mask.png"),
+    ]
+
+
+def test_a_blank_mask_means_none_for_that_photo(tmp_path, listed) -> None:
+    photos, faults = _list(tmp_path, listed["references"], ["", listed["masks"][1], ""])
+    assert [bool(photo.mask_uri) for photo in photos] == [False, True, False]
+    assert not faults
+
+
+def test_masks_that_do_not_pair_refuse_the_product(tmp_path, listed) -> None:
+    with pytest.raises(Rejected) as caught:
+        _list(tmp_path, listed["references"], listed["masks"][:2])
+    assert caught.value.reason == Reason.ROW_FIELD_INVALID
+
+
+def test_a_photo_is_what_its_bytes_are_wherever_it_lies(tmp_path, listed) -> None:
+    copy = tmp_path / "mug" / "copy.png"
+    copy.write_bytes((tmp_path / "mug" / "0.png").read_bytes())
+    photos, faults = _list(tmp_path, [*listed["references"], "mug/copy.png"])
+    assert len(photos) == 3
+    assert [verdict.reason for _, verdict in faults] == [Reason.REFERENCE_DUPLICATE]
+    alone, _ = _list(tmp_path, ["mug/copy.png"])
+    assert alone[0].id == photos[0].id
+
+
+def test_a_mask_is_part_of_the_identity(tmp_path, listed) -> None:
+    plain, _ = _list(tmp_path, listed["references"])
+    masked, _ = _list(tmp_path, listed["references"], listed["masks"])
+    assert {photo.id for photo in plain}.isdisjoint(photo.id for photo in masked)
+
+
+def test_an_empty_folder_holds_no_photo(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Rejected) as caught:
+        _list(tmp_path, ["empty"])
+    assert caught.value.reason == Reason.ROW_NO_REFERENCES
