@@ -22,6 +22,7 @@ from tasks.storage.objects import ObjectStore
 
 THUMBNAILS_SHOWN = 12  # each travels inside the artifact
 THUMBNAIL_SIDE = 200
+COLUMNS = 4
 REFUSALS_SHOWN = 10
 PLANNED_SHOWN = 1000
 
@@ -34,8 +35,8 @@ def show_plan(plan: Plan) -> None:
         for one in job.variants
     ]
     made = sum(len(one.channels) for job in plan.jobs for one in job.variants)
-    note = f"{_number(made, 'image')} would be made, {plan.images_skipped} are there already: click to see which"
-    create_table_artifact(table=rows[:PLANNED_SHOWN], description=note)
+    note = f"{_number(made, 'image')} to make, {plan.images_skipped} there already"
+    create_table_artifact(table=rows[:PLANNED_SHOWN] or [{"SKU": "none", "image": "none"}], description=note)
 
 
 def show_run(context: RunContext, harvest: Harvest, run: RunRecord, gallery: str) -> None:
@@ -44,24 +45,24 @@ def show_run(context: RunContext, harvest: Harvest, run: RunRecord, gallery: str
     products = len({image.sku for image in harvest.images})
     made = f"{_number(len(harvest.images), 'image')} of {_number(products, 'product')}"
     parts = [
-        f"## {made}" if harvest.images else "## Nothing new was made: all of it was there already",
+        f"## {made}" if run.images_planned else "## Nothing to make: it is all there already",
         f"**{context.model.warning}**" if context.model.warning else "",
-        _markdown_table(_summary(run)),
+        _markdown(_summary(run)),
         *_thumbnails(shown, context.open()),
         f"and {len(harvest.images) - len(shown)} more in the gallery" if len(harvest.images) > len(shown) else "",
         _refused(harvest.rejections),
         f"Gallery of every image, with its checks: `{gallery}`",
     ]
     text = "\n\n".join(part for part in parts if part)
-    create_markdown_artifact(markdown=text, description=f"What was made: {made}. Click to see")
-    create_table_artifact(table=_summary(run), description=f"Counts of run {run.run_id}")
+    create_markdown_artifact(markdown=text, description=made)
+    create_table_artifact(table=_summary(run), description="counts")
 
 
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
     return [
-        {"": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
+        {"of": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
          "refused": run.skus_quarantined, "failed": run.skus_failed},
-        {"": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
+        {"of": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
          "refused": run.images_rejected, "failed": run.images_failed},
     ]  # fmt: skip
 
@@ -76,16 +77,21 @@ def _first_of_each(images: Sequence[ImageRecord]) -> list[ImageRecord]:
 
 
 def _thumbnails(images: Iterable[ImageRecord], store: ObjectStore) -> Iterator[str]:
-    """Each product's title over a row of its pictures, each with its scene below."""
+    """Each product's title over a table of its pictures, each with what it shows below."""
     products: dict[str, list[ImageRecord]] = defaultdict(list)
     for image in images:
         products[image.sku].append(image)
     for sku, shown in products.items():
-        pictures = [f"![{_plain(one.alt_text)}]({_picture(store, one)})" for one in shown]
-        captions = [_plain(f"{one.scene}, {one.colour}, {one.technique}") for one in shown]
-        rows = (pictures, ["---"] * len(shown), captions)
         yield f"**{_plain(sku)}** {_plain(shown[0].title)}"
-        yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        lines = []
+        for start in range(0, len(shown), COLUMNS):
+            row = shown[start : start + COLUMNS]
+            lines += [[f"![{_plain(one.alt_text)}]({_picture(store, one)})" for one in row], [*map(_caption, row)]]
+        yield _table([lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
+def _caption(image: ImageRecord) -> str:
+    return _plain(", ".join(name for name in (image.scene, image.colour, image.technique) if name != "none"))
 
 
 def _picture(store: ObjectStore, image: ImageRecord) -> str:
@@ -101,9 +107,12 @@ def _refused(rejections: Sequence[Rejection]) -> str:
     return "\n".join(["**Refused**", "", *lines, *more])
 
 
-def _markdown_table(rows: list[dict[str, Any]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    return _table([list(rows[0]), ["---"] * len(rows[0]), *(list(map(str, row.values())) for row in rows)])
+
+
+def _table(lines: Iterable[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _number(count: int, noun: str) -> str:
