@@ -53,7 +53,7 @@ class Nightly:
     timezone: str
 
     def next_run(self, after: datetime) -> datetime:
-        """The first time after `after`, in the schedule's own zone; ConfigError where one of the two is wrong."""
+        """The first time after `after`, in the schedule's own zone. Raises ConfigError where either is wrong."""
         try:
             schedule = CronSchedule(cron=self.cron, timezone=self.timezone)
         except ValidationError as error:

@@ -1,8 +1,9 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
+import difflib
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
@@ -12,7 +13,7 @@ from prefect import task
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.arrow import schema_of
-from catalog_schemas.errors import Rejected
+from catalog_schemas.errors import ConfigError, Rejected
 from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.product import Product
@@ -32,6 +33,7 @@ from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
+UNKNOWN_SHOWN = 20  # SKUs, in a message
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
 
@@ -108,6 +110,9 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
         if changes is not None:
             counts.rejections += verdicts.rejections
         first += len(batch)
+    _refuse_unknown(selection, reader.seen)
+    if not products and selection != Selection():
+        raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
     counts.quarantined += [rejection.sku for rejection in counts.rejections]
     if changes is not None:
         counts.skipped += len(changes.passed["published"])
@@ -132,6 +137,17 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
         retired=(*counts.retired, *known.images_of(gone)),
         gone=tuple(gone),
     )
+
+
+def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
+    """Raises ConfigError for SKUs that the catalog does not hold: a mistyped one would otherwise just be missing."""
+    unknown = [sku for sku in selection.skus if sku not in seen]
+    if not unknown:
+        return
+    meant = [(sku, difflib.get_close_matches(sku, seen, n=1)) for sku in unknown[:UNKNOWN_SHOWN]]
+    lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
+    more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
+    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog, or their row is unfit:", *lines, *more]))
 
 
 def image_id(spec: VariantSpec, channel: Channel) -> str:
