@@ -85,6 +85,9 @@ class ModelConfig(Strict):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on CUDA, float32 elsewhere"
     )
+    scorer: str = Field(
+        "", description="Folder of a CLIP model for the checks likeness and agreement; empty: clip/ in the model's own"
+    )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 
 

@@ -24,7 +24,7 @@ def build_tiny_sd(folder: Path, prediction_type: str = "epsilon") -> Path:
     StableDiffusionPipeline(
         vae=_vae(0.18215),
         text_encoder=CLIPTextModel(_text_config(32)).eval(),
-        tokenizer=_tokenizer(folder / "words"),
+        tokenizer=tiny_tokenizer(folder / "words"),
         unet=UNet2DConditionModel(cross_attention_dim=32, attention_head_dim=4, **_unet_layout()),
         scheduler=DDIMScheduler(
             **BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type=prediction_type
@@ -43,8 +43,8 @@ def build_tiny_sdxl(folder: Path) -> Path:
         vae=_vae(0.13025),
         text_encoder=CLIPTextModel(_text_config(32)).eval(),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(32)).eval(),
-        tokenizer=_tokenizer(folder / "words"),
-        tokenizer_2=_tokenizer(folder / "words"),
+        tokenizer=tiny_tokenizer(folder / "words"),
+        tokenizer_2=tiny_tokenizer(folder / "words"),
         unet=UNet2DConditionModel(
             cross_attention_dim=64,
             attention_head_dim=(2, 4),
@@ -100,7 +100,7 @@ def _text_config(width: int) -> CLIPTextConfig:
     )
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     """Every byte a token, alone and at a word's end: any text is encodable, and texts stay distinct."""
     folder.mkdir(parents=True, exist_ok=True)
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
