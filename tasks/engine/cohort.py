@@ -26,6 +26,7 @@ from tasks.engine.tenant import Tenant
 from tasks.engine.text import first_rows, tokenize
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
+HALF_SCALE = 4096.0  # of a float16 model's loss: its gradients, of some 1e-4 / pixels, would round to nothing
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
@@ -64,6 +65,7 @@ class Cohort:
             self.bank.rates(token_rate(recipe)),
         )
         self.objective = Objective(base, self.bank, recipe, unet)
+        self.loss_scale = HALF_SCALE if base.dtype == torch.float16 else 1.0
         self.static = unet is not None  # a compiled graph serves one shape of batch
         self.tenants: dict[int, Tenant] = {}
         self.texts: dict[str, Conditioning] = {}
@@ -136,7 +138,9 @@ class Cohort:
         self.bank.gradients.zero_()
         with warnings.catch_warnings():  # rows of the bank are strided by design; torch remarks on it once
             warnings.filterwarnings("ignore", message="grad and param do not obey")
-            losses.sum().backward()
+            (losses.sum() * self.loss_scale).backward()
+        if self.loss_scale != 1.0:
+            self.bank.gradients.div_(self.loss_scale)
         rates, counts = [0.0] * self.bank.slots, [1] * self.bank.slots
         for tenant, loss in zip(tenants, losses.detach().unbind(), strict=True):
             tenant.step += 1

@@ -98,9 +98,17 @@ def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
             cohort = begin(slots=slots_of(state))
             resume(cohort, state)
         cohort.run()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
         return False
     return True
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA has an exception of its own for it; MPS and the CPU only have words."""
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
 
 
 def _writer(snapshots: Snapshots) -> Callable[[Cohort], None]:
