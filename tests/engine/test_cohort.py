@@ -5,9 +5,10 @@ import torch
 
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
+from tasks.engine.cohort import Cohort
 from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
-from tests.engine.material import job, poisoned, recipe, train, weights_of
+from tests.engine.material import job, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 
 
@@ -84,6 +85,30 @@ def test_out_of_memory_halves_the_slots_and_loses_no_sku(base, error):
     assert sizes[0] == 5
     assert set(sizes[1:]) == {2}
     assert seen[-1] == (15, 15)
+
+
+def test_a_single_sku_that_does_not_fit_is_trained_lean_to_the_same_bits(base):
+    seen = []
+
+    def memory_for_lean(done: int, total: int) -> None:
+        seen.append(base.unet.is_gradient_checkpointing)
+        if not seen[-1]:
+            raise torch.OutOfMemoryError("injected")
+
+    outcomes = train_cohort(base, [job(0), job(1)], recipe(), RESOLUTION, 2, memory_for_lean)
+    assert seen == [False] * 2 + [True] * 8
+    assert not base.unet.is_gradient_checkpointing
+    for number, outcome in enumerate(outcomes):
+        assert torch.equal(weights_of(outcome), weights_of(train(base, [job(number)], recipe())[0]))
+
+
+def test_a_lean_cohort_learns_with_some_slots_gone_what_a_lavish_one_learns(base):
+    """Recomputed activations must see the same slots: the backward pass runs where the forward pass ran."""
+    jobs, lavish, lean = [job(0, 2), job(1, 5), job(2, 4)], {}, {}
+    for outcomes, thrift in ((lavish, False), (lean, True)):
+        Cohort(base, jobs, recipe(), RESOLUTION, 3, quiet, outcomes, lean=thrift).run()
+    for key in lavish:
+        assert torch.equal(weights_of(lavish[key]), weights_of(lean[key]))
 
 
 def test_out_of_memory_with_one_slot_left_is_raised_and_the_model_is_whole_again(base):
