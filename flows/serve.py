@@ -72,7 +72,14 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
 def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], None]) -> None:
     start = ["prefect", "server", "start", "--no-background"]
     with Companion("server", start, os.environ, home / "server.log") as server:
-        from flows.deployments import POOL, Nightly, Places, end_runs, register  # while the server starts, too
+        from flows.deployments import (
+            POOL,
+            Nightly,
+            Places,
+            cancel_runs,
+            register,
+            runs_going,
+        )  # while the server starts, too
         from flows.parameters import RefreshParameters
         from flows.start import start_run
 
@@ -81,7 +88,7 @@ def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], Non
         preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
         run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
         _wait_until_ready(server, url)
-        asyncio.run(end_runs())  # of a server that was killed
+        asyncio.run(cancel_runs(asyncio.run(runs_going())))  # those of a server that was killed
         deployed = asyncio.run(register(Places(run.catalog, run.store, preset), nightly, Path.cwd()))
         work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
         with Companion("worker", work, os.environ, home / "worker.log") as worker:
@@ -90,9 +97,10 @@ def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], Non
                 _watch(server, worker)
             finally:
                 say("Stopping …")
+                going = [] if server.has_ended else asyncio.run(runs_going())
                 worker.stop()
                 if not server.has_ended:
-                    asyncio.run(end_runs())
+                    asyncio.run(cancel_runs(going))
 
 
 def _watch(*companions: Companion) -> None:

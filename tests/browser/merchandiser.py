@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.served import Served
 
 
-
 def fill_form(page: Page, served: Served, skus: str, scenes: Iterable[str]) -> None:
     """Opens the form, and names products and scenes in it."""
     page.goto(served.form)
