@@ -104,6 +104,16 @@ class TrainingConfig(Strict):
     rank: int = Field(16, ge=1, le=256)
     alpha: float = Field(16.0, gt=0, description="The LoRA's scale is alpha / rank")
     targets: tuple[Literal["attention", "feed_forward"], ...] = ("attention",)
+    method: Literal["", "textual-inversion", "pivotal"] = Field(
+        "",
+        description="What is learned. Empty: LoRA; textual-inversion: words of the product's own, the model untouched; "
+        "pivotal: both",
+    )
+    tokens: int | None = Field(None, ge=1, le=16, description="Learned words, where the method has them; none: 2")
+    token_learning_rate: float | None = Field(
+        None, gt=0, lt=1, description="Of learned words in pivotal tuning; none: three times the learning rate"
+    )
+    text_encoder: bool | None = Field(None, description="LoRA on the text encoders' attention as well")
     steps_per_photo: int = Field(100, ge=1, description="Training steps for each usable photo")
     steps_minimum: int = Field(300, ge=1)
     steps_maximum: int = Field(1000, ge=1)

@@ -39,11 +39,10 @@ def once(
     return result
 
 
-def recorded(store: ObjectStore, stage: str, record: type[Record]) -> list[Record]:
-    """All records of a stage that no run has committed yet."""
+def recorded(store: ObjectStore, stage: str, record: type[Record]) -> dict[str, StageResult[Record]]:
+    """The results of a stage that no run has committed yet, by the keys of their records."""
     adapter = TypeAdapter(StageResult[record])  # type: ignore[valid-type]
-    results = (adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}"))
-    return [entry for result in results for entry in result.records]
+    return {info.key: adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}")}
 
 
 def forget(store: ObjectStore, stage: str, chunks: Iterable[Iterable[str]]) -> None:

@@ -59,14 +59,14 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
 def _page(
     context: RunContext, jobs: list[SkuJob], rejections: Iterable[Rejection], run: RunRecord, store: ObjectStore
 ) -> GalleryPage:
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in Tables(store).live_images(_COLUMNS).to_pylist():
-        rows[row["sku"]].append(row)
     refused: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in rejections:
         refused[rejection.sku].append(rejection)
     products = {job.product.sku: job.product for job in jobs}
-    order = list(dict.fromkeys([*products, *refused, *rows]))[:PRODUCTS_SHOWN]
+    order = _shown([*products, *(sku for sku in refused if sku)], store)
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in Tables(store).live_images(_COLUMNS, order).to_pylist():
+        rows[row["sku"]].append(row)
     specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
     show = _Pictures(context, store)
     return GalleryPage(
@@ -82,13 +82,22 @@ def _page(
                 photos=(*show.photos(rows[sku]), *show.refused_photos(refused[sku])),
                 images=tuple(show.image(row) for row in rows[sku]),
                 rejected=tuple(show.refused(one, specs) for one in refused[sku] if one.variant_id),
-                note="; ".join(one.detail for one in refused[sku] if one.subject == sku),
+                note="; ".join(one.detail for one in refused[sku] if not one.variant_id and not one.is_about_photo),
             )
             for sku in order
         ),
         counts=_counts(run),
         banner=context.model.warning,
     )
+
+
+def _shown(first: list[str], store: ObjectStore) -> list[str]:
+    """The SKUs of the page: those of this run, then others that are published, until it is full."""
+    order = dict.fromkeys(first[:PRODUCTS_SHOWN])
+    if len(order) < PRODUCTS_SHOWN:
+        others = Tables(store).read("skus", ["sku"], [("status", "=", "published")])["sku"]
+        order |= dict.fromkeys(others.slice(0, PRODUCTS_SHOWN).to_pylist())
+    return list(order)[:PRODUCTS_SHOWN]
 
 
 def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
@@ -136,8 +145,8 @@ class _Pictures:
         return [GalleryPhoto(_relative(key)) for key in keys if self.store.exists(key)]
 
     def refused_photos(self, rejections: list[Rejection]) -> list[GalleryPhoto]:
-        photos = [one for one in rejections if not one.variant_id and one.subject != one.sku]
-        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in photos]
+        refused = [one for one in rejections if one.is_about_photo]
+        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in refused]
 
     def refused(self, rejection: Rejection, specs: dict[str, VariantSpec]) -> GalleryImage:
         spec, key = specs[rejection.variant_id], f"cache/drafts/{rejection.variant_id}.png"

@@ -20,7 +20,7 @@ def tiny_config(model: Path, **changes: Any) -> dict[str, Any]:
         },
         "generation": {"steps": 3, "guidance": 3.0, "scheduler": "dpm"},
         "variants": {
-            "scenes": ["wooden-table", "oak-kitchen", "garden-grass"],
+            "scenes": ["wooden-table", "kitchen-counter", "garden-grass"],
             "colours": ["original", "sage"],
             "techniques": ["regenerate", "composite", "packshot"],
             "limit_per_sku": 6,

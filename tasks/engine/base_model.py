@@ -49,6 +49,13 @@ class BaseModel:
         return self.pipeline.vae
 
     @property
+    def text_encoders(self) -> dict[str, Any]:
+        """The CLIP text models, under the names that LoRA files give them."""
+        if self.family == "sd":
+            return {"te": self.pipeline.text_encoder}
+        return {"te1": self.pipeline.text_encoder, "te2": self.pipeline.text_encoder_2}
+
+    @property
     def latent_scale(self) -> int:
         """Pixels of a side per latent."""
         return int(self.pipeline.vae_scale_factor)

@@ -13,16 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from configs.schema import TrainingConfig
-from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
-from tasks.engine.conditioning import Conditioning, encode_prompts
+from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
 from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
+from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
-from tasks.engine.rendering import draw_batch, encode_texts, scheduled
+from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
 from tasks.engine.selection import Evaluation, best_of
 from tasks.engine.slot_optimizer import SlotAdamW
 from tasks.engine.tenant import Tenant
+from tasks.engine.text import first_rows, tokenize
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
 RUNAWAY = 4.0  # times the loss before training at which a SKU counts as diverged
@@ -55,9 +56,14 @@ class Cohort:
         self.outcomes, self.after_step, self.evaluation = outcomes, after_step, evaluation
         waiting = [job for job in jobs if job.adapter_id not in outcomes]
         self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
-        self.bank = AdapterBank(base.unet, min(slots, len(waiting)), recipe.rank, recipe.targets)
-        self.bank.route.scale.fill_(recipe.alpha / recipe.rank)
-        self.optimizer = SlotAdamW(self.bank.weights, self.bank.gradients, recipe.weight_decay, recipe.gradient_clip)
+        self.bank = new_bank(base, recipe, min(slots, len(waiting)))
+        self.optimizer = SlotAdamW(
+            self.bank.weights,
+            self.bank.gradients,
+            recipe.weight_decay,
+            recipe.gradient_clip,
+            self.bank.rates(token_rate(recipe)),
+        )
         self.objective = Objective(base, self.bank, recipe, unet)
         self.static = unet is not None  # a compiled graph serves one shape of batch
         self.tenants: dict[int, Tenant] = {}
@@ -87,20 +93,26 @@ class Cohort:
     def enter(self, job: TrainingJob, slot: int) -> Tenant:
         """A job in a slot, before its first step."""
         recipe, generator = self.recipe, torch.Generator().manual_seed(job.seed)
-        self.bank.initialise(slot, generator)
+        count = tokens_of(recipe)
+        self.bank.initialise(slot, generator, first_rows(self.base, job.prior, count) if count else ())
+        if job.start is not None:
+            self.bank.warm_start(slot, job.start, recipe.alpha / recipe.rank)
         self.optimizer.reset(slot)
         crops = encode_crops(
             self.base, job.photos, self.resolution, recipe.crops, recipe.flip, recipe.background_weight, generator
         )
         rehearsal = self._class_images(job) if recipe.prior_images else None
         tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior), rehearsal)
+        if self.bank.trains_text:
+            tenant.prompts = tokenize(self.base, job.instance, recipe.token, count), tokenize(self.base, job.prior)
         tenant.loss_before = self.objective.probe(tenant)
         return tenant
 
     def _text(self, prompt: str) -> Conditioning:
-        """Each prompt is encoded once: SKUs of a class share their prior's."""
+        """The base model's reading, once for each prompt: SKUs of a class share their prior's."""
         if prompt not in self.texts:
-            self.texts[prompt] = encode_prompts(self.base, [prompt])
+            with self.bank.disabled():
+                self.texts[prompt] = encode_prompt(self.base, prompt)
         return self.texts[prompt]
 
     def _class_images(self, job: TrainingJob) -> EncodedCrops:
@@ -172,17 +184,22 @@ class Cohort:
         wanted = [(tenant, request) for tenant in due for request in evaluation.requests(tenant.job)]
         images: list[NDArray[np.uint8] | None] = []
         with scheduled(self.base, evaluation.settings.scheduler):
-            texts = encode_texts(self.base, [request for _, request in wanted])
+            texts = Texts(self.base)
             for start in range(0, len(wanted), evaluation.batch_size):
                 chunk = wanted[start : start + evaluation.batch_size]
-                slots, requests = [tenant.slot for tenant, _ in chunk], [request for _, request in chunk]
-                images += draw_batch(self.base, self.bank, slots, requests, evaluation.settings, texts)
+                readers, requests = [self._reader(tenant) for tenant, _ in chunk], [request for _, request in chunk]
+                images += draw_batch(self.base, self.bank, readers, requests, evaluation.settings, texts)
         for tenant in due:
             own = [image for image, (owner, _) in zip(images, wanted, strict=True) if owner is tenant]
             score = evaluation.score(tenant.job, own)
             if tenant.watch.add(tenant.step, score, self.bank.weights[tenant.slot], evaluation):
                 done.append(tenant)
         return done
+
+    def _reader(self, tenant: Tenant) -> Reader:
+        if not self.bank.trains_text:
+            return Reader(tenant.slot)
+        return Reader(tenant.slot, tenant.job.adapter_id, self.recipe.token, tokens_of(self.recipe))
 
     def _leave(self, tenant: Tenant, outcome: Outcome) -> None:
         self.outcomes[tenant.job.adapter_id] = outcome
@@ -199,7 +216,7 @@ class Cohort:
         after = self.objective.probe(tenant)
         if self._ran_away(tenant, after):
             return self._diverged(tenant, after)
-        weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha)
+        weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha, self.recipe.token)
         job = tenant.job
         return TrainedAdapter(job.adapter_id, job.sku, weights, steps, tenant.loss_before, after, curve)
 

@@ -16,7 +16,8 @@ class TrainingJob:
 
     `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `class_images`, uint8
     (height, width, 3), are what the base model draws for `prior`: they are rehearsed where the recipe asks for
-    `prior_images`, and SKUs of one prior prompt share them.
+    `prior_images`, and SKUs of one prior prompt share them. `start` is an adapter to begin with, such as one trained
+    over all SKUs of the class.
     """
 
     adapter_id: str
@@ -27,6 +28,7 @@ class TrainingJob:
     steps: int
     seed: int
     class_images: tuple[NDArray[np.uint8], ...] = ()
+    start: LoraWeights | None = None
 
 
 @dataclass(frozen=True)

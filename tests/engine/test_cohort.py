@@ -5,7 +5,7 @@ import torch
 
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
-from tasks.engine.conditioning import encode_prompts, predict
+from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
 from tests.engine.material import job, poisoned, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
@@ -122,7 +122,7 @@ def drift(base, how):
     """How far the class prompt's prediction moves from the base model's, on one input."""
     trained = train(base, [job(0, 15)], how)[0]
     noisy = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    text = encode_prompts(base, ["a photo of a mug"]).repeat_each(4)
+    text = encode_prompt(base, "a photo of a mug").repeat_each(4)
     times = torch.tensor([100, 300, 500, 700])
     with torch.no_grad(), AdapterBank(base.unet, 1, 4) as bank:
         plain = predict(base, noisy, times, text)

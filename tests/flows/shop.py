@@ -17,8 +17,8 @@ from flows.start import start_run
 from tasks.plan import Selection, make_plan
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
-from tests.catalogs import NOUNS, product_row, write_catalog, write_photos
 from tests.configs_tiny import write_tiny_config
+from tests.drawn_products import NOUNS, product_row, write_catalog, write_photos
 
 # Differ between two runs that did the same work.
 OWN_TO_A_RUN = {"run_id", "created_at", "retired_at", "seconds", "started_at", "finished_at", "detail", "subject"}
