@@ -104,10 +104,10 @@ class TrainingConfig(Strict):
     rank: int = Field(16, ge=1, le=256)
     alpha: float = Field(16.0, gt=0, description="The LoRA's scale is alpha / rank")
     targets: tuple[Literal["attention", "feed_forward"], ...] = ("attention",)
-    method: Literal["", "textual-inversion", "pivotal"] = Field(
+    method: Literal["", "textual-inversion", "pivotal", "dreambooth"] = Field(
         "",
         description="What is learned. Empty: LoRA; textual-inversion: words of the product's own, the model untouched; "
-        "pivotal: both",
+        "pivotal: both; dreambooth: every weight of the UNet, one product at a time",
     )
     tokens: int | None = Field(None, ge=1, le=16, description="Learned words, where the method has them; none: 2")
     token_learning_rate: float | None = Field(
@@ -143,6 +143,16 @@ class TrainingConfig(Strict):
     def _bounds_are_ordered(self) -> "TrainingConfig":
         if self.steps_minimum > self.steps_maximum:
             raise ValueError(f"steps_minimum {self.steps_minimum} is above steps_maximum {self.steps_maximum}")
+        return self
+
+    @model_validator(mode="after")
+    def _method_has_what_is_set(self) -> "TrainingConfig":
+        if self.tokens and self.method not in ("textual-inversion", "pivotal"):
+            raise ValueError(f"tokens {self.tokens} needs method textual-inversion or pivotal, not {self.method!r}")
+        if self.text_encoder and self.method in ("textual-inversion", "dreambooth"):
+            raise ValueError(f"text_encoder needs method pivotal or none (LoRA), not {self.method!r}")
+        if self.evaluation and self.method == "dreambooth":
+            raise ValueError("evaluation needs a method that trains in cohorts, not 'dreambooth'")
         return self
 
 

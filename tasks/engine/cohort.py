@@ -16,7 +16,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
-from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
+from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged
 from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
@@ -26,7 +26,6 @@ from tasks.engine.tenant import Tenant
 from tasks.engine.text import first_rows, tokenize
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
-RUNAWAY = 4.0  # times the loss before training at which a SKU counts as diverged
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
@@ -224,9 +223,4 @@ class Cohort:
         return not (math.isfinite(loss) and loss < RUNAWAY * tenant.loss_before)
 
     def _diverged(self, tenant: Tenant, loss: float) -> DivergedAdapter:
-        detail = (
-            f"SKU {tenant.job.sku}: the training loss was {loss:.3g} by step {tenant.step} of {tenant.job.steps}; "
-            f"expected it to fall from {tenant.loss_before:.3g}; try a lower training.learning_rate than "
-            f"{self.recipe.learning_rate:g}"
-        )
-        return DivergedAdapter(tenant.job.adapter_id, tenant.job.sku, detail)
+        return diverged(tenant.job, tenant.step, loss, tenant.loss_before, self.recipe.learning_rate)

@@ -66,9 +66,19 @@ class DivergedAdapter:
     detail: str
 
 
+RUNAWAY = 4.0  # times the loss before training at which a SKU counts as diverged
 Outcome = TrainedAdapter | DivergedAdapter
 
 
 def steps_for(photos: int, recipe: TrainingConfig) -> int:
     """Training steps for a number of photos."""
     return min(max(photos * recipe.steps_per_photo, recipe.steps_minimum), recipe.steps_maximum)
+
+
+def diverged(job: TrainingJob, step: int, loss: float, before: float, rate: float) -> DivergedAdapter:
+    """The outcome of a SKU whose loss ran away, in words."""
+    detail = (
+        f"SKU {job.sku}: the training loss was {loss:.3g} by step {step} of {job.steps}; expected it to fall from "
+        f"{before:.3g}; try a lower training.learning_rate than {rate:g}"
+    )
+    return DivergedAdapter(job.adapter_id, job.sku, detail)

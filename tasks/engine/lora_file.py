@@ -6,6 +6,7 @@ Keys follow kohya's sd-scripts: `lora_unet_<module path with underscores>.lora_d
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -16,6 +17,7 @@ from torch import Tensor
 TEXT = ("te_", "te1_", "te2_")
 BUNDLE = "bundle_emb."
 _BUNDLED = {"te": "string_to_param.*", "te1": "clip_l", "te2": "clip_g"}
+_DIFFERENCES = {"weight": ".diff", "bias": ".diff_b"}
 _EMBEDDED = {"te": "emb_params", "te1": "clip_l", "te2": "clip_g"}
 PREFIX, DOWN, UP, ALPHA = "lora_unet_", ".lora_down.weight", ".lora_up.weight", ".alpha"
 # kohya's name of the base model's version, and the Stability model spec's of its architecture
@@ -32,7 +34,8 @@ class LoraWeights:
     """Per module, named by its path with underscores: A (rank, in) and B (out, rank), scaled by alpha / rank.
 
     Names of text encoders' modules begin with the encoder's: `te`, or `te1` and `te2` where there are two. `tokens`
-    holds for each encoder the rows (count, width) that take the place of `word` in prompts.
+    holds for each encoder the rows (count, width) that take the place of `word` in prompts. `differences` holds what
+    full DreamBooth adds to the UNet's parameters, by their own names.
     """
 
     modules: dict[str, tuple[Tensor, Tensor]]
@@ -40,6 +43,7 @@ class LoraWeights:
     alpha: float
     tokens: dict[str, Tensor] = field(default_factory=dict)
     word: str = ""
+    differences: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -80,7 +84,13 @@ def write_lora(lora: LoraWeights, header: LoraHeader) -> bytes:
         tensors[f"{_key(name)}{ALPHA}"] = torch.tensor(float(lora.alpha))
     for encoder, rows in lora.tokens.items():
         tensors[f"{BUNDLE}{lora.word}.{_BUNDLED[encoder]}"] = rows.float().contiguous()
-    return _with_sorted_header(save_tensors(tensors, metadata=_metadata(lora, header)))
+    for name, difference in sorted(lora.differences.items()):
+        path, _, kind = name.rpartition(".")
+        tensors[f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"] = difference.contiguous()
+    metadata = _metadata(lora, header)
+    if lora.differences:
+        metadata["packshot.parameters"] = json.dumps(sorted(lora.differences))
+    return _with_sorted_header(save_tensors(tensors, metadata=metadata))
 
 
 def write_embedding(lora: LoraWeights, header: LoraHeader) -> bytes:
@@ -105,7 +115,19 @@ def read_lora(data: bytes) -> LoraWeights:
         if key.startswith(BUNDLE):
             word, _, part = key.removeprefix(BUNDLE).partition(".")
             tokens[next(encoder for encoder, spelled in _BUNDLED.items() if spelled == part)] = tensors[key]
-    return LoraWeights(modules, rank, alpha, tokens, word)
+    return LoraWeights(modules, rank, alpha, tokens, word, _read_differences(data, tensors))
+
+
+def _read_differences(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By parameter name, which the underscores of the keys hide: the header has the names."""
+    names = json.loads(_header(data).get("__metadata__", {}).get("packshot.parameters", "[]"))
+    paths = ((name, *name.rpartition(".")[::2]) for name in names)
+    return {name: tensors[f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"] for name, path, kind in paths}
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return parsed
 
 
 def _key(name: str) -> str:
@@ -129,7 +151,7 @@ def _with_sorted_header(data: bytes) -> bytes:
     whose offsets count from the header's end (https://github.com/huggingface/safetensors#format).
     """
     length = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header = json.dumps(_header(data), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + data[8 + length :]
 

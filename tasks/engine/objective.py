@@ -24,9 +24,18 @@ class Objective:
     from the base model's own answer to the class prompt, or the error on class images that it drew beforehand."""
 
     def __init__(
-        self, base: BaseModel, bank: AdapterBank, recipe: TrainingConfig, unet: Callable[..., Any] | None = None
+        self,
+        base: BaseModel,
+        bank: AdapterBank,
+        recipe: TrainingConfig,
+        unet: Callable[..., Any] | None = None,
+        anchor: Callable[..., Any] | None = None,
     ) -> None:
+        """`unet` is what learns, where it is not the base model's as it stands; `anchor` what keeps the class, where
+        it is not `unet` without its adapters."""
         self.base, self.bank, self.recipe, self.unet = base, bank, recipe, unet
+        self.anchor = unet if anchor is None else anchor
+        self.probed = base.unet if anchor is None else unet  # one odd shape of batch is not worth a compiled graph
         self.schedule = NoiseSchedule(base)
 
     def losses(self, tenants: list[Tenant]) -> Tensor:
@@ -55,7 +64,7 @@ class Objective:
         inputs = self._inputs([replace(draw, timesteps=spaced)])
         with self.bank.routed(torch.tensor([tenant.slot], device=self.base.device)):
             text, _ = self._words([tenant])
-            prediction = predict(self.base, inputs.noisy, inputs.timesteps, text.repeat_each(PROBES))
+            prediction = predict(self.base, inputs.noisy, inputs.timesteps, text.repeat_each(PROBES), self.probed)
         return float(self._error(prediction, inputs).mean())
 
     def _words(self, tenants: list[Tenant]) -> tuple[Conditioning, Conditioning]:
@@ -70,7 +79,7 @@ class Objective:
     def _anchor(self, own: "_Inputs", prior: Conditioning) -> "_Inputs":
         """The same noisy latents, with the base model's answer to the class prompt as the right one."""
         with self.bank.disabled():
-            answer = predict(self.base, own.noisy, own.timesteps, prior, self.unet)
+            answer = predict(self.base, own.noisy, own.timesteps, prior, self.anchor)
         return _Inputs(own.noisy, answer, torch.ones_like(own.weight), own.timesteps)
 
     def _inputs(self, draws: list[Draw]) -> "_Inputs":

@@ -1,7 +1,7 @@
 """Draws batches of images, each with its own adapter, prompt and seed, through diffusers' own pipelines."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,14 +105,26 @@ def render(
     `adapters` holds LoRA files by key. An image depends on its request, its adapter and the settings alone: batches
     may mix adapters, and neighbours change it by rounding at most.
     """
-    images: list[NDArray[np.uint8] | None] = []
+    images: dict[int, NDArray[np.uint8] | None] = {}
     with base.lock, scheduled(base, settings.scheduler):
         texts = Texts(base)
         loras = {key: read_lora(data) for key, data in adapters.items()}
-        for start in range(0, len(requests), batch_size):
-            images += _render_batch(base, requests[start : start + batch_size], settings, loras, texts)
+        for batch in _batches(requests, loras, batch_size):
+            drawn = _render_batch(base, [requests[number] for number in batch], settings, loras, texts)
+            images |= dict(zip(batch, drawn, strict=True))
             progress(len(images), len(requests))
-    return images
+    return [images[number] for number in range(len(requests))]
+
+
+def _batches(requests: list[RenderRequest], loras: dict[str, LoraWeights], batch_size: int) -> list[list[int]]:
+    """The requests' numbers in batches; adapters that replace the UNet's weights have batches of their own."""
+    whole = {key for key, lora in loras.items() if lora.differences}
+    groups: dict[str, list[int]] = {}
+    for number, request in enumerate(requests):
+        groups.setdefault(request.adapter if request.adapter in whole else "", []).append(number)
+    return [
+        group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
+    ]
 
 
 def _render_batch(
@@ -125,12 +137,29 @@ def _render_batch(
     used = sorted({request.adapter for request in requests} - {""})
     if not used:
         return draw_batch(base, None, [Reader(0)] * len(requests), requests, settings, texts)
+    if loras[used[0]].differences:
+        with _with_differences(base, loras[used[0]]):
+            return draw_batch(base, None, [Reader(0)] * len(requests), requests, settings, texts)
     slots = [*used, ""]  # the last slot stays empty: the base model
     with _bank_for(base, [loras[key] for key in used], len(slots)) as bank:
         for slot, key in enumerate(used):
             bank.load(slot, loras[key])
         readers = [_reader(slots.index(request.adapter), request.adapter, loras) for request in requests]
         return draw_batch(base, bank, readers, requests, settings, texts)
+
+
+@contextmanager
+def _with_differences(base: BaseModel, lora: LoraWeights) -> Iterator[None]:
+    """The base model's UNet is the SKU's own inside, and to the bit what it was afterwards."""
+    parameters = dict(base.unet.named_parameters())
+    kept = {name: parameters[name].detach().clone() for name in lora.differences}
+    try:
+        for name, difference in lora.differences.items():
+            parameters[name].data.add_(difference.to(parameters[name].data))
+        yield
+    finally:
+        for name, value in kept.items():
+            parameters[name].data.copy_(value)
 
 
 def _bank_for(base: BaseModel, loras: list[LoraWeights], slots: int) -> AdapterBank:

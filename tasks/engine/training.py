@@ -15,6 +15,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort, Progress
 from tasks.engine.crops import TrainingPhoto
+from tasks.engine.dreambooth import train_whole
 from tasks.engine.jobs import CurvePoint, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
@@ -55,8 +56,11 @@ def train_cohort(
     halved, and the jobs without an outcome begin again; with one slot left torch.OutOfMemoryError is raised.
     `compiled` passes the UNet through torch.compile, which pays when many cohorts follow in one process. With
     `snapshots` an interrupted training goes on from its last one and ends with the same bits. With `evaluation` each
-    SKU's best checkpoint is the outcome, and a SKU that gains no more ends early.
+    SKU's best checkpoint is the outcome, and a SKU that gains no more ends early. Full DreamBooth trains one SKU after
+    the other, and knows neither snapshots nor evaluation.
     """
+    if recipe.method == "dreambooth":
+        return _train_whole(base, jobs, recipe, resolution, progress)
     outcomes: dict[str, Outcome] = {}
     slots = min(slots, len(jobs))
     unet = torch.compile(base.unet, dynamic=False) if compiled else None
@@ -73,6 +77,16 @@ def train_cohort(
                 torch.cuda.empty_cache()
                 logger.warning("out of memory: training on with %d SKUs at a time", slots)
     return [outcomes[job.adapter_id] for job in jobs]
+
+
+def _train_whole(
+    base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, progress: Progress
+) -> list[Outcome]:
+    total, outcomes, done = sum(job.steps for job in jobs), [], itertools.count(1)
+    with base.lock:
+        for job in jobs:
+            outcomes.append(train_whole(base, job, recipe, resolution, lambda: progress(next(done), total)))
+    return outcomes
 
 
 def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
