@@ -1,31 +1,18 @@
 """The scorer, on a tiny CLIP model with seeded weights."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
 from catalog_schemas.errors import ModelError
 from tasks.engine.similarity import Scorer, load_scorer
-from tests.models.tiny import tiny_tokenizer
+from tests.models.tiny import build_tiny_clip
 
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
-    folder = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(0)
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    text = CLIPTextConfig(vocab_size=1000, bos_token_id=0, eos_token_id=1, pad_token_id=1, **small)
-    vision = CLIPVisionConfig(image_size=32, patch_size=8, **small)
-    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
-    CLIPModel(config).save_pretrained(folder)
-    tiny_tokenizer(folder / "words").save_pretrained(folder)
-    prepared = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
-    (folder / "preprocessor_config.json").write_text(json.dumps(prepared))
-    return load_scorer(folder)
+    return load_scorer(build_tiny_clip(tmp_path_factory.mktemp("clip")))
 
 
 def picture(seed: int, height: int = 40, width: int = 60) -> np.ndarray:

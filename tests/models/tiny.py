@@ -12,7 +12,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+)
 
 RESOLUTION = 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -114,3 +122,18 @@ def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
         file.unlink()
     folder.rmdir()
     return tokenizer
+
+
+def build_tiny_clip(folder: Path) -> Path:
+    """Writes a CLIPModel folder with its tokenizer and the preparation of images; 32 x 32 pixels."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = CLIPTextConfig(vocab_size=1000, bos_token_id=0, eos_token_id=1, pad_token_id=1, **small)
+    vision = CLIPVisionConfig(image_size=32, patch_size=8, **small)
+    CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    ).save_pretrained(folder)
+    tiny_tokenizer(folder / "words").save_pretrained(folder)
+    prepared = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(prepared))
+    return folder
