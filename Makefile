@@ -44,3 +44,6 @@ constraints: $(READY)  ## pins what is installed now
 
 clean:  ## forgets the demo and the caches, not the environment
 	rm -rf out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+bench-refresh: $(READY)  ## a night over 10 k, 100 k and 1 M SKUs: seconds and memory
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_refresh

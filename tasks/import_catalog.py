@@ -14,7 +14,8 @@ from catalog_schemas.product import CATALOG_SCHEMA
 PHOTO_COLUMNS = ("references", "photos", "images", "photo", "image")
 REQUIRED = ("sku", "title", "class_noun")
 OPTIONAL = ("category", "brand", "locale")
-SEPARATORS = ("|", ";")
+SEPARATORS = ("|", ";")  # of the files in a cell
+DELIMITERS = (",", ";", "\t")  # of cells: the one that the header holds most of
 FIELD_MAXIMUM = 1_000_000
 
 
@@ -67,7 +68,9 @@ def granted_prefixes(catalog: str) -> tuple[str, ...]:
 
 
 def _grant(catalog: Path, folder: Path) -> None:
-    if not folder.resolve().is_relative_to(catalog.absolute().parent.resolve()):
+    if folder.resolve().is_relative_to(catalog.absolute().parent.resolve()):
+        _grants_file(catalog).unlink(missing_ok=True)
+    else:
         _grants_file(catalog).write_text(f"{folder.resolve()}\n")
 
 
@@ -83,12 +86,9 @@ def _read(file: str) -> tuple[list[dict[str, str]], list[str]]:
     except (UnicodeDecodeError, OSError) as error:
         raise CatalogError(file, [f"expected text in UTF-8: {error}"]) from None
     csv.field_size_limit(FIELD_MAXIMUM)
+    first = text.splitlines()[0] if text else ""
     try:
-        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(text.splitlines()[0] if text else "", ",;\t")
-    except csv.Error:
-        dialect = "excel"
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), dialect, strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count), strict=True)
         header = [name.strip().lower() for name in next(reader, [])]
         rows = [dict(zip(header, row, strict=False)) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:

@@ -3,7 +3,7 @@
 import difflib
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
@@ -33,7 +33,7 @@ from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
-NAMES = 20_000  # of a catalog, compared with a SKU that is not in it
+UNKNOWN_SHOWN = 20  # SKUs, in a message
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
 
@@ -48,14 +48,6 @@ class Selection:
         """Whether the product is meant: its SKU is named, and its category contains the one asked for."""
         named = not self.skus or product.sku in self.skus
         return named and self.category.lower() in product.category.lower()
-
-    def check(self, there: set[str]) -> None:
-        """Raises ConfigError for SKUs that are not `there`, in the catalog: nobody meant to choose them."""
-        missing = [sku for sku in self.skus if sku not in there]
-        if missing:
-            likely = {sku: difflib.get_close_matches(sku, sorted(there)[:NAMES], n=1) for sku in missing[:10]}
-            faults = (f"{sku!r}" + (f" (did you mean {names[0]!r}?)" if names else "") for sku, names in likely.items())
-            raise ConfigError(f"skus: {len(missing)} of them are not in the catalog: {', '.join(faults)}")
 
 
 @dataclass
@@ -117,7 +109,9 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
         products += [product for product in verdicts.products if selection.holds(product)]
         counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
         first += len(batch)
-    selection.check({*reader.seen, *(rejection.sku for rejection in counts.rejections)})
+    _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
+    if not products and not counts.rejections and selection != Selection():
+        raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
     counts.quarantined += [rejection.sku for rejection in counts.rejections]
     if changes is not None:
         counts.skipped += len(changes.passed["published"])
@@ -144,6 +138,25 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
     )
 
 
+def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
+    """Raises ConfigError for SKUs that the catalog does not hold: a mistyped one would otherwise just be missing."""
+    unknown = [sku for sku in selection.skus if sku not in seen]
+    if not unknown:
+        return
+    meant = [(sku, difflib.get_close_matches(sku, seen, n=1)) for sku in unknown[:UNKNOWN_SHOWN]]
+    lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
+    more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
+    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
+
+
+def _recipe(config: RunConfig, resolution: int) -> str:
+    """All of the configuration that decides an adapter; how images are drawn counts where training draws some."""
+    training = config.training
+    draws = training.prior_images or training.evaluation
+    sampler = config.generation.model_dump(mode="json") if draws else {}
+    return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
+
+
 def image_id(spec: VariantSpec, channel: Channel) -> str:
     """The identity of a variant's rendition for a channel: 64 hex digits."""
     return content_id([spec.id, channel.model_dump(mode="json"), FINISHER_VERSION])
@@ -159,7 +172,7 @@ class _Planner:
         self.context, self.config, self.library = context, context.config, context.library()
         self.sources = Sources(context.catalog, self.config.catalog)
         self.known, self.retires = known, retires
-        self.recipe = canonical_json({**self.config.training.model_dump(mode="json"), "resolution": context.resolution})
+        self.recipe = _recipe(self.config, context.resolution)
         self.channels = [self.library.channels[name] for name in self.config.channels]
 
     def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:

@@ -86,10 +86,11 @@ def finish_publishing(context: RunContext) -> list[str]:
 def _publish(store: ObjectStore, publication: Publication) -> None:
     tables, harvest, run = Tables(store), publication.harvest, publication.run
     images = [replace(record, run_id=run.run_id) for record in harvest.images]
+    looked_at = {record.sku for record in harvest.skus}
     commits: list[tuple[str, pa.Table, tuple[str, ...]]] = [
         ("adapters", rows_of("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters]), ()),
         ("rejections", rows_of("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections]), ()),
-        ("images", _with_retired(tables, images, harvest.retired, run.finished_at), _REMADE),
+        ("images", _with_retired(tables, images, harvest.retired, looked_at, run.finished_at), _REMADE),
         ("skus", rows_of("skus", harvest.skus), _SEEN),
         ("runs", rows_of("runs", [run]), ()),
     ]
@@ -123,12 +124,17 @@ def _record(context: RunContext, sku: str, fingerprint: str, status: str, images
     return SkuRecord(sku, context.catalog, fingerprint, status, images, context.run_id, context.started_at)
 
 
-def _with_retired(tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], now: datetime) -> pa.Table:
-    """The new images, and the live rows whose place they take or that are retired, with the moment of it."""
+def _with_retired(
+    tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], skus: set[str], now: datetime
+) -> pa.Table:
+    """The new images, and the live rows whose place they take or that are retired, with the moment of it.
+
+    `skus` holds those of the retired ones, so that only their rows are read.
+    """
     fresh = rows_of("images", images)
     if not len(fresh) and not retired:
         return fresh
-    live = tables.live_images()
+    live = tables.live_images(skus=sorted({image.sku for image in images} | skus))
     replaced = pc.and_(pc.is_in(live["slot"], fresh["slot"]), pc.invert(pc.is_in(live["image_id"], fresh["image_id"])))
     old = live.filter(pc.or_(replaced, pc.is_in(live["image_id"], pa.array(retired, pa.string()))))
     column = old.schema.get_field_index("retired_at")

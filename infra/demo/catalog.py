@@ -47,20 +47,22 @@ class Design:
     label: Label | None = None
 
 
+WHITE, NAVY, SAND, SUN = "#f2f1ee", "#1b2a56", "#dcc5a0", "#f3c81f"
+
 DESIGNS = (
-    Design("mug", "Harbour Mug in teal with sun mark", "Nord", "teal", "white", "glossy", None, Label("sun", "NORD", "#f2f1ee", None)),
-    Design("sneaker", "Court Sneaker in red with star", "Sole", "red", "white", "leather", None, Label("star", "", "#f2f1ee", None)),
-    Design("backpack", "Commuter Backpack in navy and yellow", "Alto", "navy", "yellow", "fabric", None, Label("triangle", "ALTO", "#f3c81f", None)),
+    Design("mug", "Harbour Mug in teal", "Nord", "teal", "white", "glossy", None, Label("sun", "NORD", WHITE, None)),
+    Design("sneaker", "Court Sneaker in red", "Sole", "red", "white", "leather", None, Label("star", "", WHITE, None)),
+    Design("backpack", "Commuter Pack", "Alto", "navy", "yellow", "fabric", None, Label("triangle", "ALTO", SUN, None)),
     Design("teapot", "Garden Teapot in mint with navy dots", "Oake", "mint", "navy", "glossy", "dots"),
     Design("lamp", "Evening Table Lamp with orange shade", "Lumo", "orange", "white", "wood"),
-    Design("candle", "Winter Jar Candle in purple", "Mira", "purple", "beige", "satin", None, Label("moon", "MIRA", "#1b2a56", "#dcc5a0")),
+    Design("candle", "Winter Candle", "Mira", "purple", "beige", "satin", None, Label("moon", "MIRA", NAVY, SAND)),
     Design("alarm clock", "Twin Bell Alarm Clock in yellow", "Pico", "yellow", "black", "glossy"),
-    Design("toy car", "Little Racer Toy Car in blue", "Zest", "blue", "white", "glossy", None, Label("bolt", "", "#f3c81f", None)),
-    Design("bottle", "Trail Bottle in green with leaf mark", "Terra", "green", "white", "matte", None, Label("leaf", "TERRA", "#f2f1ee", None)),
+    Design("toy car", "Little Racer in blue", "Zest", "blue", "white", "glossy", None, Label("bolt", "", SUN, None)),
+    Design("bottle", "Trail Bottle", "Terra", "green", "white", "matte", None, Label("leaf", "TERRA", WHITE, None)),
     Design("cushion", "Zigzag Cushion in pink and navy", "Kiva", "pink", "navy", "fabric", "zigzag"),
-    Design("headphones", "Studio Headphones in black and gold", "Rova", "black", "orange", "satin"),
+    Design("headphones", "Studio Headphones in black and orange", "Rova", "black", "orange", "satin"),
     Design("vase", "Ripple Vase in blue and white", "Fjel", "blue", "white", "glossy", "stripes"),
-)  # fmt: skip
+)
 """The first products of every demo catalog; further ones are drawn at random."""
 
 

@@ -189,7 +189,7 @@ def _ground_light(solid: Solid | None, stage: Stage, p: Tensor) -> Tensor:
     sky = stage.ambient(up)
     if solid is None:
         return key + sky.expand_as(p)
-    lit, open_ = torch.ones_like(p[0]), torch.ones_like(p[0])
+    open_ = torch.ones_like(p[0])
     lit = shadow(solid, p, stage.light)
     middle = (solid.low + solid.high)[:, None] / 2
     spread = float((solid.high - solid.low)[[0, 2]].max()) * 0.5 + 0.7

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
+from infra.demo.parts import Clip
 from infra.demo.progress import Journal, autocast, load_state, save_state
 from infra.demo.recipes import Recipe
 from infra.demo.tokens import MAX_LENGTH
@@ -22,16 +23,16 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 FACTS = ("class_noun", "colour", "scene")
 
 
-def new_clip(recipe: Recipe, tokenizer: CLIPTokenizer) -> CLIPModel:
+def new_clip(recipe: Recipe, tokenizer: CLIPTokenizer) -> Clip:
     """An untrained CLIP of the recipe's size for the tokenizer's vocabulary."""
     width, layers = recipe.clip_width, recipe.clip_layers
-    shared = {
+    shared: dict[str, Any] = {
         "hidden_size": width,
         "intermediate_size": width * 4,
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
     }
-    marks = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    marks: dict[str, Any] = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), max_position_embeddings=MAX_LENGTH, projection_dim=128,
         pad_token_id=tokenizer.pad_token_id, **shared, **marks,
@@ -70,7 +71,7 @@ def captioned(images: np.ndarray, records: list[dict[str, Any]], tokenizer: CLIP
 
 
 class _Heads(nn.Module):
-    """Auxiliary classifiers on both towers' embeddings: they teach small towers the facts far sooner than pairs alone."""
+    """Auxiliary classifiers on both towers' embeddings, which teach small towers far sooner than pairs alone."""
 
     def __init__(self, names: tuple[tuple[str, ...], ...], width: int) -> None:
         super().__init__()
@@ -89,7 +90,7 @@ def train_clip(
     minutes: float,
     seed: int,
     device: torch.device,
-) -> CLIPModel:
+) -> Clip:
     """Train (or go on training) both towers for `minutes` on photographs and their captions."""
     torch.manual_seed(seed + 1)
     clip = new_clip(recipe, tokenizer).to(device)
@@ -119,7 +120,7 @@ def train_clip(
 
 
 def _clip_loss(
-    clip: CLIPModel, heads: nn.Module, data: Captioned, rows: np.ndarray, rng: np.random.Generator, device: torch.device
+    clip: Clip, heads: nn.Module, data: Captioned, rows: np.ndarray, rng: np.random.Generator, device: torch.device
 ) -> Tensor:
     """Contrastive loss over one batch plus the facts' classification from either tower."""
     picks = torch.from_numpy(rows)

@@ -49,6 +49,18 @@ class BaseModel:
         return self.pipeline.vae
 
     @property
+    def text_encoders(self) -> dict[str, Any]:
+        """The CLIP text models, under the names that LoRA files give them."""
+        if self.family == "sd":
+            return {"te": self.pipeline.text_encoder}
+        return {"te1": self.pipeline.text_encoder, "te2": self.pipeline.text_encoder_2}
+
+    @property
+    def prediction(self) -> str:
+        """What the UNet answers: "epsilon" or "v_prediction"."""
+        return str(self.pipeline.scheduler.config.prediction_type)
+
+    @property
     def latent_scale(self) -> int:
         """Pixels of a side per latent."""
         return int(self.pipeline.vae_scale_factor)
