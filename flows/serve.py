@@ -139,6 +139,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
         "PREFECT_API_URL": f"http://{_reachable(host)}:{port}/api",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_API_URL": "/api",  # wherever the browser found the UI: through a tunnel, too
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
