@@ -56,6 +56,11 @@ class BaseModel:
         return {"te1": self.pipeline.text_encoder, "te2": self.pipeline.text_encoder_2}
 
     @property
+    def prediction(self) -> str:
+        """What the UNet answers: "epsilon" or "v_prediction"."""
+        return str(self.pipeline.scheduler.config.prediction_type)
+
+    @property
     def latent_scale(self) -> int:
         """Pixels of a side per latent."""
         return int(self.pipeline.vae_scale_factor)
