@@ -50,8 +50,8 @@ class ServeOptions:
 def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends worker, runs and server; `say` gets what a person should read.
 
-    Raises CatalogError, ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the server or the
-    worker ends unasked.
+    Raises CatalogError, ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the
+    server or the worker ends unasked.
     """
     load_preset(options.preset)
     _refuse_open_doors(options.host)
