@@ -17,7 +17,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType, WorkPoolStatus
 from prefect.schedules import Cron
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.states import Cancelled
@@ -102,6 +102,12 @@ async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
         **shared,
     )
     return Deployed(nightly_refresh=await refresh.aapply(), make_variants=await variants.aapply())
+
+
+async def worker_is_there() -> bool:
+    """Whether a worker takes runs: before that, the UI calls the deployments not ready."""
+    async with get_client() as client:
+        return (await client.read_work_pool(POOL)).status == WorkPoolStatus.READY
 
 
 async def runs_going() -> list[UUID]:

@@ -26,7 +26,7 @@ from configs.library import load_preset
 from flows.processes import Companion
 
 if TYPE_CHECKING:
-    from flows.deployments import Deployed, Nightly
+    from flows.deployments import Deployed, Nightly, Places
 
 READY_SECONDS = 180.0  # a first start also creates the database
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
@@ -50,8 +50,8 @@ class ServeOptions:
 def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends worker, runs and server; `say` gets what a person should read.
 
-    Raises ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the server or the
-    worker ends unasked.
+    Raises CatalogError, ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the
+    server or the worker ends unasked.
     """
     load_preset(options.preset)
     _refuse_open_doors(options.host)
@@ -72,35 +72,48 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
 def _serve(options: ServeOptions, url: str, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
     start = ["prefect", "server", "start", "--no-background"]
     with Companion("server", start, home / "server.log", lock) as server:
-        from flows.deployments import (
-            POOL,
-            Nightly,
-            Places,
-            cancel_runs,
-            register,
-            runs_going,
-        )  # while the server starts, too
-        from flows.parameters import RefreshParameters
-        from flows.start import start_run
+        from flows import deployments  # while the server starts, too
 
-        nightly = Nightly(options.cron, options.timezone)
+        nightly = deployments.Nightly(options.cron, options.timezone)
         nightly.next_run(datetime.now(UTC))
-        preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
-        run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
-        _wait_until_ready(server, url)
-        asyncio.run(cancel_runs(asyncio.run(runs_going())))  # those of a server that was killed
-        deployed = asyncio.run(register(Places(run.catalog, run.store, preset), nightly, Path.cwd()))
-        work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
-        with Companion("worker", work, home / "worker.log", lock) as worker:
+        places = _places(options)
+        _wait_until(lambda: _answers(url), server)
+        asyncio.run(deployments.cancel_runs(asyncio.run(deployments.runs_going())))  # those of a server that was killed
+        deployed = asyncio.run(deployments.register(places, nightly, Path.cwd()))
+        with _worker(server, home, lock, say) as worker:
+            _wait_until(lambda: asyncio.run(deployments.worker_is_there()), worker)
             say(_welcome(url, deployed, nightly, home))
-            try:
-                _watch(server, worker)
-            finally:
-                say("Stopping …")
-                going = [] if server.has_ended else asyncio.run(runs_going())
-                worker.stop()
-                if not server.has_ended:
-                    asyncio.run(cancel_runs(going))
+            _watch(server, worker)
+
+
+@contextmanager
+def _worker(server: Companion, home: Path, lock: IO[str], say: Callable[[str], None]) -> Iterator[Companion]:
+    """The worker; at the end it goes first, with its runs, and the server is told what became of them."""
+    from flows.deployments import POOL, cancel_runs, runs_going
+
+    work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
+    with Companion("worker", work, home / "worker.log", lock) as worker:
+        try:
+            yield worker
+        finally:
+            say("Stopping …")
+            going = [] if server.has_ended else asyncio.run(runs_going())
+            worker.stop()
+            if not server.has_ended:
+                asyncio.run(cancel_runs(going))
+
+
+def _places(options: ServeOptions) -> "Places":
+    """What the deployments are filled in with, looked at now: a person at the form could mend none of it."""
+    from flows.deployments import Places
+    from flows.parameters import RefreshParameters
+    from flows.start import start_run
+    from tasks.read_catalog import catalog_batches
+
+    preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
+    run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
+    next(catalog_batches(run.catalog), None)
+    return Places(run.catalog, run.store, preset)
 
 
 def _watch(*companions: Companion) -> None:
@@ -139,6 +152,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
         "PREFECT_API_URL": f"http://{_reachable(host)}:{port}/api",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_API_URL": "/api",  # wherever the browser found the UI: through a tunnel, too
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -219,15 +233,22 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _wait_until_ready(server: Companion, url: str) -> None:
+def _wait_until(holds: Callable[[], bool], companion: Companion) -> None:
+    """Returns once it holds. Raises PackshotError where the companion ends before, or takes too long."""
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if server.has_ended:
-            raise PackshotError(f"the server did not start; its log {server.log}:\n{server.last_words()}")
-        try:
-            with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.3)
-    raise PackshotError(f"the server did not answer within {READY_SECONDS:.0f} s; its log is {server.log}")
+    while not holds():
+        if companion.has_ended:
+            raise PackshotError(f"the {companion.name} ended; its log {companion.log}:\n{companion.last_words()}")
+        if time.monotonic() > deadline:
+            raise PackshotError(
+                f"the {companion.name} was not ready within {READY_SECONDS:.0f} s; its log is {companion.log}"
+            )
+        time.sleep(0.3)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

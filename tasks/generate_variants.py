@@ -136,7 +136,7 @@ def _render(
     requests = [RenderRequest(spec.prompt, spec.negative_prompt, spec.seed, spec.adapter_id) for spec in specs]
     files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs} - {""}}
     settings = RenderSettings(first.steps, first.guidance, first.scheduler, first.width, first.height)
-    with Progress("images") as progress:
+    with Progress("drawing images") as progress:
         return render(base, requests, settings, files, compute.batch_size, progress.update)
 
 

@@ -42,7 +42,7 @@ def take(folder: Path, config: str) -> None:
             open_artifacts(page, served, run_id)
             page.wait_for_timeout(4000)  # the drawing of the run settles
             _shoot(page, "run", 820)
-            page.get_by_text("images of").click()
+            page.get_by_text("Made:").click()
             expect(page.locator("img[src^='data:image/']").first).to_be_visible()
             page.set_viewport_size({"width": 1180, "height": 1240})
             _shoot(page, "images", 1240)
@@ -58,7 +58,7 @@ def take(folder: Path, config: str) -> None:
 def _page() -> Iterator[Page]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser.new_page()
+        yield browser.new_page(timezone_id="Europe/Berlin")
         browser.close()
 
 
