@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError, PackshotError
 from configs.library import load_preset
@@ -57,22 +57,29 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     _refuse_open_doors(options.host)
     home = options.home.expanduser().absolute()
     home.mkdir(parents=True, exist_ok=True)
-    with _signals_interrupt(), _alone_in(home):
+    with _signals_interrupt(), _alone_in(home) as lock:
         port = _claim_port(options.host, options.port)
         environment = _environment(os.environ, options.host, port, home)
         os.environ.clear()
         os.environ.update(environment)
         say("Starting Prefect's server and a worker: about half a minute.")
         try:
-            _serve(options, f"http://{_reachable(options.host)}:{port}", home, say)
+            _serve(options, f"http://{_reachable(options.host)}:{port}", home, lock, say)
         except KeyboardInterrupt:
             say("Stopped. The schedule stands, and runs again when packshot serve is started.")
 
 
-def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], None]) -> None:
+def _serve(options: ServeOptions, url: str, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
     start = ["prefect", "server", "start", "--no-background"]
-    with Companion("server", start, os.environ, home / "server.log") as server:
-        from flows.deployments import POOL, Nightly, Places, end_runs, register  # while the server starts, too
+    with Companion("server", start, home / "server.log", lock) as server:
+        from flows.deployments import (
+            POOL,
+            Nightly,
+            Places,
+            cancel_runs,
+            register,
+            runs_going,
+        )  # while the server starts, too
         from flows.parameters import RefreshParameters
         from flows.start import start_run
 
@@ -81,18 +88,19 @@ def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], Non
         preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
         run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
         _wait_until_ready(server, url)
-        asyncio.run(end_runs())  # of a server that was killed
+        asyncio.run(cancel_runs(asyncio.run(runs_going())))  # those of a server that was killed
         deployed = asyncio.run(register(Places(run.catalog, run.store, preset), nightly, Path.cwd()))
         work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
-        with Companion("worker", work, os.environ, home / "worker.log") as worker:
+        with Companion("worker", work, home / "worker.log", lock) as worker:
             say(_welcome(url, deployed, nightly, home))
             try:
                 _watch(server, worker)
             finally:
                 say("Stopping …")
+                going = [] if server.has_ended else asyncio.run(runs_going())
                 worker.stop()
                 if not server.has_ended:
-                    asyncio.run(end_runs())
+                    asyncio.run(cancel_runs(going))
 
 
 def _watch(*companions: Companion) -> None:
@@ -178,16 +186,19 @@ def _claim_port(host: str, port: int) -> int:
 
 
 @contextmanager
-def _alone_in(home: Path) -> Iterator[None]:
-    """Two servers on one database would start every run twice."""
-    with (home / "serve.lock").open("w") as lock:
+def _alone_in(home: Path) -> Iterator[IO[str]]:
+    """Two servers on one database would start every run twice. The file names the processes that hold it."""
+    with (home / "serve.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            lock.seek(0)
             raise ConfigError(
-                f"another packshot serve uses {home}; stop it, or give this one a --home of its own"
+                f"another packshot serve uses {home}, or one that was killed has left programs behind; end it, or give "
+                f"this one a --home of its own. Programs and their process ids: {', '.join(lock.read().splitlines())}"
             ) from error
-        yield
+        lock.truncate(0)
+        yield lock
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from prefect import task
 
@@ -16,6 +17,7 @@ from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
 from tasks.checks import Subject, find_check
 from tasks.context import RunContext
+from tasks.engine.similarity import load_scorer
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
 from tasks.plan import gate_id
@@ -46,13 +48,14 @@ def check_variants(
     specs = {planned.spec.id: planned.spec for planned in chunk}
 
     def make() -> StageResult[CheckedDraft]:
+        scorer = load_scorer(Path(context.model.scorer)) if context.model.scorer else None
         passed: list[CheckedDraft] = []
         refused: list[Rejection] = []
         siblings: dict[str, list[Pixels]] = defaultdict(list)
         for draft in drafts.records:
             spec, pixels = specs[draft.variant_id], read_draft(store, draft)
             photos = partial(_photos, store, references[spec.sku])
-            subject = Subject(spec, pixels, photos, siblings[spec.sku])
+            subject = Subject(spec, pixels, photos, siblings[spec.sku], context.config.training.token, scorer)
             results = _measure(subject, context.config)
             if all(result.passed for result in results):
                 passed.append(CheckedDraft(draft, results))

@@ -150,6 +150,14 @@ def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
     raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog, or their row is unfit:", *lines, *more]))
 
 
+def _recipe(config: RunConfig, resolution: int) -> str:
+    """All of the configuration that decides an adapter; how images are drawn counts where training draws some."""
+    training = config.training
+    draws = training.prior_images or training.evaluation
+    sampler = config.generation.model_dump(mode="json") if draws else {}
+    return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
+
+
 def image_id(spec: VariantSpec, channel: Channel) -> str:
     """The identity of a variant's rendition for a channel: 64 hex digits."""
     return content_id([spec.id, channel.model_dump(mode="json"), FINISHER_VERSION])
@@ -165,7 +173,7 @@ class _Planner:
         self.context, self.config, self.library = context, context.config, context.library()
         self.sources = Sources(context.catalog, self.config.catalog)
         self.known, self.retires = known, retires
-        self.recipe = canonical_json({**self.config.training.model_dump(mode="json"), "resolution": context.resolution})
+        self.recipe = _recipe(self.config, context.resolution)
         self.channels = [self.library.channels[name] for name in self.config.channels]
 
     def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:

@@ -12,7 +12,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+)
 
 RESOLUTION = 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -27,7 +35,7 @@ def build_tiny_sd(folder: Path, prediction_type: str = "epsilon", levels: int = 
     StableDiffusionPipeline(
         vae=_vae(0.18215),
         text_encoder=CLIPTextModel(_text_config(32)).eval(),
-        tokenizer=_tokenizer(folder / "words"),
+        tokenizer=tiny_tokenizer(folder / "words"),
         unet=UNet2DConditionModel(cross_attention_dim=32, attention_head_dim=4, **_unet_layout(levels)),
         scheduler=_scheduler(prediction_type),
         safety_checker=None,
@@ -44,8 +52,8 @@ def build_tiny_sdxl(folder: Path) -> Path:
         vae=_vae(0.13025),
         text_encoder=CLIPTextModel(_text_config(32)).eval(),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(32)).eval(),
-        tokenizer=_tokenizer(folder / "words"),
-        tokenizer_2=_tokenizer(folder / "words"),
+        tokenizer=tiny_tokenizer(folder / "words"),
+        tokenizer_2=tiny_tokenizer(folder / "words"),
         unet=UNet2DConditionModel(
             cross_attention_dim=64,
             attention_head_dim=(2, 4),
@@ -113,7 +121,7 @@ def _text_config(width: int) -> CLIPTextConfig:
     )
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     """Every byte a token, alone and at a word's end: any text is encodable, and texts stay distinct."""
     folder.mkdir(parents=True, exist_ok=True)
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -127,3 +135,18 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
         file.unlink()
     folder.rmdir()
     return tokenizer
+
+
+def build_tiny_clip(folder: Path) -> Path:
+    """Writes a CLIPModel folder with its tokenizer and the preparation of images; 32 x 32 pixels."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = CLIPTextConfig(vocab_size=1000, bos_token_id=0, eos_token_id=1, pad_token_id=1, **small)
+    vision = CLIPVisionConfig(image_size=32, patch_size=8, **small)
+    CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    ).save_pretrained(folder)
+    tiny_tokenizer(folder / "words").save_pretrained(folder)
+    prepared = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(prepared))
+    return folder
