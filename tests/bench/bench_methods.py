@@ -3,10 +3,10 @@
     python -m tests.bench.bench_methods --model FOLDER --clip FOLDER --products FOLDER
 
 `--products` has a folder of photos for each product, named by its class noun. The last photo of each is held out:
-likeness is the images' CLIP similarity to it, agreement theirs to their prompts. Variety is the mean distance between the
-images of the plain class prompt: an adapter that makes every mug its own mug has little. The rows also hold a cohort
-against one SKU at a time, the best checkpoint against the last, and the prior against none. Prints a table, and writes
-JSON beside the others.
+likeness is the images' CLIP similarity to it, agreement theirs to their prompts. Variety is the mean distance between
+the images of the plain class prompt: an adapter that makes every mug its own mug has little. The rows also hold a
+cohort against one SKU at a time, the best checkpoint against the last, and the prior against none. Prints a table, and
+writes JSON beside the others.
 """
 
 import argparse
