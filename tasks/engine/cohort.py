@@ -166,12 +166,15 @@ class Cohort:
                 self._leave(tenant, self._trained(tenant))
 
     def _is_fine(self, tenant: Tenant) -> bool:
-        """Looks at the losses where it is time to, and dismisses a SKU whose loss ran away."""
+        """Looks at the losses where it is time to, and dismisses a SKU that has one that is not finite.
+
+        A large one alone says little: it depends on the timestep, and holds the prior's share.
+        """
         if not (tenant.step == tenant.job.steps or tenant.step % CHECK_EVERY == 0 or self._looks_at(tenant)):
             return True
-        recent = float(torch.stack(tenant.losses).mean()) if tenant.losses else tenant.loss_before
+        recent = float(torch.stack(tenant.losses).mean()) if tenant.losses else 0.0
         tenant.losses.clear()
-        if self._ran_away(tenant, recent):
+        if not math.isfinite(recent):
             self._leave(tenant, self._diverged(tenant, recent))
         return not tenant.gone
 
@@ -218,14 +221,11 @@ class Cohort:
             steps = best_of(tenant.watch.points, self.evaluation).step
             self.bank.weights[tenant.slot].copy_(tenant.watch.row)
         after = self.objective.probe(tenant)
-        if self._ran_away(tenant, after):
+        if not (math.isfinite(after) and after < RUNAWAY * tenant.loss_before):
             return self._diverged(tenant, after)
         weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha, self.recipe.token)
         job = tenant.job
         return TrainedAdapter(job.adapter_id, job.sku, weights, steps, tenant.loss_before, after, curve)
-
-    def _ran_away(self, tenant: Tenant, loss: float) -> bool:
-        return not (math.isfinite(loss) and loss < RUNAWAY * tenant.loss_before)
 
     def _diverged(self, tenant: Tenant, loss: float) -> DivergedAdapter:
         return diverged(tenant.job, tenant.step, loss, tenant.loss_before, self.recipe.learning_rate)

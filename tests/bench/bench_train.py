@@ -39,12 +39,14 @@ WARM = 2  # steps before the clock starts
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `share` is the achieved rate over the device's measured matrix-product peak."""
+    """One line of the table. `share` is the achieved rate over the device's measured matrix-product peak, and
+    `processor_seconds` are those of one SKU on the host's processor."""
 
     name: str
     skus: int
     skus_per_hour: float
     seconds_per_sku: float
+    processor_seconds: float
     step_seconds: float
     startup_seconds: float
     tflops: float
@@ -57,7 +59,7 @@ class Clock:
 
     def __init__(self, device: torch.device, steps: int) -> None:
         self.device, self.steps, self.count, self.memory = device, steps, 0, 0.0
-        self.ready = self.end = 0.0
+        self.ready = self.end = self.used = self.processor = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         self.count += 1
@@ -65,6 +67,7 @@ class Clock:
         if self.count in (WARM, WARM + self.steps):
             synchronize(self.device)
             self.ready, self.end = self.end, time.perf_counter()
+            self.used, self.processor = self.processor, time.process_time()
 
 
 def main() -> None:
@@ -90,14 +93,15 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
     def add(name: str, skus: int, timing: Timing) -> None:
         per_sku = timing.step / skus * options.recipe_steps
         rate = flops * skus / timing.step / 1e12
-        row = (name, skus, 3600 / per_sku, per_sku, timing.step, timing.startup, rate, rate / peak, timing.memory)
+        busy = timing.processor / skus * options.recipe_steps
+        row = (name, skus, 3600 / per_sku, per_sku, busy, timing.step, timing.startup, rate, rate / peak, timing.memory)
         rows.append(Row(*row))
         _say(_line(rows[-1]))
 
     _say(
         f"{device_name(base.device)}, {options.precision}: matrix products {peak:.3f} TFLOP/s; {model}, {resolution} px"
     )
-    _say(f"{'':26}SKUs  SKUs/h   s/SKU  s/step start-up  TFLOP/s share  GB")
+    _say(f"{'':26}SKUs  SKUs/h   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
     if options.script:
         timing = diffusers_script(options.script, model, jobs[0], how, resolution, options.steps, str(base.dtype)[6:])
         add("diffusers' script", 1, timing)
@@ -147,7 +151,7 @@ def cohort(
     jobs = [replace(job, steps=WARM + steps) for job in jobs]
     Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=lean).run()
     step = (clock.end - clock.ready) / steps
-    return Timing(clock.ready - started - WARM * step, step, clock.memory)
+    return Timing(clock.ready - started - WARM * step, step, (clock.processor - clock.used) / steps, clock.memory)
 
 
 def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int) -> float:
@@ -177,7 +181,7 @@ def _class_images(base: BaseModel, count: int, resolution: int) -> tuple:
 
 def _line(row: Row) -> str:
     return (
-        f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.seconds_per_sku:8.1f}{row.step_seconds:8.3f}"
+        f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.seconds_per_sku:8.1f}{row.processor_seconds:10.1f}{row.step_seconds:8.3f}"
         f"{row.startup_seconds:9.1f}{row.tflops:9.3f}{row.share:6.0%}{row.memory_gb:6.2f}"
     )
 

@@ -8,7 +8,7 @@ from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
-from tests.engine.material import job, poisoned, quiet, recipe, train, weights_of
+from tests.engine.material import job, photo, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 
 
@@ -40,6 +40,13 @@ def test_a_learning_rate_that_blows_up_gives_diverged_adapters_instead_of_noise(
     outcomes = train(base, [job(0, 8), job(1, 8)], recipe(learning_rate=0.1, alpha=1e6))
     assert [type(outcome) for outcome in outcomes] == [DivergedAdapter] * 2
     assert "learning_rate" in outcomes[0].detail
+
+
+def test_a_heavy_prior_is_not_taken_for_a_runaway_loss(base):
+    """The prior's share of the loss says nothing of the SKU; neither does a single step of an unlucky timestep."""
+    how = recipe(prior_images=1, prior_weight=9.0, snr_gamma=0.0)
+    outcome = train(base, [job(0, 26, class_images=(photo(50).rgb[:64, :64],))], how)[0]
+    assert isinstance(outcome, TrainedAdapter), outcome
 
 
 def test_a_slots_second_tenant_equals_the_same_sku_in_a_fresh_bank(base):
