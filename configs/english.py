@@ -6,7 +6,7 @@ _SAME = frozenset(
     "panties trunks chinos joggers slacks sweatpants clippers shears chaps scrubs culottes capris suspenders "
     "cufflinks series species forceps clothes underclothes goods arts crafts electronics cosmetics ceramics graphics "
     "athletics mathematics physics sports news christmas canvas atlas gas always sis iris tennis chassis is his this "
-    "us was has yes".split()
+    "us was has yes thermos".split()
 )
 _ODD = {
     "men": "man", "women": "woman", "children": "child", "mice": "mouse", "teeth": "tooth", "feet": "foot",
@@ -16,7 +16,7 @@ _ODD = {
     "bowties": "bowtie", "hoodies": "hoodie", "cookies": "cookie", "beanies": "beanie", "brownies": "brownie",
     "onesies": "onesie", "smoothies": "smoothie", "booties": "bootie", "movies": "movie", "selfies": "selfie",
     "plushies": "plushie", "bralettes": "bralette", "axes": "axe", "lenses": "lens", "canvases": "canvas",
-    "buses": "bus", "chaises": "chaise", "quiches": "quiche", "niches": "niche",
+    "buses": "bus", "thermoses": "thermos", "chaises": "chaise", "quiches": "quiche", "niches": "niche",
 }  # fmt: skip
 _ENDINGS = (
     *((ending, ending) for ending in ("ss", "us", "sis")),

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,14 +11,46 @@ from catalog_schemas.rejection import Rejection
 from tasks.import_catalog import Imported, import_catalog
 from tasks.read_catalog import RowReader, catalog_batches
 
-SHOPIFY = (
-    "Handle,Title,Body (HTML),Vendor,Product Category,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,"
-    "Option2 Value,Variant SKU,Variant Price,Image Src,Image Position,Image Alt Text,Gift Card,Variant Image,Status"
-).split(",")
-SHOPIFY_2024 = (
-    "Title,URL handle,Description,Vendor,Product category,Type,Tags,Option1 name,Option1 value,SKU,Price,"
-    "Product image URL,Image position,Image alt text,Variant image URL,Status"
-).split(",")
+SHOPIFY = [
+    "Handle",
+    "Title",
+    "Body (HTML)",
+    "Vendor",
+    "Product Category",
+    "Type",
+    "Tags",
+    "Published",
+    "Option1 Name",
+    "Option1 Value",
+    "Option2 Name",
+    "Option2 Value",
+    "Variant SKU",
+    "Variant Price",
+    "Image Src",
+    "Image Position",
+    "Image Alt Text",
+    "Gift Card",
+    "Variant Image",
+    "Status",
+]
+SHOPIFY_2024 = [
+    "Title",
+    "URL handle",
+    "Description",
+    "Vendor",
+    "Product category",
+    "Type",
+    "Tags",
+    "Option1 name",
+    "Option1 value",
+    "SKU",
+    "Price",
+    "Product image URL",
+    "Image position",
+    "Image alt text",
+    "Variant image URL",
+    "Status",
+]
 
 
 def table(columns: Sequence[str], *rows: dict[str, str], delimiter: str = ",") -> str:
@@ -80,7 +112,3 @@ class Shop:
         products, rejections = self.read()
         assert not rejections, rejections
         return products
-
-
-def lines(*rows: Iterable[str]) -> str:
-    return "\n".join(map(",".join, rows)) + "\n"

@@ -10,7 +10,7 @@ from configs.class_nouns import load_class_nouns
 from configs.english import singular
 
 NOUNS = load_class_nouns()
-PAIRS = {"socks", "earrings", "blocks"}  # photographed together, and called so
+PAIRS = {"socks", "earrings", "blocks", "drawers"}  # photographed together, and called so
 SHIPPED = Path("configs/class_nouns.yaml")
 
 
