@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
+from configs.library import Library, load_library
 from configs.schema import RunConfig
 from tasks.context import ModelFolder, RunContext
 from tasks.plan import Selection, plan_run
@@ -66,6 +68,16 @@ class Judged:
         return Fate(tuple(photo.id for photo in job.photos), variants, tuple(prepared))
 
 
+class QuickContext(RunContext):
+    """Reads the library of scenes and channels once for all nights."""
+
+    def library(self) -> Library:
+        return shipped_library()
+
+
+shipped_library = cache(load_library)
+
+
 @dataclass
 class Night:
     """`rows` lie between the good ones in the catalog; photos are paths relative to `folder`."""
@@ -87,7 +99,7 @@ class Night:
     def context(self) -> RunContext:
         config = RunConfig.model_validate(tiny_config(Path("tiny"), catalog=self.catalog))
         catalog, store = self.folder / "catalog.parquet", self.folder.parent / "store"
-        return RunContext("run", str(catalog), str(store), config, ModelFolder("", "tiny", 64, ""), NOW)
+        return QuickContext("run", str(catalog), str(store), config, ModelFolder("", "tiny", 64, ""), NOW)
 
     def judge(self) -> Judged:
         """Plans and prepares within bounds of memory and time."""
