@@ -2,9 +2,9 @@
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
 from tasks.storage.bucket import SCHEMES, Bucket
@@ -14,6 +14,8 @@ from tasks.storage.info import ObjectInfo
 from tasks.storage.keys import check_key, safe_name
 
 __all__ = ["ObjectInfo", "ObjectMissing", "ObjectStore", "open_store", "safe_name"]
+
+Result = TypeVar("Result")
 
 _PROBE = "probe"  # the folder of the objects that `probe_conditional_writes` makes and removes
 _DELETE_AT_ONCE = 1000
@@ -121,10 +123,15 @@ class ObjectStore:
         uri = self.uri(key)
         return attempt(lambda: self._driver.open(key), uri, self._pauses)
 
-    def sync(self, key: str) -> None:
-        """Makes an object durable that another library wrote in place; nothing to do in a bucket."""
+    def commit(self, key: str, call: Callable[[], Result]) -> Result:
+        """What another library writes in place under `key`, such as a Delta commit: one attempt, made durable.
+
+        Where the call is beaten by another writer the object that is there is made durable, whoever wrote it.
+        """
+        result = attempt(call, self.uri(key), ())
         if isinstance(disk := self._driver, Disk):
             attempt(lambda: disk.sync(key), self.uri(key), ())
+        return result
 
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""

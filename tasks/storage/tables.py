@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +32,6 @@ from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
 
-Result = TypeVar("Result")
 
 _RACES = 50  # how often others may commit first before a merge gives up
 
@@ -118,8 +117,17 @@ class Tables:
             parts.append((rows if expression is None else rows.filter(expression)).select(wanted))
         return pa.concat_tables(parts)
 
-    def merge(self, name: str, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...] = ()) -> int:
+    def merge(
+        self,
+        name: str,
+        rows: pa.Table | Callable[[], pa.Table],
+        key: str,
+        run_id: str,
+        update: tuple[str, ...] = (),
+    ) -> int:
         """Adds `rows` in one commit of run `run_id`; returns how many rows were inserted or changed.
+
+        Rows that follow from what the table holds are given as a function, which is called again after each lost race.
 
         A row whose key is new is inserted; of rows with the same key the first counts. Where the key is there, the
         columns of `update` (scalars) take the row's values, and all others stay. Nothing is committed where nothing
@@ -127,13 +135,14 @@ class Tables:
         comes back.
         """
         self.store.probe_conditional_writes()
-        rows = first_of_each(conformed(rows, TABLES[name].schema), key)
         for race in range(_RACES):
             table = self._opened(name) or self._created(name)
             if table is not None:
                 if table.transaction_version(run_id) is not None:
                     return 0
-                changed = self._merged(name, table, rows, key, run_id, update)
+                given = rows() if callable(rows) else rows
+                distinct = first_of_each(conformed(given, TABLES[name].schema), key)
+                changed = self._merged(name, table, distinct, key, run_id, update)
                 if changed is not None:
                     return changed
             time.sleep(random.uniform(0.0, 0.02) * (race + 1))
@@ -152,12 +161,10 @@ class Tables:
         properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
         won = self._won(
             name,
+            before + 1,
             lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
         )
-        if not won and not self._holds(name, actions[0].path):
-            return None
-        self.store.sync(f"tables/{name}/_delta_log/{before + 1:020}.json")
-        return count
+        return count if won or self._holds(name, actions[0].path) else None
 
     def _holds(self, name: str, path: str) -> bool:
         """Whether a commit that seemed to be beaten came about after all: its reply was lost, and the retry met it."""
@@ -209,7 +216,9 @@ class Tables:
         held = {field.name for field in table.schema().fields}
         missing = [Field.from_arrow(field) for field in schema if field.name not in held]
         properties = CommitProperties(max_commit_retries=0)
-        return not missing or self._won(name, lambda: table.alter.add_columns(missing, commit_properties=properties))
+        return not missing or self._won(
+            name, table.version() + 1, lambda: table.alter.add_columns(missing, commit_properties=properties)
+        )
 
     def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
@@ -226,12 +235,13 @@ class Tables:
         schema, options = TABLES[name].schema, self._options
         won = self._won(
             name,
+            0,
             lambda: DeltaTable.create(self.uri(name), schema, storage_options=options, commit_properties=properties),
         )
         return self._opened(name) if won else None
 
-    def _won(self, name: str, commit: Callable[[], object]) -> bool:
-        """Commits; False where another writer committed first."""
+    def _won(self, name: str, version: int, commit: Callable[[], object]) -> bool:
+        """Commits as `version`; False where another writer committed first."""
 
         def once() -> bool:
             try:
@@ -244,7 +254,7 @@ class Tables:
                 raise
             return True
 
-        return attempt(once, self.uri(name), ())
+        return self.store.commit(f"tables/{name}/_delta_log/{version:020}.json", once)
 
     @property
     def _options(self) -> dict[str, str]:
