@@ -32,7 +32,6 @@ from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectStore
 
-
 _RACES = 50  # how often others may commit first before a merge gives up
 
 
