@@ -8,7 +8,7 @@ used once its tables are committed.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -31,7 +31,8 @@ def once(
     store: ObjectStore, stage: str, record: type[Record], work: Iterable[str], make: Callable[[], StageResult[Record]]
 ) -> StageResult[Record]:
     """The recorded result of `stage` on the things with the ids `work`, or `make()`, recorded."""
-    adapter, key = _adapter(record), _key(stage, work)
+    adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
+    key = _key(stage, work)
     if store.exists(key):
         return adapter.validate_json(store.read(key))
     result = make()
@@ -41,7 +42,7 @@ def once(
 
 def recorded(store: ObjectStore, stage: str, record: type[Record]) -> dict[str, StageResult[Record]]:
     """The results of a stage that no run has committed yet, by the keys of their records."""
-    adapter = _adapter(record)
+    adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
     return {info.key: adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}")}
 
 
@@ -51,8 +52,8 @@ def forget(store: ObjectStore, stage: str, chunks: Iterable[Iterable[str]]) -> N
 
 
 @cache
-def _adapter(record: type[Record]) -> TypeAdapter[StageResult[Record]]:
-    return TypeAdapter(StageResult[record])  # type: ignore[valid-type]
+def _adapter(record: Any) -> TypeAdapter[StageResult[Any]]:
+    return TypeAdapter(StageResult[record])
 
 
 def _key(stage: str, work: Iterable[str]) -> str:

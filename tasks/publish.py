@@ -73,7 +73,12 @@ def finish_publishing(context: RunContext) -> list[str]:
 
     A run that is publishing just now is not disturbed: each commit is made once, whoever makes it. Raises StoreError.
     """
-    store, finished = context.open(), []
+    return complete_publications(context.open())
+
+
+def complete_publications(store: ObjectStore) -> list[str]:
+    """`finish_publishing` for those who are no run."""
+    finished = []
     for info in list(store.list(PENDING)):
         try:
             publication = _PUBLICATION.validate_json(store.read(info.key))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.storage.info import ObjectInfo
-from tasks.storage.keys import TEMPORARY
+from tasks.storage.keys import TEMPORARY, is_unfinished
 
 
 class Disk:
@@ -68,8 +68,8 @@ class Disk:
         """Whether a file has this key."""
         return (self.root / key).is_file()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The files below the folder `prefix`, in order of their keys, without the temporary ones."""
+    def list(self, prefix: str, unfinished: bool = False) -> Iterator[ObjectInfo]:
+        """The files below the folder `prefix`, in order of their keys: the finished ones, or the unfinished."""
         try:
             entries = sorted(os.scandir(self.root / prefix), key=_place)
         except (FileNotFoundError, NotADirectoryError):
@@ -77,8 +77,8 @@ class Disk:
         for entry in entries:
             key = f"{prefix}/{entry.name}" if prefix else entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from self.list(key)
-            elif not entry.name.startswith(TEMPORARY):
+                yield from self.list(key, unfinished)
+            elif is_unfinished(entry.name) == unfinished:
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     status = entry.stat()
                     yield ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))

@@ -11,7 +11,7 @@ from tasks.storage.bucket import SCHEMES, Bucket
 from tasks.storage.disk import Disk
 from tasks.storage.faults import PAUSES, ObjectMissing, attempt
 from tasks.storage.info import ObjectInfo
-from tasks.storage.keys import check_key, safe_name
+from tasks.storage.keys import check_key, is_unfinished, safe_name
 
 __all__ = ["ObjectInfo", "ObjectMissing", "ObjectStore", "open_store", "safe_name"]
 
@@ -152,6 +152,17 @@ class ObjectStore:
         for start in range(0, len(doomed), _DELETE_AT_ONCE):
             batch = doomed[start : start + _DELETE_AT_ONCE]
             attempt(lambda batch=batch: self._driver.delete(batch), self.url, self._pauses)  # type: ignore[misc]
+
+    def unfinished(self) -> Iterator[ObjectInfo]:
+        """Files that are being written, or were when their writer was killed. None in a bucket, which hides them."""
+        if isinstance(disk := self._driver, Disk):
+            yield from _translated(disk.list("", unfinished=True), self.url)
+
+    def delete_unfinished(self, names: Iterable[str]) -> None:
+        """Removes files that `unfinished` has named."""
+        doomed = list(names)
+        assert all(is_unfinished(name.rpartition("/")[2]) for name in doomed)
+        attempt(lambda: self._driver.delete(doomed), self.url, ())
 
     def fetch_folder(self, prefix: str, local: Path) -> None:
         """Copies every object below `prefix` into the folder `local`. Raises ObjectMissing where there is none."""

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
-from tasks.storage.objects import ObjectStore
+from tasks.storage.objects import ObjectInfo, ObjectStore
 
 _RACES = 50  # how often others may commit first before a merge gives up
 
@@ -146,6 +147,23 @@ class Tables:
                     return changed
             time.sleep(random.uniform(0.0, 0.02) * (race + 1))
         raise StoreUnreachable(f"{self.uri(name)}: other writers committed first {_RACES} times in a row; run again")
+
+    def unreferenced(self, before: datetime) -> Iterator[ObjectInfo]:
+        """Data files written before then that no version since then names: of lost races, killed writers and old
+        versions. Without them the tables of today are whole, and so is every version that was current since then."""
+        for name in TABLES:
+            files = list(self.store.list(f"tables/{name}"))
+            table = self._opened(name)
+            if table is None:
+                continue
+            named = {file.path for file in self._files(name, table)}
+            for file in files:
+                if "/_delta_log/" in file.key and file.key.endswith(".json") and file.modified >= before:
+                    named |= _removed(self.store.read(file.key))
+            for file in files:
+                path = file.key.removeprefix(f"tables/{name}/")
+                if path.endswith(".parquet") and "/" not in path and file.modified < before and path not in named:
+                    yield file
 
     def _merged(
         self, name: str, table: DeltaTable, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...]
@@ -265,6 +283,12 @@ class Tables:
         if self.store.url.startswith("s3://") and endpoint:
             options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
         return options
+
+
+def _removed(commit: bytes) -> set[str]:
+    """The data files that a commit of the Delta log takes out."""
+    actions = (json.loads(line) for line in commit.splitlines() if line)
+    return {action["remove"]["path"] for action in actions if "remove" in action}
 
 
 def _scanned(names: list[str], wanted: list[str], filters: Any) -> list[str]:

@@ -32,7 +32,7 @@ from tests.crash.watched import Killed, WatchedStore
 
 POINTS_MINIMUM = 500
 S3_MODES = ("before", "after", "torn", "reply lost, request repeated", "reply lost, stage repeated")
-S3_POINTS = 12  # of them all, spread evenly: each takes a second or two
+S3_POINTS = 3  # of each scenario, spread evenly: each takes seconds
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)

@@ -2,13 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tasks.storage.disk import Disk
-from tasks.storage.objects import ObjectStore
+from tasks.storage.objects import ObjectInfo, ObjectStore
 
 
 class Killed(BaseException):
@@ -55,6 +57,41 @@ class WatchedStore(ObjectStore):
     def commit(self, key: str, call: Callable[[], Any]) -> Any:
         made = super().commit
         return self.hook(Operation("commit", (key,)), lambda: made(key, call))
+
+
+class Clock:
+    """A clock that can be put forward; objects keep the age that they have by it."""
+
+    def __init__(self) -> None:
+        self.jumps: list[tuple[datetime, timedelta]] = []
+
+    def now(self) -> datetime:
+        return self.moment(datetime.now(UTC))
+
+    def moment(self, real: datetime) -> datetime:
+        """What this clock showed at a real time."""
+        return real + sum((jump for at, jump in self.jumps if at <= real), timedelta())
+
+    def advance(self, by: timedelta) -> None:
+        time.sleep(0.015)  # a file's time is that of the kernel's last tick, up to 10 ms ago
+        self.jumps.append((datetime.now(UTC) - timedelta(milliseconds=11), by))
+
+
+class ClockedStore(WatchedStore):
+    """A store whose objects were written by a clock that the test holds."""
+
+    def __init__(self, url: str, clock: Clock, hook: Hook = pass_on) -> None:
+        super().__init__(url, hook)
+        self.clock = clock
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return map(self._dated, super().list(prefix))
+
+    def unfinished(self) -> Iterator[ObjectInfo]:
+        return map(self._dated, super().unfinished())
+
+    def _dated(self, info: ObjectInfo) -> ObjectInfo:
+        return replace(info, modified=self.clock.moment(info.modified))
 
 
 class FadingDisk(Disk):
