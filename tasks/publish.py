@@ -6,8 +6,10 @@ run id, before anything else looks at the tables.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,7 +73,12 @@ def finish_publishing(context: RunContext) -> list[str]:
 
     A run that is publishing just now is not disturbed: each commit is made once, whoever makes it. Raises StoreError.
     """
-    store, finished = context.open(), []
+    return complete_publications(context.open())
+
+
+def complete_publications(store: ObjectStore) -> list[str]:
+    """`finish_publishing` for those who are no run."""
+    finished = []
     for info in list(store.list(PENDING)):
         try:
             publication = _PUBLICATION.validate_json(store.read(info.key))
@@ -86,16 +93,21 @@ def finish_publishing(context: RunContext) -> list[str]:
 def _publish(store: ObjectStore, publication: Publication) -> None:
     tables, harvest, run = Tables(store), publication.harvest, publication.run
     images = [replace(record, run_id=run.run_id) for record in harvest.images]
-    looked_at = {record.sku for record in harvest.skus}
-    commits: list[tuple[str, pa.Table, tuple[str, ...]]] = [
-        ("adapters", rows_of("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters]), ()),
-        ("rejections", rows_of("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections]), ()),
-        ("images", _with_retired(tables, images, harvest.retired, looked_at, run.finished_at), _REMADE),
-        ("skus", rows_of("skus", harvest.skus), _SEEN),
-        ("runs", rows_of("runs", [run]), ()),
+
+    def with_retired() -> pa.Table:
+        looked_at = {record.sku for record in harvest.skus}
+        return _with_retired(tables, images, harvest.retired, looked_at, run.finished_at)
+
+    listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
+        ("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters], ()),
+        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], ()),
+        ("images", images or harvest.retired, _REMADE),
+        ("skus", harvest.skus, _SEEN),
+        ("runs", [run], ()),
     ]
-    for name, rows, update in commits:
-        if len(rows):
+    for name, records, update in listed:
+        if records:
+            rows = with_retired if name == "images" else rows_of(name, records)
             tables.merge(name, rows, TABLES[name].key, run.run_id, update)
 
 
