@@ -139,7 +139,8 @@ def write_demo_catalog(folder: str | Path, skus: int = 8, seed: int = 2026) -> P
         photograph_product(folder, sku, spec, seed + i, photos)
         rows.append(_row(i, sku, spec, title, brand, photos))
     rough = path.with_suffix(".part")
-    pq.write_table(pa.Table.from_pylist(rows, schema=CATALOG_SCHEMA), rough)
+    table = pa.Table.from_pylist(rows, schema=CATALOG_SCHEMA)
+    pq.write_table(table, rough, use_compliant_nested_type=False)  # or the lists' items would be renamed
     rough.replace(path)
     stamp.write_text(json.dumps(made_by))
     return path
