@@ -13,6 +13,7 @@ wrong noun ruins an adapter, so what is not known stays empty:
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -161,11 +162,18 @@ def load_class_nouns(*files: str | Path) -> ClassNouns:
     Raises ConfigError with every fault of every file.
     """
     faults: list[str] = []
-    sources: list[Traversable] = [resources.files("configs") / "class_nouns.yaml", *map(Path, files)]
-    read = [_file(source, faults) for source in sources]
+    own = [_file(Path(file), faults) for file in files]
     if faults:
         raise ConfigError("The class nouns cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    return ClassNouns(read)
+    return ClassNouns([_shipped(), *own])
+
+
+@cache
+def _shipped() -> NounsFile:
+    faults: list[str] = []
+    file = _file(resources.files("configs") / "class_nouns.yaml", faults)
+    assert not faults, faults
+    return file
 
 
 def _file(source: Traversable, faults: list[str]) -> NounsFile:

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import tempfile
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -37,7 +38,7 @@ SAMPLES = {
     ),
 }
 text = st.text(st.characters(codec="utf-8"), max_size=60)
-quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def imported(kind: str, content: bytes) -> None:
@@ -81,7 +82,7 @@ def test_any_bytes_crash_no_importer(kind: str, content: bytes):
 
 
 @quick
-@given(st.lists(st.fixed_dictionaries({name: text for name in ("title", "category", "story")}), min_size=1, max_size=5))
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(("title", "category", "story"), text)), min_size=1, max_size=5))
 def test_any_text_survives_or_is_reported(tmp_path: Path, rows: list[dict[str, str]]):
     shop = Shop(tmp_path)
     full = [{"sku": str(n), "class_noun": "mug", "photos": "a.jpg"} | row for n, row in enumerate(rows)]
@@ -126,13 +127,15 @@ def test_html_reads_as_a_person_would(html: str, expected: str):
 
 
 def test_long_html_takes_no_time():
-    for piece in ("<", "<!", "&", "<a ", "<script", "<!--", "</"):
-        assert len(html_to_text(piece * 100_000)) <= 100_000
+    started = time.process_time()
+    for piece in ("<", "<!", "&#1", "<a ", "<script", "<!--", "</", "<a b='", "<a b=\"'", '<a b=">"', "<svg>", "<a="):
+        assert len(html_to_text(piece * 100_000)) <= 200_000
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("kind", sorted(SAMPLES))
 def test_a_long_file_takes_little_memory(tmp_path: Path, kind: str):
-    count = 60_000
+    count = 45_000
     story = "a long story " * 8
     with (tmp_path / "file").open("w", encoding="utf-8") as file:
         if kind == "csv":
@@ -181,7 +184,7 @@ def test_the_command_line_tells_people_and_machines(shop: Shop, capsys: pytest.C
 def test_fuzzed_samples_take_bounded_time():
     chance = random.Random(7)
     for kind, sample in SAMPLES.items():
-        for _ in range(60):
+        for _ in range(25):
             content = bytearray((sample * 3).encode())
             for _ in range(chance.randrange(1, 30)):
                 content[chance.randrange(len(content))] = chance.randrange(256)

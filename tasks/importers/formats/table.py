@@ -51,12 +51,14 @@ def table_rows(file: Path, layout: Layout, report: Report) -> Iterator[TableRow]
             raise CatalogError(str(file), faults)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         for line, cells in _parsed(reader, report):
-            if len(cells) > len(names) and not any(cells[len(names) :]):
+            if not any(cells):
+                continue
+            if not any(cells[len(names) :]):
                 cells = cells[: len(names)]
-            if len(cells) != len(names):
-                report.leave_out(line, f"expected {len(names)} cells, got {len(cells)}")
-            elif any(cells):
+            if len(cells) == len(names):
                 yield TableRow(line, _named(names, cells))
+            else:
+                report.leave_out(line, f"expected {len(names)} cells, got {len(cells)}")
 
 
 def _header(line: str, layout: Layout) -> tuple[str, list[str]]:
