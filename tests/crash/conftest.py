@@ -1,34 +1,22 @@
-"""Stores in memory where there is such a folder: a night is a hundred small files."""
-
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.crash.memory import memory_folder
 from tests.servers.moto import S3Server, s3_server
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    root = shared if shared.is_dir() and os.access(shared, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="packshot-", dir=root) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    with _folder() as folder:
-        yield folder
+    with memory_folder() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
 def memory_module() -> Iterator[Path]:
-    with _folder() as folder:
-        yield folder
+    with memory_folder() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

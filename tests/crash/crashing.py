@@ -1,12 +1,12 @@
 """Crashes a night at each of its operations, and runs the next one on what is left."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog_schemas.errors import PackshotError, StoreUnreachable
+from catalog_schemas.errors import StoreUnreachable
 from tasks.storage.objects import ObjectStore
 from tests.crash.night import BAD, run_night
 from tests.crash.soundness import Rows, content, read_tables, violations
@@ -63,8 +63,10 @@ def prepare(scenario: Scenario, store: ObjectStore) -> None:
         run_night(store, catalog, f"before-{number}")
 
 
-def crash_states(scenario: Scenario, mode: str, folder: Path, disk: type[FadingDisk] = FadingDisk) -> Iterator[Path]:
-    """The folder that a crash in `mode` leaves, for each operation of the night in turn.
+def crash_states(
+    scenario: Scenario, mode: str, folder: Path, disk: type[FadingDisk] = FadingDisk
+) -> list[tuple[Operation, Path]]:
+    """The operations of the night, each with the folder that a crash in `mode` at it leaves.
 
     A killed process leaves its store as it is at that moment, so one night gives them all. What is there before an
     operation is what is there after the one before it, and is not looked at twice.
@@ -73,32 +75,37 @@ def crash_states(scenario: Scenario, mode: str, folder: Path, disk: type[FadingD
     prepare(scenario, store)
     fading = disk(folder / "night")
     store._driver = fading
-    left, number = list[Path](), 0
-
-    def leave(build: Callable[[Path], Any]) -> None:
-        left.append(folder / f"left-{len(left)}")
-        build(left[-1])
+    build = {
+        "after": lambda to: shutil.copytree(folder / "night", to),
+        "power cut: names": fading.leave_names,
+        "power cut: flushed": fading.leave_flushed,
+    }
+    left = list[tuple[Operation, Path]]()
 
     def watch(operation: Operation, call: Callable[[], Any]) -> Any:
-        nonlocal number
-        number += 1
+        left.append((operation, folder / f"left-{len(left)}"))
         if mode == "torn":
-            leave(lambda to: _torn(operation, folder / "night", to))
+            _torn(operation, folder / "night", left[-1][1])
+            return call()
         result = call()
-        if mode == "after":
-            leave(lambda to: shutil.copytree(folder / "night", to))
-        elif mode == "power cut: names":
-            leave(fading.leave_names)
-        elif mode == "power cut: flushed":
-            leave(fading.leave_flushed)
+        build[mode](left[-1][1])
         return result
 
     store.hook = watch
     run_night(store, scenario.tonight, "crashed")
-    assert number == len(left)
-    for state in left:
-        yield state
-        shutil.rmtree(state)
+    return left
+
+
+def lost(operation: Operation, store: ObjectStore) -> list[str]:
+    """What is wrong with a store in which this operation had ended before the crash."""
+    if operation.kind == "delete":
+        return []
+    path = Path(store.url) / operation.keys[0]
+    if operation.kind == "commit":
+        kept = path.is_file() and path.read_bytes().endswith(b"}")
+    else:
+        kept = path.is_file() and path.read_bytes() == operation.data
+    return [] if kept else [f"{operation.keys[0]}: had been written and is lost"]
 
 
 def _torn(operation: Operation, night: Path, to: Path) -> None:
@@ -153,7 +160,7 @@ def resume(scenario: Scenario, whole: Uninterrupted, store: WatchedStore) -> lis
         run_night(store, scenario.tonight, "resumed")
         faults += [f"{key}: finished before the crash and made again" for key in again]
         return faults + ended(whole, store)
-    except PackshotError as error:
+    except Exception as error:  # of any kind: the night was not completed
         return [f"{type(error).__name__}: {error}"]
 
 

@@ -22,6 +22,7 @@ from tests.crash.crashing import (
     crash_hook,
     crash_states,
     ended,
+    lost,
     prepare,
     resume,
     uninterrupted,
@@ -50,12 +51,14 @@ def test_what_a_crash_leaves_is_sound_and_the_next_night_completes_it(
     scenario: str, whole: Uninterrupted, mode: str, memory: Path
 ) -> None:
     faults = {}
-    for number, state in enumerate(crash_states(SCENARIOS[scenario], mode, memory)):
-        found = resume(SCENARIOS[scenario], whole, WatchedStore(str(state)))
-        if found:
-            faults[number, whole.operations[number].kind, whole.operations[number].keys[0]] = found
+    states = crash_states(SCENARIOS[scenario], mode, memory)
+    for number, (operation, state) in enumerate(states):
+        store = WatchedStore(str(state))
+        found = [] if mode == "torn" else lost(operation, store)
+        if found := found + resume(SCENARIOS[scenario], whole, store):
+            faults[number, operation.kind, operation.keys[0]] = found
     assert not faults
-    assert number + 1 == len(whole.operations)
+    assert len(states) == len(whole.operations)
 
 
 @pytest.mark.parametrize("mode", LIVED)
