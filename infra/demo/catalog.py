@@ -126,7 +126,7 @@ def _row(index: int, sku: str, spec: ProductSpec, title: str, brand: str, photos
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The camera's tensors are so small that threads mostly wait for each other: 25 times the work on a busy machine."""
+    """The camera's tensors are so small that threads mostly wait for each other: 25 times the work on a busy one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
