@@ -8,7 +8,7 @@ records why. Only what cannot be read at all is left out, and told.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,12 +67,12 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-def import_catalog(kind: str, file: str, out: str, nouns: str = "") -> Imported:
+def import_catalog(kind: str, file: str, out: str, nouns: str = "", rows_per_group: int = ROW_GROUP_ROWS) -> Imported:
     """Writes the Parquet catalog `out` from `file`, which is of `kind` (`tasks.importers.kinds()`).
 
-    `nouns` is a file of class nouns over the shipped ones. `out` is replaced only once everything is read. Raises
-    CatalogError with every fault of a file that is not of its kind or holds no product, ConfigError for `nouns`, and
-    StoreError where `out` cannot be written.
+    `nouns` is a file of class nouns over the shipped ones. At most `rows_per_group` products are held at once. `out` is
+    replaced only once everything is read. Raises CatalogError with every fault of a file that is not of its kind or
+    holds no product, ConfigError for `nouns`, and StoreError where `out` cannot be written.
     """
     if "://" in file or "://" in out:
         raise CatalogError(file, ["an import reads and writes local files; copy the file here, and the catalog there"])
@@ -80,7 +80,7 @@ def import_catalog(kind: str, file: str, out: str, nouns: str = "") -> Imported:
     importer, mapping = find_importer(kind), load_class_nouns(*filter(None, [nouns]))
     run = _Run(source.absolute().parent, mapping)
     with _replaced(catalog, source) as fresh, pq.ParquetWriter(fresh, CATALOG_SCHEMA) as writer:
-        for batch in _batches(run.products(importer.products(source, run.report))):
+        for batch in _batches(run.products(importer.products(source, run.report)), rows_per_group):
             writer.write_batch(batch)
         if not run.written:
             raise CatalogError(file, ["no product was found", *run.report.examples])
@@ -169,7 +169,7 @@ class _Run:
                 self.refusals.append(f"line {rejection.detail.removeprefix('row ')} ({rejection.reason})")
 
 
-def _batches(products: Iterator[Product]) -> Iterator[pa.RecordBatch]:
+def _batches(products: Iterator[Product], rows_maximum: int) -> Iterator[pa.RecordBatch]:
     """Row groups: bounded in rows and in text."""
     rows: list[Product] = []
     characters = 0
@@ -177,7 +177,7 @@ def _batches(products: Iterator[Product]) -> Iterator[pa.RecordBatch]:
         rows.append(product)
         characters += len(product.title) + sum(map(len, product.references)) + sum(map(len, product.masks))
         characters += sum(len(name) + len(text) for name, text in product.attributes.items())
-        if len(rows) >= ROW_GROUP_ROWS or characters >= ROW_GROUP_CHARACTERS:
+        if len(rows) >= rows_maximum or characters >= ROW_GROUP_CHARACTERS:
             yield _batch(rows)
             rows, characters = [], 0
     if rows:
@@ -223,7 +223,8 @@ def _replaced(out: Path, source: Path) -> Iterator[Path]:
     except OSError as error:
         raise StoreError(f"{out}: expected a file that can be written, got {error}") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
 
 
 def _grant(catalog: Path, folder: Path | None) -> None:

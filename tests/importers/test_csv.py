@@ -1,6 +1,6 @@
 import pytest
 
-from catalog_schemas.errors import CatalogError
+from catalog_schemas.errors import CatalogError, StoreError
 from configs.schema import CatalogConfig
 from tasks.import_catalog import granted_prefixes, import_catalog
 from tasks.storage.sources import Sources
@@ -187,3 +187,5 @@ def test_no_file_and_no_way_to_write_are_told(shop: Shop):
     file.write_text(PLAIN + "1,A,mug,a.jpg\n")
     with pytest.raises(CatalogError, match="the file itself"):
         import_catalog("csv", str(file), str(file))
+    with pytest.raises(StoreError, match="can be written"):
+        import_catalog("csv", str(file), str(file / "below" / "a.parquet"))
