@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test check fix constraints clean
+.PHONY: demo test check fix constraints soak clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
@@ -41,6 +41,9 @@ constraints: $(READY)  ## pins what is installed now
 	@head -2 constraints.txt > constraints.tmp
 	@$(BIN)/python -m pip list --format=freeze | grep -viE '^(pip|setuptools|wheel|packshot)==' | sed 's/+cpu//' >> constraints.tmp
 	@mv constraints.tmp constraints.txt
+
+soak: $(READY)  ## ten minutes of mutated photos, and of mutated catalogs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --fuzz-seconds 600 --fuzz-seed $$(date +%s)000
 
 clean:  ## forgets the demo and the caches, not the environment
 	rm -rf out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
