@@ -48,5 +48,8 @@ constraints: $(READY)  ## pins what is installed now
 clean:  ## forgets the demo and the caches, not the environment
 	rm -rf out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compile"
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_train $(BENCH)
+
 bench-refresh: $(READY)  ## a night over 10 k, 100 k and 1 M SKUs: seconds and memory
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_refresh

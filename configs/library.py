@@ -100,8 +100,8 @@ def load_preset(name_or_path: str | Path, library: Library | None = None) -> Run
             f"{', '.join(shipped)}, or the path of a YAML file"
         )
     faults: list[str] = []
-    values = _read_yaml(source, faults)
-    config = None if values is None else _validated(RunConfig, values, str(name_or_path), faults)
+    values = read_yaml(source, faults)
+    config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
     if config is not None:
         faults += [
             f"{name_or_path}: {fault}" for fault in unknown_names(config, library or load_library(*config.library))
@@ -142,7 +142,7 @@ class _Reader(Generic[Entry]):
         """Add what `files`, all of one folder, define; within a folder a name may come up once."""
         first_in: dict[str, str] = {}
         for file in files:
-            for name, fields in (_read_yaml(file, self.faults) or {}).items():
+            for name, fields in (read_yaml(file, self.faults) or {}).items():
                 if name in first_in:
                     self.faults.append(f"{file}: {name}: already defined in {first_in[name]}; give it another name")
                     continue
@@ -158,7 +158,7 @@ class _Reader(Generic[Entry]):
         group = file.name.rsplit(".", 1)[0]
         if self.kind is Scene and group in GROUPS:
             fields = {"group": group, **fields}
-        return _validated(self.kind, {"name": name, **fields}, f"{file}: {name}", self.faults)
+        return validated(self.kind, {"name": name, **fields}, f"{file}: {name}", self.faults)
 
 
 class _NoDuplicates(yaml.SafeLoader):
@@ -189,7 +189,7 @@ def _files(root: Traversable, name: str) -> list[Traversable]:
     return sorted(found, key=lambda file: file.name)
 
 
-def _read_yaml(file: Traversable, faults: list[str]) -> dict[str, Any] | None:
+def read_yaml(file: Traversable, faults: list[str]) -> dict[str, Any] | None:
     """The file's mapping; an empty file holds none. A fault is noted, and None returned."""
     try:
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=_NoDuplicates)  # a SafeLoader: no objects
@@ -208,7 +208,8 @@ def _read_yaml(file: Traversable, faults: list[str]) -> dict[str, Any] | None:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _validated(model: type[Model], values: dict[str, Any], place: str, faults: list[str]) -> Model | None:
+def validated(model: type[Model], values: dict[str, Any], place: str, faults: list[str]) -> Model | None:
+    """The values as a model; faults are noted, each with its place, and None returned."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

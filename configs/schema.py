@@ -85,6 +85,9 @@ class ModelConfig(Strict):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on CUDA, float32 elsewhere"
     )
+    scorer: str = Field(
+        "", description="Folder of a CLIP model for the checks likeness and agreement; empty: clip/ in the model's own"
+    )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 
 
@@ -236,6 +239,11 @@ class ComputeConfig(Strict):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once; only one at a time draws")
     cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
+    snapshot_steps: int = Field(
+        0,
+        ge=0,
+        description="Training steps between snapshots that a killed run goes on from; 0: begin the cohort again",
+    )
     chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
     batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
 

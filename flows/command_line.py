@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from catalog_schemas.errors import PackshotError
+from flows.import_command import add_import_command
 from flows.operator_commands import add_operator_commands
 
 QUIET = {
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
         added.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
         added.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
-    _add_import(add("import", _import, "make a Parquet catalog from a file of another kind"))
+    add_import_command(add)
     demo = add("demo", _demo, "write the demo catalog and run it; the second time there is nothing to do")
     demo.add_argument("--folder", default="out/demo", help="where the demo's catalog and store go")
     _add_serve(
@@ -75,12 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_operator_commands(add)
     return parser
-
-
-def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=["csv"], help="what the file is")
-    parser.add_argument("file", metavar="FILE", help="the file to read")
-    parser.add_argument("--out", required=True, help="the Parquet file to write")
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -118,14 +113,6 @@ def _plan(parsed: argparse.Namespace) -> dict[str, Any]:
 
     context = start_run(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
     return plan_summary(make_plan(context, Selection()))
-
-
-def _import(parsed: argparse.Namespace) -> dict[str, Any]:
-    from tasks.import_catalog import import_csv
-
-    result = import_csv(parsed.file, parsed.out)
-    lines = [f"{result.products} products written to {parsed.out}", *result.remarks]
-    return {"text": "\n".join(lines), "products": result.products, "remarks": list(result.remarks), "out": parsed.out}
 
 
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:

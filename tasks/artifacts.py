@@ -54,15 +54,15 @@ def show_run(context: RunContext, harvest: Harvest, run: RunRecord, gallery: str
         f"Gallery of every image, with its checks: `{gallery}`",
     ]
     text = "\n\n".join(part for part in parts if part)
-    create_markdown_artifact(markdown=text, description=made)
+    create_markdown_artifact(markdown=text, description=f"Made: {made}")
     create_table_artifact(table=_summary(run), description="counts")
 
 
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
     return [
-        {"of": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
+        {"what": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
          "refused": run.skus_quarantined, "failed": run.skus_failed},
-        {"of": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
+        {"what": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
          "refused": run.images_rejected, "failed": run.images_failed},
     ]  # fmt: skip
 

@@ -107,11 +107,10 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
             reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
         verdicts = reader.read(rows, [first + position for position in chosen])
         products += [product for product in verdicts.products if selection.holds(product)]
-        if changes is not None:
-            counts.rejections += verdicts.rejections
+        counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
         first += len(batch)
-    _refuse_unknown(selection, reader.seen)
-    if not products and selection != Selection():
+    _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
+    if not products and not counts.rejections and selection != Selection():
         raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
     counts.quarantined += [rejection.sku for rejection in counts.rejections]
     if changes is not None:
@@ -147,7 +146,15 @@ def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
     meant = [(sku, difflib.get_close_matches(sku, seen, n=1)) for sku in unknown[:UNKNOWN_SHOWN]]
     lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
     more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
-    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog, or their row is unfit:", *lines, *more]))
+    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
+
+
+def _recipe(config: RunConfig, resolution: int) -> str:
+    """All of the configuration that decides an adapter; how images are drawn counts where training draws some."""
+    training = config.training
+    draws = training.prior_images or training.evaluation
+    sampler = config.generation.model_dump(mode="json") if draws else {}
+    return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
 
 
 def image_id(spec: VariantSpec, channel: Channel) -> str:
@@ -165,7 +172,7 @@ class _Planner:
         self.context, self.config, self.library = context, context.config, context.library()
         self.sources = Sources(context.catalog, self.config.catalog)
         self.known, self.retires = known, retires
-        self.recipe = canonical_json({**self.config.training.model_dump(mode="json"), "resolution": context.resolution})
+        self.recipe = _recipe(self.config, context.resolution)
         self.channels = [self.library.channels[name] for name in self.config.channels]
 
     def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:

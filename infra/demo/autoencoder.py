@@ -143,6 +143,52 @@ def train_vae(images: np.ndarray, recipe: Recipe, out: Path, minutes: float, see
     return vae.eval()
 
 
+def refine_decoder(
+    vae: Vae,
+    images: np.ndarray,
+    latents: Tensor,
+    recipe: Recipe,
+    out: Path,
+    minutes: float,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Go on training the decoder alone for `minutes`, in place, on unscaled latents (n, 4, h, w) of the photographs.
+
+    The encoder stays as it is, so that a UNet may be training on its latents meanwhile. A little noise on the latents
+    makes the decoder forgive what a UNet gets wrong.
+    """
+    learns = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    optimizer = torch.optim.AdamW(learns, lr=1e-3, betas=(0.9, 0.95), weight_decay=1e-4)
+    journal = Journal(out / "log.csv", "decoder", minutes)
+    parts = {"model": vae, "optimizer": optimizer}
+    journal.resume(load_state(out / "decoder.pt", parts, device))
+    rng = np.random.default_rng([seed, journal.step, 6])
+    spread = latents.float().std((0, 2, 3))[None, :, None, None].to(device)
+    held, saved = as_tensor(images[-64:], device), time.monotonic()
+
+    def loss_of(z: Tensor, x: Tensor) -> Tensor:
+        with autocast(device):
+            made = vae.decode(z).sample
+        return reconstruction_loss(made.float(), x)
+
+    while not journal.over():
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * journal.rate(warm=50)
+        rows = rng.integers(0, len(images) - 64, recipe.vae_batch)
+        x, z = as_tensor(images[rows], device), latents[torch.from_numpy(rows)].to(device).float()
+        z = z + spread * torch.randn_like(z) * 0.04
+        loss = backward(lambda part, z=z, x=x: loss_of(z[part], x[part]), len(x), recipe.threads)  # type: ignore[misc]
+        torch.nn.utils.clip_grad_norm_(learns, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        journal.note(loss)
+        if time.monotonic() - saved > 120 or journal.over():
+            save_state(out / "decoder.pt", parts, journal)
+            saved = time.monotonic()
+            log.info("decoder PSNR %.2f", psnr(vae, held))
+
+
 @torch.inference_mode()
 def psnr(vae: Vae, x: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of photographs (n, 3, h, w) against their reconstructions."""

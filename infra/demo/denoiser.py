@@ -30,11 +30,12 @@ SCHEDULE = {
     "prediction_type": "v_prediction",
     "rescale_betas_zero_snr": True,  # or white paper would come out grey
     "timestep_spacing": "trailing",
+    "steps_offset": 1,
 }
 """The noise schedule, shared by training and every sampler."""
 
 DROP = 0.1  # of the captions, for classifier-free guidance
-GAMMA = 5.0  # min-SNR weighting
+GAMMA = 5.0  # signal-to-noise ratio above which a step's weight falls
 TEXT_RATE = 0.2  # the text tower's learning rate, as a share of the UNet's
 SAVE_EVERY = 300.0  # seconds
 
@@ -112,7 +113,7 @@ class Batch:
 def noised(x: Tensor, tokens: Tensor, schedule: Tensor) -> Batch:
     """Latents noised at time steps spread evenly over the batch, with v-targets; `schedule` is alphas-bar.
 
-    The weights are min-SNR's for v-prediction, with a floor: the very last steps still decide the backdrop.
+    Steps with little noise weigh less: shapes and backdrops are decided where there is much.
     """
     count = len(x)
     spread = torch.arange(count, device=x.device) + torch.rand(count, device=x.device)
@@ -120,7 +121,7 @@ def noised(x: Tensor, tokens: Tensor, schedule: Tensor) -> Batch:
     bar = schedule[steps][:, None, None, None]
     noise = torch.randn_like(x)
     snr = (bar / (1 - bar).clamp_min(1e-8)).flatten()
-    weight = (snr.clamp_max(GAMMA) / (snr + 1)).clamp_min(0.05)
+    weight = (GAMMA / (snr + 1)).clamp_max(1.0)
     noisy = bar.sqrt() * x + (1 - bar).sqrt() * noise
     return Batch(noisy, steps, tokens, bar.sqrt() * noise - (1 - bar).sqrt() * x, weight / weight.mean())
 
@@ -162,7 +163,7 @@ def train_unet(
         {"params": model.unet.parameters(), "lr": rate},
         {"params": model.text.parameters(), "lr": rate * TEXT_RATE},
     ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     parts = {"model": model, "average": average, "optimizer": optimizer}
     journal = Journal(out / "log.csv", "unet", minutes)
     journal.resume(load_state(out / "unet.pt", parts, device))

@@ -278,9 +278,8 @@ def photograph(parts: list[Part] | None, stage: Stage, pose: Pose, size: int = 1
         p = o[:, rows] + d[:, rows] * t[rows]
         reach[rows] = t[rows]
         image = image.clone()
-        image[:, rows] = _shade(
-            _together(solid, props if solid is product else None), stage, p, d[:, rows], behind, uv[:, rows]
-        )
+        scenery = _Pair(solid, props) if props and solid is product else solid
+        image[:, rows] = _shade(scenery, stage, p, d[:, rows], behind, uv[:, rows])
         covered[rows] = 1.0 if solid is product else 0.0
     pixels = F.avg_pool2d(_tone(image).reshape(1, 3, side, side), SUPERSAMPLE)[0]
     mask = F.avg_pool2d(covered.reshape(1, 1, side, side), SUPERSAMPLE)[0, 0]

@@ -36,7 +36,7 @@ def smooth(points: Points, samples: int = 40) -> np.ndarray:
 
 def smooth_loop(points: Points, samples: int = 56) -> np.ndarray:
     """A smooth closed curve through `points`, as an array (samples, 2) without the repeated end."""
-    p = [tuple(q) for q in points]
+    p = list(points)
     count = len(p)
     curve = smooth([*p[-2:], *p, *p[:2]], samples=(samples * (count + 3)) // count * 4)
     at = np.linspace(0, count + 3, len(curve))

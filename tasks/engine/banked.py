@@ -41,7 +41,8 @@ class BankedLinear(nn.Module):
         every, index = (self.a, self.b, route.scale), route.index
         a, b, scale = every if index is None else (factor[index] for factor in every)
         grouped = x.reshape(a.shape[0], -1, x.shape[-1])
-        low = torch.bmm(grouped, a.to(x.dtype).transpose(1, 2)) * scale.to(x.dtype)[:, None, None]
+        scaled = (a * scale[:, None, None]).to(x.dtype)  # before the cast: half precision would round the scale itself
+        low = torch.bmm(grouped, scaled.transpose(1, 2))
         return y + torch.bmm(low, b.to(x.dtype).transpose(1, 2)).reshape(y.shape)
 
 

@@ -66,7 +66,7 @@ class DivergedAdapter:
     detail: str
 
 
-RUNAWAY = 4.0  # times the loss before training at which a SKU counts as diverged
+RUNAWAY = 4.0  # times the probes' loss before training at which a trained SKU counts as diverged
 Outcome = TrainedAdapter | DivergedAdapter
 
 

@@ -5,6 +5,7 @@ drawn beforehand for the script, start-up counted apart in both.
 """
 
 import copy
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,14 @@ from tests.bench.device import memory_now, synchronize
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds before the first counted step, seconds of one step of all SKUs in it, and GB at the most."""
+    """Seconds before the first counted step, seconds and processor seconds of one step of all SKUs in it, GB at most.
+
+    Processor seconds tell more than seconds where other programs share the processor; on a GPU they tell nothing.
+    """
 
     startup: float
     step: float
+    processor: float
     memory: float
 
 
@@ -53,14 +58,14 @@ def plain_loop(
     for number in range(warm + steps):
         if number == warm:
             synchronize(base.device)
-            ready = time.perf_counter()
+            ready, used = time.perf_counter(), time.process_time()
         step().backward()
         torch.nn.utils.clip_grad_norm_(parameters, how.gradient_clip)
         optimizer.step()
         optimizer.zero_grad()
     synchronize(base.device)
-    seconds = (time.perf_counter() - ready) / steps
-    return Timing(ready - started - warm * seconds, seconds, memory_now(base.device))
+    seconds, processor = (time.perf_counter() - ready) / steps, (time.process_time() - used) / steps
+    return Timing(ready - started - warm * seconds, seconds, processor, memory_now(base.device))
 
 
 def _step(
@@ -120,8 +125,8 @@ def diffusers_script(
                 Image.fromarray(image).save(Path(folder) / name / f"{number}.png")
         command = _command(script, model, Path(folder), job, how, resolution, precision)
         short, long = (_seconds([*command, f"--max_train_steps={count}"]) for count in (2, 2 + steps))
-    step = (long - short) / steps
-    return Timing(short - 2 * step, step, float("nan"))
+    step, processor = ((b - a) / steps for a, b in zip(short, long, strict=True))
+    return Timing(short[0] - 2 * step, step, processor, float("nan"))
 
 
 def _command(
@@ -151,9 +156,12 @@ def _command(
     return [sys.executable, str(script), *flags, *(f"--{name}={value}" for name, value in options.items())]
 
 
-def _seconds(command: list[str]) -> float:
-    started = time.perf_counter()
+def _seconds(command: list[str]) -> tuple[float, float]:
+    """Seconds, and processor seconds, of a program."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"diffusers' script failed:\n{done.stderr[-2000:]}")
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - started, used

@@ -11,6 +11,7 @@ steps, compiling) is counted apart. All rows have the same photos, rank, resolut
 import argparse
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
-from tasks.engine.training import TrainingJob, TrainingPhoto, train_cohort
+from tasks.engine.training import TrainingJob, TrainingPhoto
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import commit, device_name, matmul_peak, memory_now, reset_memory, synchronize
 from tests.engine.material import photo, quiet
@@ -38,12 +39,14 @@ WARM = 2  # steps before the clock starts
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `share` is the achieved rate over the device's measured matrix-product peak."""
+    """One line of the table. `share` is the achieved rate over the device's measured matrix-product peak, and
+    `processor_seconds` are those of one SKU on the host's processor."""
 
     name: str
     skus: int
     skus_per_hour: float
     seconds_per_sku: float
+    processor_seconds: float
     step_seconds: float
     startup_seconds: float
     tflops: float
@@ -56,7 +59,7 @@ class Clock:
 
     def __init__(self, device: torch.device, steps: int) -> None:
         self.device, self.steps, self.count, self.memory = device, steps, 0, 0.0
-        self.ready = self.end = 0.0
+        self.ready = self.end = self.used = self.processor = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         self.count += 1
@@ -64,6 +67,7 @@ class Clock:
         if self.count in (WARM, WARM + self.steps):
             synchronize(self.device)
             self.ready, self.end = self.end, time.perf_counter()
+            self.used, self.processor = self.processor, time.process_time()
 
 
 def main() -> None:
@@ -89,14 +93,15 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
     def add(name: str, skus: int, timing: Timing) -> None:
         per_sku = timing.step / skus * options.recipe_steps
         rate = flops * skus / timing.step / 1e12
-        row = (name, skus, 3600 / per_sku, per_sku, timing.step, timing.startup, rate, rate / peak, timing.memory)
+        busy = timing.processor / skus * options.recipe_steps
+        row = (name, skus, 3600 / per_sku, per_sku, busy, timing.step, timing.startup, rate, rate / peak, timing.memory)
         rows.append(Row(*row))
         _say(_line(rows[-1]))
 
     _say(
         f"{device_name(base.device)}, {options.precision}: matrix products {peak:.3f} TFLOP/s; {model}, {resolution} px"
     )
-    _say(f"{'':26}SKUs  SKUs/h   s/SKU  s/step start-up  TFLOP/s share  GB")
+    _say(f"{'':26}SKUs  SKUs/h   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
     if options.script:
         timing = diffusers_script(options.script, model, jobs[0], how, resolution, options.steps, str(base.dtype)[6:])
         add("diffusers' script", 1, timing)
@@ -104,7 +109,12 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
         name = "compiled" if compiled else "eager"
         add(f"plain loop, {name}", 1, plain_loop(base, jobs[0], how, resolution, options.steps, WARM, compiled))
         for size in options.cohorts:
-            add(f"cohort, {name}", size, cohort(base, jobs[:size], how, resolution, options.steps, compiled))
+            try:
+                timing = cohort(base, jobs[:size], how, resolution, options.steps, compiled, options.lean)
+            except torch.OutOfMemoryError:
+                _say(f"{f'cohort, {name}':26}{size:4}  does not fit; --lean computes activations twice")
+                break
+            add(f"cohort, {name}", size, timing)
     about = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -116,6 +126,8 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
         "measured_steps": options.steps,
         "recipe_steps": options.recipe_steps,
         "recipe": how.model_dump(mode="json"),
+        "load_average": os.getloadavg()[0],
+        "lean": options.lean,
         "matmul_tflops": peak,
         "step_tflop_per_sku": flops / 1e12,
     }
@@ -123,15 +135,23 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
 
 
 def cohort(
-    base: BaseModel, jobs: list[TrainingJob], how: TrainingConfig, resolution: int, steps: int, compiled: bool
+    base: BaseModel,
+    jobs: list[TrainingJob],
+    how: TrainingConfig,
+    resolution: int,
+    steps: int,
+    compiled: bool,
+    lean: bool,
 ) -> Timing:
-    """One cohort of all `jobs`."""
+    """One cohort of all `jobs`. Raises torch.OutOfMemoryError where `train_cohort` would halve it."""
     reset_memory(base.device)
+    torch.compiler.reset()  # each size has graphs of its own, and torch keeps few
+    unet = torch.compile(base.unet, dynamic=False) if compiled else None
     clock, started = Clock(base.device, steps), time.perf_counter()
     jobs = [replace(job, steps=WARM + steps) for job in jobs]
-    train_cohort(base, jobs, how, resolution, len(jobs), clock, compiled=compiled)
+    Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=lean).run()
     step = (clock.end - clock.ready) / steps
-    return Timing(clock.ready - started - WARM * step, step, clock.memory)
+    return Timing(clock.ready - started - WARM * step, step, (clock.processor - clock.used) / steps, clock.memory)
 
 
 def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int) -> float:
@@ -161,7 +181,7 @@ def _class_images(base: BaseModel, count: int, resolution: int) -> tuple:
 
 def _line(row: Row) -> str:
     return (
-        f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.seconds_per_sku:8.1f}{row.step_seconds:8.3f}"
+        f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.seconds_per_sku:8.1f}{row.processor_seconds:10.1f}{row.step_seconds:8.3f}"
         f"{row.startup_seconds:9.1f}{row.tflops:9.3f}{row.share:6.0%}{row.memory_gb:6.2f}"
     )
 
@@ -192,6 +212,7 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--prior", choices=("prediction", "images", "none"), default="prediction")
     parser.add_argument("--class-images", type=int, default=8)
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
+    parser.add_argument("--lean", action="store_true", help="compute activations twice rather than keep them")
     parser.add_argument("--script", type=Path, help="diffusers' train_dreambooth_lora.py or its SDXL sibling")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(arguments)

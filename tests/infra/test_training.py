@@ -35,7 +35,7 @@ def _log(out):
 
 def test_every_stage_runs_and_logs_finite_losses(trained):
     rows = _log(trained)
-    assert {r["stage"] for r in rows} == {"vae", "clip", "classifier", "unet"}
+    assert {r["stage"] for r in rows} == {"vae", "clip", "classifier", "decoder", "unet"}
     assert all(np.isfinite(float(r["loss"])) for r in rows)
 
 
@@ -91,6 +91,7 @@ def test_whitening_makes_unit_latents_and_leaves_reconstructions_as_they_were():
         assert torch.allclose(vae.decode(after.mode()).sample, made, atol=1e-3)
         assert torch.allclose(after.mode().mean((0, 2, 3)), torch.zeros(4), atol=1e-3)
         assert torch.allclose(after.mode().std((0, 2, 3)), torch.ones(4), atol=1e-3)
+        assert after.std.max() < 1e-2
 
 
 def test_the_tokenizer_keeps_known_words_whole_and_never_fails_on_unknown_text(tmp_path):

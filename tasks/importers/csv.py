@@ -1,0 +1,65 @@
+"""A table of the shop's own: a header, a product a row, separated by commas, semicolons or tabs."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from catalog_schemas.product import Product
+from tasks.importers import Found, Report
+from tasks.importers.formats.table import Layout, TableRow, table_rows
+
+PHOTO_COLUMNS = ("references", "photos", "images", "photo", "image")
+TEXT_COLUMNS = ("sku", "title", "class_noun", "category", "brand", "locale")
+_SEPARATORS = re.compile(r"\s*[|;]\s*")
+
+
+def products(file: Path, report: Report) -> Iterator[Found]:
+    """A product a row.
+
+    sku, title and a photo column are required, and a class_noun or a category. A photo column holds a folder, or files
+    or URLs separated by "|" or ";"; so does `masks`. Every column that the catalog does not know becomes an attribute.
+    """
+    layout = Layout(
+        "catalog in CSV",
+        _column,
+        (("sku",), ("title",), ("class_noun", "category"), PHOTO_COLUMNS),
+    )
+    for row in table_rows(file, layout, report):
+        yield _found(row, report)
+
+
+def parse_time(text: str) -> datetime | None:
+    """An ISO 8601 time, in UTC unless it says otherwise; None where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _column(cell: str) -> str:
+    name = " ".join(cell.lower().split())
+    joined = name.replace(" ", "_")
+    return joined if joined in (*TEXT_COLUMNS, "updated_at") else name
+
+
+def _found(row: TableRow, report: Report) -> Found:
+    cells = row.cells
+    photos = next(name for name in PHOTO_COLUMNS if name in cells)
+    known = {*TEXT_COLUMNS, photos, "masks", "updated_at"}
+    updated_at = parse_time(cells["updated_at"]) if cells.get("updated_at") else None
+    if cells.get("updated_at") and updated_at is None:
+        report.remark(row.line, "rows whose updated_at is no ISO 8601 time, and was left empty")
+    product = Product(
+        **{name: cells.get(name, "") for name in TEXT_COLUMNS},
+        references=_parts(cells[photos]),
+        masks=_parts(cells.get("masks", "")),
+        attributes={name: cell for name, cell in cells.items() if name not in known and cell},
+        updated_at=updated_at,
+    )
+    return Found(row.line, product, (product.category,))
+
+
+def _parts(cell: str) -> tuple[str, ...]:
+    return tuple(part for part in _SEPARATORS.split(cell) if part)

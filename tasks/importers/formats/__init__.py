@@ -1,0 +1,1 @@
+"""Readers that several importers share: text lines, tables, XML feeds, HTML."""

@@ -1,0 +1,189 @@
+import pytest
+
+from catalog_schemas.errors import CatalogError
+from configs.schema import CatalogConfig
+from tasks.import_catalog import granted_prefixes, import_catalog
+from tasks.storage.sources import Sources
+from tests.importers.shop import Shop
+
+PLAIN = "sku,title,class_noun,photos\n"
+
+
+def test_every_column_finds_its_place(shop: Shop):
+    content = (
+        "SKU;Title;Class Noun;Photos;Masks;Category;Brand;Locale;Updated at;Neck width\n"
+        "V-1;Vase;vase;a.jpg|b.jpg;a.png | b.png;Decor > Vases;Kilnworks;en;2026-03-01T10:00:00+02:00;4 cm\n"
+    )
+    vase = shop.products("csv", content)["V-1"]
+    assert vase.references == (str(shop.folder / "a.jpg"), str(shop.folder / "b.jpg"))
+    assert vase.masks == (str(shop.folder / "a.png"), str(shop.folder / "b.png"))
+    assert (vase.category, vase.brand, vase.locale) == ("Decor > Vases", "Kilnworks", "en")
+    assert vase.updated_at is not None
+    assert vase.updated_at.isoformat() == "2026-03-01T08:00:00+00:00"
+    assert vase.attributes == {"neck width": "4 cm"}
+
+
+def test_a_category_stands_in_for_a_class_noun(shop: Shop):
+    report = shop.imports(
+        "csv",
+        "sku,title,class_noun,category,photos\n"
+        "1,A,beer stein,Mugs,a.jpg\n2,B,,Mugs,b.jpg\n3,C,,Accessories,c.jpg\n4,D,,Tea Bags,d.jpg\n5,E,,Accessories,e\n",
+    )
+    products, rejections = shop.read()
+    assert [product.class_noun for product in products.values()] == ["beer stein", "mug", "tea bag"]
+    assert [(one.sku, one.reason) for one in rejections] == [("3", "row_field_missing"), ("5", "row_field_missing")]
+    assert report.nouns.mapped == 1
+    assert dict(report.nouns.inferred) == {("Tea Bags", "tea bag"): 1}
+    assert dict(report.nouns.unknown) == {"Accessories": 2}
+    assert report.nouns.first == {"Accessories": "line 4, SKU 3"}
+
+
+def test_a_mapping_of_ones_own_is_used(shop: Shop):
+    content = "sku,title,category,photos\n1,A,Accessories,a.jpg\n"
+    assert shop.products("csv", content, nouns="nouns: {Accessories: key ring}")["1"].class_noun == "key ring"
+
+
+def test_the_report_names_the_line_of_every_row_that_a_run_will_refuse(shop: Shop):
+    report = shop.imports(
+        "csv",
+        PLAIN + '1,"two\nlines",mug,a.jpg\n2,,mug,a.jpg\n3,C,mug,\n3,D,mug,d.jpg\n' + f"5,{'x' * 501},mug,e.jpg\n",
+    )
+    assert report.refused == {
+        "row_field_invalid": 2,
+        "row_field_missing": 1,
+        "row_no_references": 1,
+    }
+    assert [example.partition(",")[0] for example in report.examples] == ["line 2", "line 4", "line 5", "line 7"]
+    products, rejections = shop.read()
+    assert list(products) == ["3"]
+    assert sorted(one.reason for one in rejections) == [
+        *("row_field_invalid", "row_field_invalid", "row_field_missing", "row_no_references")
+    ]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_newlines_encodings_and_delimiters_are_found_out(shop: Shop, newline: str, encoding: str, delimiter: str):
+    rows = [["sku", "title", "class_noun", "photos"], ["1", "Grüße", "mug", "a.jpg"], ["2", "B", "mug", "b.jpg"]]
+    content = newline.join(delimiter.join(row) for row in rows) + newline
+    products = shop.products("csv", content.encode(encoding))
+    assert [product.title for product in products.values()] == ["Grüße", "B"]
+
+
+def test_mixed_newlines_and_blank_lines_do_no_harm(shop: Shop):
+    report = shop.imports("csv", PLAIN + "1,A,mug,a.jpg\r\n\n2,B,mug,b.jpg\r3,C,mug,c.jpg\n\r\n,,,\n4,D,mug,d.jpg")
+    assert list(shop.read()[0]) == ["1", "2", "3", "4"]
+    assert report.left_out == 0
+
+
+def test_unreadable_rows_are_left_out_and_their_neighbours_stay(shop: Shop):
+    rows = [
+        b"1,A,mug,a.jpg",
+        b"2,one,cell,too,many",
+        b"3,too few",
+        b'4,"quo"te,mug,d.jpg',
+        b"5,\xff\xfe,mug,e.jpg",
+        b"6,F,mug,f.jpg,,",
+        b"7," + b"x" * 1_000_001 + b",mug,g.jpg",
+        b"8,H,mug,h.jpg",
+    ]
+    report = shop.imports("csv", PLAIN.encode() + b"\n".join(rows))
+    assert list(shop.read()[0]) == ["1", "6", "8"]
+    assert report.left_out == 5
+    assert [example.partition(":")[0] for example in report.examples] == [f"line {n}" for n in (3, 4, 5, 6, 8)]
+
+
+def test_an_open_quote_is_told_with_the_lines_that_it_swallows(shop: Shop):
+    rows = "".join(f"{n},N,mug,n.jpg\n" for n in range(10))
+    report = shop.imports("csv", PLAIN + "a,A,mug,a.jpg\n" + 'b,"B,mug,b.jpg\n' + rows)
+    assert list(shop.read()[0]) == ["a"]
+    assert report.left_out == 1
+    assert "line 3: " in report.examples[0]
+    assert "up to line 13" in report.examples[0]
+
+
+def test_text_stays_text_whatever_a_spreadsheet_would_make_of_it(shop: Shop):
+    formulas = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "{0.__class__}", "{{7*7}}", "</script>", "%s"]
+    rows = "".join(f'{n},"{text.replace(chr(34), chr(34) * 2)}",mug,a.jpg\n' for n, text in enumerate(formulas))
+    assert [product.title for product in shop.products("csv", PLAIN + rows).values()] == formulas
+
+
+def test_control_characters_reach_the_run_which_refuses_them(shop: Shop):
+    report = shop.imports("csv", PLAIN + "1,A\0B,mug,a.jpg\n2,\u202eevil,mug,b.jpg\n3,C,mug,c\0.jpg\n4,D,mug,d.jpg\n")
+    products, rejections = shop.read()
+    assert [one.reason for one in rejections] == ["row_field_invalid", "row_field_invalid"]
+    assert list(products) == ["3", "4"]
+    assert report.refused == {"row_field_invalid": 2}
+
+
+def test_a_very_long_attribute_is_cut_and_told(shop: Shop):
+    report = shop.imports("csv", PLAIN.replace("photos", "photos,story") + f"1,A,mug,a.jpg,{'x' * 100_000}\n")
+    assert len(shop.read()[0]["1"].attributes["story"]) == 20_000
+    assert any("cut there" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize(
+    ("content", "faults"),
+    [
+        (b"", ["empty"]),
+        (b"\n\n", ["empty"]),
+        (b"sku,title\n1,A\n", ["'class_noun' or 'category' is missing", "'photos'"]),
+        (b"sku|title|class_noun|photos\n1|A|mug|a.jpg\n", ["'sku' is missing", "'title' is missing"]),
+        (b"sku,title,class_noun,photos,Title,colour,colour\n", ["'title' comes more", "'colour' comes more"]),
+        (b"sku,title,class_noun,photos\n", ["no product"]),
+        (b"sku,title,class_noun,photos\n1,2\n3\n", ["no product", "line 2", "line 3"]),
+        (b"PK\x03\x04rest", ["Excel"]),
+        (b"PAR1rest", ["Parquet"]),
+        (b"\x1f\x8brest", ["gzip"]),
+        (b"\x00\x01\x02\x03" * 100, ["binary"]),
+        ("sku,title".encode("utf-16-le"), ["binary"]),
+        (b'"sku,title\n', ["'sku' is missing"]),
+        (b"\xff\xfes", ["'sku' is missing"]),
+        (b"a," * 2000, ["at most 1000 columns"]),
+    ],
+)
+def test_what_is_no_catalog_stops_with_every_fault(shop: Shop, content: bytes, faults: list[str]):
+    with pytest.raises(CatalogError) as caught:
+        shop.imports("csv", content)
+    assert all(fault in str(caught.value) for fault in faults), caught.value
+    assert not shop.catalog.exists()
+    assert not list(shop.folder.glob("out/*"))
+
+
+def test_a_failed_import_leaves_the_catalog_of_yesterday(shop: Shop):
+    shop.imports("csv", PLAIN + "1,A,mug,a.jpg\n")
+    with pytest.raises(CatalogError):
+        shop.imports("csv", PLAIN + "not a row\n")
+    assert list(shop.read()[0]) == ["1"]
+
+
+def test_the_files_folder_is_granted_and_nothing_else(shop: Shop):
+    shop.imports("csv", PLAIN + "1,A,mug,a.jpg\n2,B,mug,/etc/passwd\n3,C,mug,../secret.jpg\n")
+    assert granted_prefixes(str(shop.catalog)) == (str(shop.folder.resolve()),)
+    (shop.folder / "a.jpg").write_bytes(b"photo")
+    products, _ = shop.read()
+    sources = Sources(str(shop.catalog), CatalogConfig(reference_prefixes=granted_prefixes(str(shop.catalog))))
+    assert sources.read(products["1"].references[0], 100) == b"photo"
+    for sku in ("2", "3"):
+        with pytest.raises(Exception, match="lies outside"):
+            sources.resolve(products[sku].references[0])
+
+
+def test_a_grant_goes_when_the_photos_are_on_the_web(shop: Shop):
+    shop.imports("csv", PLAIN + "1,A,mug,a.jpg\n")
+    shop.imports("csv", PLAIN + "1,A,mug,https://cdn.example.com/a.jpg\n")
+    assert granted_prefixes(str(shop.catalog)) == ()
+
+
+def test_no_file_and_no_way_to_write_are_told(shop: Shop):
+    with pytest.raises(CatalogError, match="no such file"):
+        import_catalog("csv", str(shop.folder / "none.csv"), str(shop.catalog))
+    with pytest.raises(CatalogError, match="local files"):
+        import_catalog("csv", "s3://bucket/a.csv", str(shop.catalog))
+    with pytest.raises(CatalogError, match="cannot be read"):
+        import_catalog("csv", str(shop.folder), str(shop.catalog))
+    file = shop.folder / "a.csv"
+    file.write_text(PLAIN + "1,A,mug,a.jpg\n")
+    with pytest.raises(CatalogError, match="the file itself"):
+        import_catalog("csv", str(file), str(file))

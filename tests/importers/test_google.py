@@ -1,0 +1,150 @@
+import pytest
+
+from catalog_schemas.errors import CatalogError
+from tests.importers.shop import Shop, feed, fields, table
+
+COLUMNS = [
+    *("id", "title", "description", "link", "image link", "additional_image_link", "google_product_category"),
+    *("product_type", "brand", "color", "size", "item_group_id", "gtin"),
+]
+MUG = {
+    "id": "MUG-1",
+    "title": "Stoneware mug",
+    "description": "<p>Holds 300&nbsp;ml</p>",
+    "link": "https://shop.example.com/mug",
+    "image link": "https://cdn.example.com/mug.jpg",
+    "additional_image_link": "https://cdn.example.com/w_200,h_300/mug2.jpg,https://cdn.example.com/mug3.jpg",
+    "google_product_category": "2169",
+    "product_type": "Kitchen > Cups & Mugs",
+    "brand": "Kilnworks",
+}
+
+
+def sneaker(number: int, colour: str, size: str, image: str = "", group: str = "RUN") -> dict[str, str]:
+    image = image or f"https://cdn.example.com/{colour}.jpg"
+    row = {"id": f"RUN-{number}", "title": f"Runner {colour} {size}", "image link": image, "color": colour}
+    return row | {"size": size, "item_group_id": group, "product_type": "Women > Sneakers"}
+
+
+def test_a_tab_separated_feed_becomes_products(shop: Shop):
+    product = shop.products("google", table(COLUMNS, MUG, delimiter="\t"))["MUG-1"]
+    assert product.class_noun == "mug"
+    assert product.title == "Stoneware mug"
+    assert product.brand == "Kilnworks"
+    assert product.category == "Kitchen > Cups & Mugs"
+    assert product.references == (
+        "https://cdn.example.com/mug.jpg",
+        "https://cdn.example.com/w_200,h_300/mug2.jpg",
+        "https://cdn.example.com/mug3.jpg",
+    )
+    assert product.attributes == {"link": "https://shop.example.com/mug", "description": "Holds 300 ml"}
+
+
+@pytest.mark.parametrize("root", ["rss", "feed"])
+def test_rss_and_atom_feeds_read_like_the_table(shop: Shop, root: str):
+    item = fields(
+        id="MUG-1",
+        title="Stoneware mug",
+        description="<![CDATA[<p>Holds 300&nbsp;ml</p><script>x()</script>]]>",
+        image_link="https://cdn.example.com/mug.jpg?a=1&amp;b=2",
+        google_product_category="Home &amp; Garden &gt; Kitchen &amp; Dining &gt; Tableware &gt; Drinkware &gt; Mugs",
+        shipping="<g:country>DE</g:country><g:price>4 EUR</g:price>",
+    )
+    item += fields(additional_image_link="https://cdn.example.com/2.jpg")
+    item += fields(additional_image_link="https://cdn.example.com/3.jpg")
+    product = shop.products("google", feed("<title>Not Google's</title>" + item, root=root))["MUG-1"]
+    assert product.title == "Stoneware mug"
+    assert product.class_noun == "mug"
+    assert product.category == "Home & Garden > Kitchen & Dining > Tableware > Drinkware > Mugs"
+    assert [url.rpartition("/")[2] for url in product.references] == ["mug.jpg?a=1&b=2", "2.jpg", "3.jpg"]
+    assert product.attributes == {"description": "Holds 300 ml"}
+
+
+def test_plain_rss_fields_serve_where_google_has_none(shop: Shop):
+    item = "<title>Vase</title><description>Tall</description>" + fields(
+        id="V", image_link="v.jpg", product_type="Vases"
+    )
+    product = shop.products("google", feed(item))["V"]
+    assert (product.title, product.attributes["description"]) == ("Vase", "Tall")
+
+
+def test_sizes_of_an_item_group_are_one_product_and_colours_are_not(shop: Shop):
+    rows = [sneaker(1, "red", "38"), sneaker(2, "blue", "38"), sneaker(3, "red", "39", "https://cdn.example.com/r.jpg")]
+    report = shop.imports("google", table(COLUMNS, *rows, delimiter="\t"))
+    products, _ = shop.read()
+    assert list(products) == ["RUN-1", "RUN-2"]
+    assert products["RUN-1"].references == ("https://cdn.example.com/red.jpg", "https://cdn.example.com/r.jpg")
+    assert products["RUN-1"].class_noun == "sneaker"
+    assert products["RUN-1"].attributes == {
+        "color": "red",
+        "size": "38, 39",
+        "item_group_id": "RUN",
+        "ids": "RUN-1, RUN-3",
+    }
+    assert any("in size alone, and share its product: 1" in remark for remark in report.remarks)
+
+
+def test_items_of_a_group_without_a_colour_are_told_apart_by_their_photo(shop: Shop):
+    rows = [sneaker(n, "", "38", f"https://cdn.example.com/{n % 2}.jpg") for n in (1, 2, 3)]
+    assert list(shop.products("google", table(COLUMNS, *rows, delimiter="\t"))) == ["RUN-1", "RUN-2"]
+
+
+def test_a_size_that_stands_apart_from_its_group_makes_no_second_product(shop: Shop):
+    rows = [sneaker(1, "red", "38"), MUG, sneaker(2, "red", "39"), sneaker(3, "blue", "39")]
+    report = shop.imports("google", table(COLUMNS, *rows, delimiter="\t"))
+    assert list(shop.read()[0]) == ["RUN-1", "MUG-1", "RUN-3"]
+    assert any(remark.startswith("items that stand apart") for remark in report.remarks)
+
+
+def test_one_bad_line_costs_itself(shop: Shop):
+    text = table(COLUMNS, MUG, MUG | {"id": "MUG-2"}, delimiter="\t") + "MUG-3\ttoo short\n"
+    report = shop.imports("google", text)
+    assert report.left_out == 1
+    assert report.examples == ("line 4: expected 13 cells, got 2",)
+    assert list(shop.read()[0]) == ["MUG-1", "MUG-2"]
+
+
+ENTITIES = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 25))
+BOMB = f'<!DOCTYPE x [<!ENTITY e0 "ha">{ENTITIES}]><rss><channel>&e24;</channel></rss>'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (BOMB, "document type"),
+        ('<!DOCTYPE rss SYSTEM "file:///etc/passwd"><rss><channel/></rss>', "document type"),
+        ('<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><rss><item>&x;</item></rss>', "document type"),
+        ("<html><body>Sign in</body></html>", "expected a feed"),
+        ("<!DOCTYPE html><html></html>", "document type"),
+        (feed(fields(id="1", title="a"))[:-20], "not well-formed"),
+        (feed("<g:id>1</g:id><g:title>&nbsp;</g:title>"), "not well-formed"),
+        ("<rss>" + "<a>" * 5000, "deep"),
+        ("<rss><channel></channel></rss>", "no product"),
+        ("", "empty"),
+        ("\n \n", "empty"),
+        ("id,title\n1,Mug\n", "'image_link'"),
+    ],
+)
+def test_what_is_no_feed_stops_at_once(shop: Shop, content: str, said: str):
+    with pytest.raises(CatalogError) as caught:
+        shop.imports("google", content)
+    assert said in str(caught.value)
+    assert not shop.catalog.exists()
+
+
+def test_an_endless_item_or_tag_is_refused_in_bounded_memory(shop: Shop):
+    huge = feed(fields(id="1", title="x" * 5_000_000), fields(id="2", title="Mug", image_link="m.jpg"))
+    report = shop.imports("google", huge)
+    assert report.left_out == 1
+    with pytest.raises(CatalogError, match="tag or comment"):
+        shop.imports("google", "<rss><!--" + "x" * 20_000_000)
+
+
+def test_feeds_in_utf_16_and_with_a_mark_are_read(shop: Shop):
+    text = table(COLUMNS, MUG | {"title": "Tasse bleu pétrole"}, delimiter="\t")
+    for encoding in ("utf-16", "utf-8-sig"):
+        assert shop.products("google", text.encode(encoding))["MUG-1"].title == "Tasse bleu pétrole"
+    xml = '<?xml version="1.0" encoding="utf-16"?>' + feed(
+        fields(id="1", title="é", image_link="a", product_type="Mugs")
+    )
+    assert shop.products("google", xml.encode("utf-16"))["1"].title == "é"
