@@ -84,12 +84,13 @@ def plan(store: ObjectStore, catalog: dict[str, int]) -> Work:
     trained = set(tables.read("adapters", ["adapter_id"])["adapter_id"].to_pylist())
     skus = {row["sku"]: row for row in tables.read("skus", ["sku", "status", "fingerprint"]).to_pylist()}
     looked = {s: p for s, p in catalog.items() if s not in skus or skus[s]["fingerprint"] != f"photo {p}"}
+    gone = [s for s, row in skus.items() if s not in catalog and row["status"] != "retired"]
     photos = {s: p for s, p in looked.items() if s != BAD and any(image_id(s, p, slot) not in there for slot in SLOTS)}
     return Work(
         photos=photos,
         train=[s for s, p in photos.items() if adapter_id(s, p) not in trained],
-        retired=tuple(row["image_id"] for row in live if row["sku"] not in catalog),
-        gone=[s for s, row in skus.items() if s not in catalog and row["status"] != "retired"],
+        retired=tuple(row["image_id"] for row in live if row["sku"] in gone),
+        gone=gone,
         seen=looked,
     )
 
