@@ -13,13 +13,16 @@ export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test check fix constraints soak clean
+.PHONY: demo test soak check fix bench-train bench-refresh constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
 
 test: check  ## the gate and all tests that fit in minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+soak: $(READY)  ## hours: every crash point on S3, 200 x 50 steps of the state machine
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -n 2 --dist load
 
 check: $(READY)  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

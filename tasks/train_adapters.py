@@ -155,6 +155,7 @@ def _keep(
         trigger=trigger,
         resolution=context.resolution,
         recipe=canonical_json(spec),
+        prediction=base.prediction,
     )
     data = write_lora(outcome.weights, header)
     folder = adapter_folder(spec)

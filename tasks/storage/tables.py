@@ -81,6 +81,8 @@ class Tables:
     def live_images(self, columns: list[str] | None = None, skus: list[str] | None = None) -> pa.Table:
         """The rows of `images` that nothing has replaced: all, or those of some SKUs."""
         wanted = columns or TABLES["images"].schema.names
+        if skus == []:  # Arrow gives an empty list no type, and refuses to compare it
+            return TABLES["images"].schema.empty_table().select(wanted)
         mine = None if skus is None else [("sku", "in", skus)]
         rows = self.read("images", list(dict.fromkeys([*wanted, "retired_at"])), mine)
         return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)

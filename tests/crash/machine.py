@@ -167,7 +167,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert set(finish_publishing.fn(context)) == set(self.unfinished)
         self.finish()
         work = plan(self.store, self.catalog)
-        retired = {sku: photo for sku, photo in self.live.items() if sku not in self.catalog}
+        retired = {sku: photo for sku, photo in self.live.items() if sku in work.gone}
         assert set(work.retired) == {image_id(sku, photo, slot) for sku, photo in retired.items() for slot in SLOTS}
         return Begun(context, make(context, work), dict(work.photos), retired)
 

@@ -84,12 +84,13 @@ def plan(store: ObjectStore, catalog: dict[str, int]) -> Work:
     trained = set(tables.read("adapters", ["adapter_id"])["adapter_id"].to_pylist())
     skus = {row["sku"]: row for row in tables.read("skus", ["sku", "status", "fingerprint"]).to_pylist()}
     looked = {s: p for s, p in catalog.items() if s not in skus or skus[s]["fingerprint"] != f"photo {p}"}
+    gone = [s for s, row in skus.items() if s not in catalog and row["status"] != "retired"]
     photos = {s: p for s, p in looked.items() if s != BAD and any(image_id(s, p, slot) not in there for slot in SLOTS)}
     return Work(
         photos=photos,
         train=[s for s, p in photos.items() if adapter_id(s, p) not in trained],
-        retired=tuple(row["image_id"] for row in live if row["sku"] not in catalog),
-        gone=[s for s, row in skus.items() if s not in catalog and row["status"] != "retired"],
+        retired=tuple(row["image_id"] for row in live if row["sku"] in gone),
+        gone=gone,
         seen=looked,
     )
 
@@ -162,21 +163,23 @@ def adapter_record(context: RunContext, sku: str, photo: int) -> tuple[AdapterRe
     name = adapter_id(sku, photo)
     data = f"lora {sku} {photo}".encode()
     key = f"adapters/{safe_name(sku)}/{name[:16]}/adapter.safetensors"
-    record = AdapterRecord(
-        name, sku, "mug", "sks", "tiny", (str(photo),), "{}", 1, key, bytes_id(data), len(data), 1, 1.0, 0.5, 0.1,
-        context.run_id, context.started_at,
-    )  # fmt: skip
-    return record, data
+    values = _blank(AdapterRecord) | {
+        "adapter_id": name, "sku": sku, "references": (str(photo),), "key": key, "sha256": bytes_id(data),
+        "bytes": len(data), "run_id": context.run_id, "created_at": context.started_at,
+    }  # fmt: skip
+    return AdapterRecord(**values), data
+
+
+def _blank(record: type) -> dict[str, Any]:
+    """Every text and number of a record, empty."""
+    return {column: kind() for column, kind in record.__annotations__.items() if kind in (str, int, float)}
 
 
 def image_record(context: RunContext, sku: str, photo: int, slot: str) -> tuple[ImageRecord, bytes]:
     """An image's record and its bytes."""
     name, data = image_id(sku, photo, slot), f"pixels {sku} {photo} {slot}".encode()
     sha256 = bytes_id(data)
-    values: dict[str, Any] = {
-        column: kind() for column, kind in ImageRecord.__annotations__.items() if kind in (str, int, float)
-    }
-    values |= {
+    values = _blank(ImageRecord) | {
         "image_id": name, "variant_id": name, "slot": content_id([sku, slot]), "sku": sku, "scene": slot,
         "channel": "web", "adapter_id": adapter_id(sku, photo), "sha256": sha256, "bytes": len(data),
         "key": f"images/{safe_name(sku)}/web/{slot}-{sha256[:12]}.jpg", "origin": "catalog",
