@@ -1,6 +1,8 @@
 """Assembles the trained parts into an ordinary Stable Diffusion folder that diffusers loads."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,6 +81,19 @@ def export(vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, painter: Painter, fol
     image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "clip")
     clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
     tokenizer.save_pretrained(folder / "clip")
+    for config in (folder / "text_encoder" / "config.json", folder / "clip" / "config.json"):
+        _compute_in_float32(config)
+
+
+def _compute_in_float32(config: Path) -> None:
+    """Let float16 weights load as float32 by default, as diffusers does with its own: transformers follows the config."""
+
+    def widened(told: Any) -> Any:
+        if isinstance(told, dict):
+            return {k: "float32" if k == "dtype" else widened(v) for k, v in told.items()}
+        return told
+
+    config.write_text(json.dumps(widened(json.loads(config.read_text())), indent=2, sort_keys=True) + "\n")
 
 
 @torch.inference_mode()
