@@ -16,6 +16,7 @@ export DO_NOT_TRACK := 1
 .PHONY: demo test soak check fix demo-model bench-train bench-refresh constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
+	@mkdir -p $(DEMO)/prefect
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
 
 test: check  ## the gate and all tests that fit in minutes
