@@ -13,13 +13,17 @@ export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test check fix constraints clean
+.PHONY: demo test soak check fix demo-model bench-train bench-refresh constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
 
 test: check  ## the gate and all tests that fit in minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+soak: $(READY)  ## hours: every crash point, 200 x 50 steps of the state machine, and twenty minutes of mutated input
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -n 2 --dist load
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz --fuzz-seconds 600 --fuzz-seed $$(date +%s)000
 
 check: $(READY)  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
@@ -42,5 +46,14 @@ constraints: $(READY)  ## pins what is installed now
 	@$(BIN)/python -m pip list --format=freeze | grep -viE '^(pip|setuptools|wheel|packshot)==' | sed 's/+cpu//' >> constraints.tmp
 	@mv constraints.tmp constraints.txt
 
+demo-model: $(READY)  ## trains the demo's model from nothing: hours on CPU cores, minutes on a large GPU
+	PYTHONPATH=. $(BIN)/python -m infra.demo.train --out out/demo-model $(TRAIN)
+
 clean:  ## forgets the demo and the caches, not the environment
 	rm -rf out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compile"
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_train $(BENCH)
+
+bench-refresh: $(READY)  ## a night over 10 k, 100 k and 1 M SKUs: seconds and memory
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_refresh

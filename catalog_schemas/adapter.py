@@ -33,8 +33,8 @@ class AdapterRecord:
 
     `token` is the word that stands for the product in prompts. `key` is the store key of the LoRA safetensors file,
     `sha256` and `bytes` describe that file. `loss_before` and `loss_after` are the loss on one fixed set of crops,
-    timesteps and noises, without and with the adapter, so that they compare. `seconds` is the cohort's training time
-    divided by its SKUs.
+    timesteps and noises, without and with the adapter, so that they compare. `curve` is the JSON of the looks that were
+    taken on the way, or empty. `seconds` is the cohort's training time divided by its SKUs.
     """
 
     adapter_id: str
@@ -51,6 +51,7 @@ class AdapterRecord:
     steps: int
     loss_before: float
     loss_after: float
+    curve: str
     seconds: float
     run_id: str
     created_at: datetime

@@ -33,8 +33,8 @@ class Reason(StrEnum):
 class Rejection:
     """One thing that was refused: where in the pipeline, why, and what exactly.
 
-    `stage` is the name of the stage file that refused it; `subject` is the photo's URI, the image's variant id or,
-    for a row or a SKU, the SKU. `variant_id` is empty unless an image was refused.
+    `stage` is the name of the stage file that refused it; `subject` is the photo's URI, "row 7", the SKU or, for
+    an image, the id of what was tried. `variant_id` is empty unless an image was refused.
     """
 
     sku: str
@@ -45,6 +45,11 @@ class Rejection:
     run_id: str
     created_at: datetime
     variant_id: str = ""
+
+    @property
+    def is_about_photo(self) -> bool:
+        """Whether a photo or its mask was refused, rather than a row, a SKU or an image."""
+        return self.reason.startswith(("reference_", "mask_"))
 
     @property
     def id(self) -> str:

@@ -85,6 +85,9 @@ class ModelConfig(Strict):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on CUDA, float32 elsewhere"
     )
+    scorer: str = Field(
+        "", description="Folder of a CLIP model for the checks likeness and agreement; empty: clip/ in the model's own"
+    )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 
 
@@ -104,6 +107,16 @@ class TrainingConfig(Strict):
     rank: int = Field(16, ge=1, le=256)
     alpha: float = Field(16.0, gt=0, description="The LoRA's scale is alpha / rank")
     targets: tuple[Literal["attention", "feed_forward"], ...] = ("attention",)
+    method: Literal["", "textual-inversion", "pivotal", "dreambooth"] = Field(
+        "",
+        description="What is learned. Empty: LoRA; textual-inversion: words of the product's own, the model untouched; "
+        "pivotal: both; dreambooth: every weight of the UNet, one product at a time",
+    )
+    tokens: int | None = Field(None, ge=1, le=16, description="Learned words, where the method has them; none: 2")
+    token_learning_rate: float | None = Field(
+        None, gt=0, lt=1, description="Of learned words in pivotal tuning; none: three times the learning rate"
+    )
+    text_encoder: bool | None = Field(None, description="LoRA on the text encoders' attention as well")
     steps_per_photo: int = Field(100, ge=1, description="Training steps for each usable photo")
     steps_minimum: int = Field(300, ge=1)
     steps_maximum: int = Field(1000, ge=1)
@@ -133,6 +146,16 @@ class TrainingConfig(Strict):
     def _bounds_are_ordered(self) -> "TrainingConfig":
         if self.steps_minimum > self.steps_maximum:
             raise ValueError(f"steps_minimum {self.steps_minimum} is above steps_maximum {self.steps_maximum}")
+        return self
+
+    @model_validator(mode="after")
+    def _method_has_what_is_set(self) -> "TrainingConfig":
+        if self.tokens and self.method not in ("textual-inversion", "pivotal"):
+            raise ValueError(f"tokens {self.tokens} needs method textual-inversion or pivotal, not {self.method!r}")
+        if self.text_encoder and self.method in ("textual-inversion", "dreambooth"):
+            raise ValueError(f"text_encoder needs method pivotal or none (LoRA), not {self.method!r}")
+        if self.evaluation and self.method == "dreambooth":
+            raise ValueError("evaluation needs a method that trains in cohorts, not 'dreambooth'")
         return self
 
 
@@ -216,6 +239,11 @@ class ComputeConfig(Strict):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once; only one at a time draws")
     cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
+    snapshot_steps: int = Field(
+        0,
+        ge=0,
+        description="Training steps between snapshots that a killed run goes on from; 0: begin the cohort again",
+    )
     chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
     batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
 

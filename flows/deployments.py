@@ -7,17 +7,17 @@ date.
 import asyncio
 import shlex
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun, StateType
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType, WorkPoolStatus
 from prefect.schedules import Cron
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.states import Cancelled
@@ -53,7 +53,7 @@ class Nightly:
     timezone: str
 
     def next_run(self, after: datetime) -> datetime:
-        """The first time after `after`, in the schedule's own zone; ConfigError where one of the two is wrong."""
+        """The first time after `after`, in the schedule's own zone. Raises ConfigError where either is wrong."""
         try:
             schedule = CronSchedule(cron=self.cron, timezone=self.timezone)
         except ValidationError as error:
@@ -104,27 +104,35 @@ async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
     return Deployed(nightly_refresh=await refresh.aapply(), make_variants=await variants.aapply())
 
 
-async def end_runs() -> int:
-    """Marks every run that is said to be going as cancelled, and returns how many those were.
-
-    For when no worker runs: nothing else would ever end them, and they would hold their deployment's place.
-    """
+async def worker_is_there() -> bool:
+    """Whether a worker takes runs: before that, the UI calls the deployments not ready."""
     async with get_client() as client:
-        runs = [run async for run in _going(client)]
-        for run in runs:
-            await client.set_flow_run_state(run.id, Cancelled(message=ENDED), force=True)
-    return len(runs)
+        return (await client.read_work_pool(POOL)).status == WorkPoolStatus.READY
 
 
-async def _going(client: PrefectClient) -> AsyncIterator[FlowRun]:
+async def runs_going() -> list[UUID]:
+    """The runs that are said to be going, whether or not a worker is there to do so."""
     states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     wanted = FlowRunFilter(state=FlowRunFilterState(type=states))
-    for offset in range(0, 1_000_000, PAGE):
-        runs = await client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset)
+    found: list[UUID] = []
+    async with get_client() as client:
+        while page := await client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(found)):
+            found += [run.id for run in page]
+    return found
+
+
+async def cancel_runs(runs: Iterable[UUID]) -> None:
+    """Marks those as cancelled that have not come to an end of their own: call it when their processes have ended.
+
+    Otherwise they would be going for ever, and hold their deployment's place. One that was stopped on purpose calls
+    that a crash; here it is called by its name.
+    """
+    async with get_client() as client:
         for run in runs:
-            yield run
-        if len(runs) < PAGE:
-            return
+            state = (await client.read_flow_run(run)).state
+            if state is None or not state.is_final() or state.is_crashed():
+                crashed = state is not None and state.is_crashed()
+                await client.set_flow_run_state(run, Cancelled(message=ENDED), force=crashed)
 
 
 def _prefilled(parameters: RefreshParameters | MakeVariantsParameters) -> dict[str, Any]:

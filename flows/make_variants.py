@@ -8,8 +8,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.parameters import MakeVariantsParameters
 from flows.pipeline import RunOutcome, run_pipeline
 from flows.start import chosen_config, start_run
-from tasks.plan import Selection, make_plan
-from tasks.report import report_plan
+from tasks.artifacts import show_plan
+from tasks.plan import make_plan
 
 
 @flow(
@@ -20,12 +20,15 @@ from tasks.report import report_plan
 def make_variants(parameters: MakeVariantsParameters) -> RunOutcome | None:
     """Makes images of the products you name, in the scenes and colours you choose.
 
+    Press Run, then Custom run, fill in the form, and press Submit. What was made shows on the run's page, under
+    Artifacts: a table, thumbnails, and where the gallery is.
+
     Products that have no adapter yet are trained first, where the technique needs one. Images that are there already
-    are not made again. The run's page shows a table of what was made, thumbnails, and a link to the gallery.
+    are not made again, so asking twice costs nothing. Runs wait for each other.
     """
+    selection = parameters.products
     context = replace(start_run(parameters, chosen_config(parameters)), origin="request")
-    selection = Selection(tuple(parameters.skus), parameters.category)
     if parameters.dry_run:
-        report_plan(make_plan(context, selection))
+        show_plan(make_plan(context, selection))
         return None
     return run_pipeline(context, selection)

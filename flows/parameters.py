@@ -1,10 +1,14 @@
 """What a person or a schedule may ask for: one model per flow, which the Prefect UI shows as a form."""
 
+import re
+import unicodedata
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from catalog_schemas.errors import ConfigError
 from configs.library import load_library
+from tasks.plan import Selection
 
 
 def _choices(name: str, values: list[str]) -> type[StrEnum]:
@@ -31,89 +35,115 @@ class RunParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     catalog: str = Field(
-        description="The catalog: path or URL of a Parquet file", min_length=1, json_schema_extra={"position": 90}
+        title="Catalog",
+        description="Filled in already. Path or URL of a Parquet file",
+        min_length=1,
+        json_schema_extra={"position": 90},
     )
     store: str = Field(
-        description="The store: folder or URL that images and tables are written to",
+        title="Store",
+        description="Filled in already. Folder or URL that images and tables are written to",
         min_length=1,
         json_schema_extra={"position": 91},
     )
     preset: str = Field(
         "demo",
         title="Preset",
-        description="demo, sd15, sdxl, or the path of a YAML file",
+        description="Filled in already. demo, sd15, sdxl, or the path of a YAML file",
         min_length=1,
         json_schema_extra={"position": 92},
     )
 
 
 class RefreshParameters(RunParameters):
-    """The whole catalog: what is new or has changed is made, and nothing else."""
+    """The whole catalog: only what is new or has changed is made. All is filled in already: press Submit."""
 
 
 class MakeVariantsParameters(RunParameters):
-    """Images of some products, chosen by hand."""
+    """Say which products (SKUs or a category), choose scenes and colours, and press Submit at the bottom."""
 
-    skus: list[str] = Field(
-        default=[],
+    skus: str = Field(
+        "",
         title="SKUs",
-        description="Products by SKU; none means every product of the category below",
-        max_length=1000,
+        description=(
+            "The products, by SKU, with commas or line breaks between them: MUG-01, VASE-02. "
+            "Copied cells of a spreadsheet will do"
+        ),
+        max_length=100_000,
         json_schema_extra={"position": 1},
     )
     category: str = Field(
         "",
         title="Category",
-        description="Products whose category contains this text; empty means every category",
+        description=("Or all products whose category contains this text: mugs. With SKUs above, both must hold"),
         max_length=200,
         json_schema_extra={"position": 2},
     )
     scenes: list[SceneChoice] = Field(  # type: ignore[valid-type]
         default=[],
         title="Scenes",
-        description="Where the products stand; none means the preset's scenes",
+        description=(
+            "Where the products stand. None chosen: the usual ones. A scene that does not suit a product is left out"
+        ),
         json_schema_extra={"position": 3},
     )
     colours: list[ColourChoice] = Field(  # type: ignore[valid-type]
         default=[],
         title="Colours",
-        description="Colours to show the products in; none means their own",
+        description=("Colours to show the products in; original is as photographed. None chosen: the usual ones"),
         json_schema_extra={"position": 4},
     )
     backgrounds: list[BackgroundChoice] = Field(  # type: ignore[valid-type]
         default=[],
         title="Backgrounds",
-        description="What is behind the products; none means what belongs to the scene",
+        description="What is behind the products. None chosen: what belongs to the scene",
         json_schema_extra={"position": 5},
     )
     techniques: list[TechniqueChoice] = Field(
         default=[TechniqueChoice.composite],
         title="Techniques",
         description=(
-            "composite: the product's own pixels in a new scene; regenerate: drawn anew by the model; "
-            "packshot: on plain white"
+            "composite: the product as photographed, put into a new scene. regenerate: the product drawn anew. "
+            "packshot: the product as photographed, on white"
         ),
         json_schema_extra={"position": 6},
     )
     images: int = Field(
         1,
         title="Images of each",
-        description="How many images of each combination",
+        description="How many of each product, scene, colour and technique: 1 to 20",
         ge=1,
         le=20,
         json_schema_extra={"position": 7},
     )
     limit_per_sku: int = Field(
         20,
-        title="At most, per product",
-        description="No product gets more images than this",
+        title="At most, for one product",
+        description="No product gets more images than this in all: 1 to 500",
         ge=1,
         le=500,
         json_schema_extra={"position": 8},
     )
     dry_run: bool = Field(
         False,
-        title="Only show the plan",
-        description="Lists what would be made, and makes nothing",
+        title="Only show what would be made",
+        description="Makes nothing: the run's page lists the images under Artifacts",
         json_schema_extra={"position": 9},
     )
+
+    @field_validator("skus", mode="before")
+    @classmethod
+    def _written_out(cls, value: object) -> object:
+        """A list, as code would give it, is the text that a person would type."""
+        return "\n".join(value) if isinstance(value, (list, tuple)) else value
+
+    @property
+    def products(self) -> Selection:
+        """The products that are meant. Raises ConfigError where none is: the whole catalog is the night's."""
+        text = unicodedata.normalize("NFC", self.skus)
+        skus = tuple(dict.fromkeys(part.strip() for part in re.split(r"[,;\t\r\n]", text) if part.strip()))
+        if not skus and not self.category.strip():
+            raise ConfigError(
+                "no product is named: fill in SKUs, or Category; for the whole catalog start nightly-refresh instead"
+            )
+        return Selection(skus, self.category.strip())

@@ -1,7 +1,7 @@
 """The way of a run through its stages: the same for the nightly refresh, a merchandiser's click and the laptop."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from tasks.context import RunContext
 from tasks.ledger import forget, recorded
 from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
-from tasks.publish import Harvest, publish, sku_records
+from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report
 
 Item = TypeVar("Item")
@@ -49,17 +49,18 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     """
     store = context.open()
     store.write(f"runs/{context.run_id}/config.json", context.config.model_dump_json(indent=2).encode())
+    finish_publishing(context)
     plan = plan_run(context, selection)
     references, unusable = _prepare(context, plan)
     jobs = [job for job in plan.jobs if references[job.product.sku]]
     adapters, diverged = _train(context, jobs, references)
-    trained = [job for job in jobs if job.product.sku not in {rejection.sku for rejection in diverged}]
-    images, refused = _make_images(context, trained, references)
+    drawable = _drawable(jobs, diverged)
+    images, refused = _make_images(context, drawable, references)
     harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
-    _forget(context, plan, jobs, trained)
+    _forget(context, plan, adapters, drawable)
     warnings = (context.model.warning,) if context.model.warning else ()
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 
@@ -68,7 +69,8 @@ def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejectio
     """The usable photos of every job's SKU; a SKU without any is quarantined."""
     chunks = list(_slices(plan.jobs, context.config.compute.chunk_size))
     results = _collect(
-        _submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks
+        (_submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks),
+        ahead=2 * context.config.compute.workers,
     )
     references: dict[str, list[Reference]] = defaultdict(list)
     for reference in (reference for result in results for reference in result.records):
@@ -82,18 +84,37 @@ def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejectio
 def _train(
     context: RunContext, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
-    """The adapters that the plan asks for: those that a killed run left, and those that are trained now."""
-    wanted = [job for job in jobs if job.train and job.adapter is not None]
-    left = {record.adapter_id: record for record in recorded(context.open(), training.STAGE, AdapterRecord)}
-    missing = [job for job in wanted if job.adapter and job.adapter.id not in left]
-    futures = []
-    for cohort in _slices(missing, context.config.compute.cohort_size):
-        photos = {job.product.sku: references[job.product.sku] for job in cohort}
-        futures.append(_submit(training.train_adapters, _title("train", cohort), context, cohort, photos))
-    results = _collect(futures)
-    kept = [left[job.adapter.id] for job in wanted if job.adapter and job.adapter.id in left]
-    made = [record for result in results for record in result.records]
-    return kept + made, [rejection for result in results for rejection in result.rejections]
+    """The adapters that the plan asks for: those that a killed run left, and those that are trained now.
+
+    Cohorts are cut before what is left over is taken out, so that a resumed run trains the same ones.
+    """
+    wanted = {job.adapter.id: job for job in jobs if job.train and job.adapter}
+    left = recorded(context.open(), training.STAGE, AdapterRecord).values()
+    kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
+
+    def cohorts() -> Iterator[PrefectFuture[Any]]:
+        for slots in _slices(list(wanted), context.config.compute.cohort_size):
+            cohort = [wanted[name] for name in slots if name not in kept]
+            photos = {job.product.sku: references[job.product.sku] for job in cohort}
+            if cohort:
+                yield _submit(training.train_adapters, _title("train", cohort), context, cohort, photos)
+
+    results = _collect(cohorts(), context.config.compute.workers)
+    made = {record.adapter_id: record for result in results for record in result.records}
+    adapters = [record for name in wanted if (record := kept.get(name) or made.get(name))]
+    return adapters, [rejection for result in results for rejection in result.rejections]
+
+
+def _drawable(jobs: list[SkuJob], diverged: list[Rejection]) -> list[SkuJob]:
+    """The jobs; of a SKU whose training diverged, what needs no adapter."""
+    lost = {rejection.sku for rejection in diverged}
+    kept = [
+        replace(job, variants=tuple(one for one in job.variants if not one.spec.adapter_id))
+        if job.product.sku in lost
+        else job
+        for job in jobs
+    ]
+    return [job for job in kept if job.variants]
 
 
 def _make_images(
@@ -102,27 +123,31 @@ def _make_images(
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     adapters = {job.adapter.id: training.adapter_key(job.adapter) for job in jobs if job.adapter}
     products = finishing.products_of(jobs)
-    futures: list[PrefectFuture[Any]] = []
-    for chunk in _chunks(context, jobs):
-        photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
-        own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
-        names = {sku: products[sku] for sku in photos}
-        drawn = _submit(generating.generate_variants, _title("generate", chunk), context, chunk, photos, own)
-        checked = _submit(checking.check_variants, _title("check", chunk), context, chunk, drawn, photos)
-        finished = _submit(finishing.finish_images, _title("finish", chunk), context, chunk, names, checked)
-        futures += [drawn, checked, finished]
-    results = _collect(futures)
+
+    def stages() -> Iterator[PrefectFuture[Any]]:
+        for chunk in _chunks(context, jobs):
+            photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
+            own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
+            names = {sku: products[sku] for sku in photos}
+            yield (
+                drawn := _submit(generating.generate_variants, _title("generate", chunk), context, chunk, photos, own)
+            )
+            yield (checked := _submit(checking.check_variants, _title("check", chunk), context, chunk, drawn, photos))
+            yield _submit(finishing.finish_images, _title("finish", chunk), context, chunk, names, checked)
+
+    results = _collect(stages(), 3 * context.config.compute.workers)
     images = [record for result in results for record in result.records if isinstance(record, ImageRecord)]
     return images, [rejection for result in results for rejection in result.rejections]
 
 
-def _forget(context: RunContext, plan: Plan, jobs: list[SkuJob], trained: list[SkuJob]) -> None:
+def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], drawn: list[SkuJob]) -> None:
     """The tables hold it now: the stages' records have served."""
     store, library, compute = context.open(), context.library(), context.config.compute
     forget(store, preparing.STAGE, (preparing.work_of(chunk) for chunk in _slices(plan.jobs, compute.chunk_size)))
-    for info in list(store.list(f"cache/stages/{training.STAGE}")):
-        store.delete([info.key])
-    chunks = list(_chunks(context, trained))
+    published = {record.adapter_id for record in adapters}
+    left = recorded(store, training.STAGE, AdapterRecord)
+    store.delete([key for key, of in left.items() if all(record.adapter_id in published for record in of.records)])
+    chunks = list(_chunks(context, drawn))
     forget(store, generating.STAGE, (generating.work_of(chunk) for chunk in chunks))
     forget(store, checking.STAGE, (checking.work_of(context, chunk) for chunk in chunks))
     forget(store, finishing.STAGE, (finishing.work_of(context, chunk, library) for chunk in chunks))
@@ -136,11 +161,23 @@ def _submit(stage: Task[..., Any], title: str, *arguments: Any) -> PrefectFuture
     return stage.with_options(task_run_name=title).submit(*arguments)
 
 
-def _collect(futures: Iterable[PrefectFuture[Any]]) -> list[Any]:
-    """The results of all, once all have ended: the first failure is raised then, so that none is left running."""
-    listed = list(futures)
-    wait(listed)
-    return [future.result() for future in listed]
+def _collect(futures: Iterator[PrefectFuture[Any]], ahead: int) -> list[Any]:
+    """The results of all futures, which are submitted as they are asked for, at most `ahead` before one has ended.
+
+    The first failure is raised once those under way have ended, and then nothing more is submitted: a store that is
+    full or away is not asked again for each chunk.
+    """
+    running, results = deque[PrefectFuture[Any]](), []
+    try:
+        for future in futures:
+            running.append(future)
+            if len(running) >= ahead:
+                results.append(running.popleft().result())
+        while running:
+            results.append(running.popleft().result())
+    finally:
+        wait(list(running))
+    return results
 
 
 def _slices(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

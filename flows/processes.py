@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import psutil
 
@@ -17,20 +17,23 @@ class Companion:
     """A Python module run as a program of its own.
 
     It stands in a session of its own, so that Ctrl-C on the terminal reaches only its owner, who ends things in order.
+    It holds the file `lock` open: a lock on that outlives an owner that was killed, as long as the program does.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path, lock: IO[str]) -> None:
         self.name = name
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=[lock.fileno()],
             )
+        lock.write(f"{name} {self.process.pid}\n")
+        lock.flush()
 
     def __enter__(self) -> Self:
         return self

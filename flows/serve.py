@@ -19,14 +19,14 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError, PackshotError
 from configs.library import load_preset
 from flows.processes import Companion
 
 if TYPE_CHECKING:
-    from flows.deployments import Deployed, Nightly
+    from flows.deployments import Deployed, Nightly, Places
 
 READY_SECONDS = 180.0  # a first start also creates the database
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
@@ -50,49 +50,70 @@ class ServeOptions:
 def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends worker, runs and server; `say` gets what a person should read.
 
-    Raises ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the server or the
-    worker ends unasked.
+    Raises CatalogError, ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the
+    server or the worker ends unasked.
     """
     load_preset(options.preset)
     _refuse_open_doors(options.host)
     home = options.home.expanduser().absolute()
     home.mkdir(parents=True, exist_ok=True)
-    with _signals_interrupt(), _alone_in(home):
+    with _signals_interrupt(), _alone_in(home) as lock:
         port = _claim_port(options.host, options.port)
         environment = _environment(os.environ, options.host, port, home)
         os.environ.clear()
         os.environ.update(environment)
         say("Starting Prefect's server and a worker: about half a minute.")
         try:
-            _serve(options, f"http://{_reachable(options.host)}:{port}", home, say)
+            _serve(options, f"http://{_reachable(options.host)}:{port}", home, lock, say)
         except KeyboardInterrupt:
             say("Stopped. The schedule stands, and runs again when packshot serve is started.")
 
 
-def _serve(options: ServeOptions, url: str, home: Path, say: Callable[[str], None]) -> None:
+def _serve(options: ServeOptions, url: str, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
     start = ["prefect", "server", "start", "--no-background"]
-    with Companion("server", start, os.environ, home / "server.log") as server:
-        from flows.deployments import POOL, Nightly, Places, end_runs, register  # while the server starts, too
-        from flows.parameters import RefreshParameters
-        from flows.start import start_run
+    with Companion("server", start, home / "server.log", lock) as server:
+        from flows import deployments  # while the server starts, too
 
-        nightly = Nightly(options.cron, options.timezone)
+        nightly = deployments.Nightly(options.cron, options.timezone)
         nightly.next_run(datetime.now(UTC))
-        preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
-        run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
-        _wait_until_ready(server, url)
-        asyncio.run(end_runs())  # of a server that was killed
-        deployed = asyncio.run(register(Places(run.catalog, run.store, preset), nightly, Path.cwd()))
-        work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
-        with Companion("worker", work, os.environ, home / "worker.log") as worker:
+        places = _places(options)
+        _wait_until(lambda: _answers(url), server)
+        asyncio.run(deployments.cancel_runs(asyncio.run(deployments.runs_going())))  # those of a server that was killed
+        deployed = asyncio.run(deployments.register(places, nightly, Path.cwd()))
+        with _worker(server, home, lock, say) as worker:
+            _wait_until(lambda: asyncio.run(deployments.worker_is_there()), worker)
             say(_welcome(url, deployed, nightly, home))
-            try:
-                _watch(server, worker)
-            finally:
-                say("Stopping …")
-                worker.stop()
-                if not server.has_ended:
-                    asyncio.run(end_runs())
+            _watch(server, worker)
+
+
+@contextmanager
+def _worker(server: Companion, home: Path, lock: IO[str], say: Callable[[str], None]) -> Iterator[Companion]:
+    """The worker; at the end it goes first, with its runs, and the server is told what became of them."""
+    from flows.deployments import POOL, cancel_runs, runs_going
+
+    work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
+    with Companion("worker", work, home / "worker.log", lock) as worker:
+        try:
+            yield worker
+        finally:
+            say("Stopping …")
+            going = [] if server.has_ended else asyncio.run(runs_going())
+            worker.stop()
+            if not server.has_ended:
+                asyncio.run(cancel_runs(going))
+
+
+def _places(options: ServeOptions) -> "Places":
+    """What the deployments are filled in with, looked at now: a person at the form could mend none of it."""
+    from flows.deployments import Places
+    from flows.parameters import RefreshParameters
+    from flows.start import start_run
+    from tasks.read_catalog import catalog_batches
+
+    preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
+    run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
+    next(catalog_batches(run.catalog), None)
+    return Places(run.catalog, run.store, preset)
 
 
 def _watch(*companions: Companion) -> None:
@@ -131,6 +152,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
         "PREFECT_API_URL": f"http://{_reachable(host)}:{port}/api",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_API_URL": "/api",  # wherever the browser found the UI: through a tunnel, too
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -178,16 +200,19 @@ def _claim_port(host: str, port: int) -> int:
 
 
 @contextmanager
-def _alone_in(home: Path) -> Iterator[None]:
-    """Two servers on one database would start every run twice."""
-    with (home / "serve.lock").open("w") as lock:
+def _alone_in(home: Path) -> Iterator[IO[str]]:
+    """Two servers on one database would start every run twice. The file names the processes that hold it."""
+    with (home / "serve.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            lock.seek(0)
             raise ConfigError(
-                f"another packshot serve uses {home}; stop it, or give this one a --home of its own"
+                f"another packshot serve uses {home}, or one that was killed has left programs behind; end it, or give "
+                f"this one a --home of its own. Programs and their process ids: {', '.join(lock.read().splitlines())}"
             ) from error
-        yield
+        lock.truncate(0)
+        yield lock
 
 
 @contextmanager
@@ -208,15 +233,22 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _wait_until_ready(server: Companion, url: str) -> None:
+def _wait_until(holds: Callable[[], bool], companion: Companion) -> None:
+    """Returns once it holds. Raises PackshotError where the companion ends before, or takes too long."""
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if server.has_ended:
-            raise PackshotError(f"the server did not start; its log {server.log}:\n{server.last_words()}")
-        try:
-            with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.3)
-    raise PackshotError(f"the server did not answer within {READY_SECONDS:.0f} s; its log is {server.log}")
+    while not holds():
+        if companion.has_ended:
+            raise PackshotError(f"the {companion.name} ended; its log {companion.log}:\n{companion.last_words()}")
+        if time.monotonic() > deadline:
+            raise PackshotError(
+                f"the {companion.name} was not ready within {READY_SECONDS:.0f} s; its log is {companion.log}"
+            )
+        time.sleep(0.3)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

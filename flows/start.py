@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog_schemas.errors import ConfigError
 from configs.library import load_preset
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
@@ -25,13 +26,18 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
         find_technique(technique)
     config = _with_prefixes(config, granted_prefixes(parameters.catalog))
     open_store(parameters.store, config.store.single_writer)
+    model = find_model(config.model)
+    if config.training.evaluation and not model.scorer:
+        raise ConfigError(
+            "training.evaluation needs a CLIP model, but the base model's folder holds no clip/; set model.scorer"
+        )
     now = datetime.now(UTC)
     return RunContext(
         run_id=new_run_id(now),
         catalog=_absolute(parameters.catalog),
         store=_absolute(parameters.store),
         config=config,
-        model=find_model(config.model),
+        model=model,
         started_at=now,
     )
 

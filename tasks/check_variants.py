@@ -4,18 +4,22 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from prefect import task
 
 from catalog_schemas.draft import Draft
+from catalog_schemas.errors import Rejected
 from catalog_schemas.image import CheckResult
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
+from tasks.boundary import row_boundary
 from tasks.checks import Subject, find_check
 from tasks.context import RunContext
+from tasks.engine.similarity import load_scorer
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
 from tasks.plan import gate_id
@@ -46,19 +50,23 @@ def check_variants(
     specs = {planned.spec.id: planned.spec for planned in chunk}
 
     def make() -> StageResult[CheckedDraft]:
+        scorer = load_scorer(Path(context.model.scorer)) if context.model.scorer else None
         passed: list[CheckedDraft] = []
         refused: list[Rejection] = []
         siblings: dict[str, list[Pixels]] = defaultdict(list)
         for draft in drafts.records:
             spec, pixels = specs[draft.variant_id], read_draft(store, draft)
             photos = partial(_photos, store, references[spec.sku])
-            subject = Subject(spec, pixels, photos, siblings[spec.sku])
-            results = _measure(subject, context.config)
-            if all(result.passed for result in results):
+            subject = Subject(spec, pixels, photos, siblings[spec.sku], context.config.training.token, scorer)
+            try:
+                with row_boundary(Reason.CHECK_FAILED, spec.name):
+                    results = _measure(subject, context.config)
+                    _judge(results)
+            except Rejected as verdict:
+                refused.append(_refusal(context, spec, verdict))
+            else:
                 passed.append(CheckedDraft(draft, results))
                 siblings[spec.sku].append(pixels)
-            else:
-                refused.append(_refusal(context, spec, results))
         return StageResult(tuple(passed), tuple(refused))
 
     return once(store, STAGE, CheckedDraft, work_of(context, chunk), make)
@@ -84,9 +92,14 @@ def _measure(subject: Subject, config: RunConfig) -> tuple[CheckResult, ...]:
     return tuple(results)
 
 
-def _refusal(context: RunContext, spec: VariantSpec, results: tuple[CheckResult, ...]) -> Rejection:
+def _judge(results: tuple[CheckResult, ...]) -> None:
     faults = "; ".join(_fault(result) for result in results if not result.passed)
-    detail = f"SKU {spec.sku}, {spec.name}: {faults}"
+    if faults:
+        raise Rejected(Reason.CHECK_FAILED, faults)
+
+
+def _refusal(context: RunContext, spec: VariantSpec, verdict: Rejected) -> Rejection:
+    detail = f"SKU {spec.sku}, {spec.name}: {verdict.detail}"
     subject, now = gate_id(spec, context.config), datetime.now(UTC)
     return Rejection(spec.sku, STAGE, Reason.CHECK_FAILED, subject, detail, context.run_id, now, spec.id)
 

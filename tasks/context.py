@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -21,13 +21,15 @@ REMOTE = ("s3://", "gs://", "abfs://")
 class ModelFolder:
     """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
 
-    `warning` is what its maker says that a viewer must know (`packshot.json` in the folder).
+    `warning` is what its maker says that a viewer must know (`packshot.json` in the folder). `scorer` is the folder of
+    a CLIP model for the checks, or empty.
     """
 
     path: str
     identity: str
     resolution: int
     warning: str
+    scorer: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def find_model(config: ModelConfig, cache: Path | None = None) -> ModelFolder:
     A local folder or a store URL is identified by the bytes of its files, a hub id by its pinned revision.
     Raises ModelError where it cannot be had.
     """
+    found = _find(config, cache)
+    return replace(found, scorer=config.scorer) if config.scorer else found
+
+
+def _find(config: ModelConfig, cache: Path | None) -> ModelFolder:
     if config.source.startswith(REMOTE):
         return _describe(_fetch(config.source, cache or Path.home() / ".cache" / "packshot" / "models"), "")
     folder = Path(config.source.removeprefix("file://")).expanduser()
@@ -106,12 +113,16 @@ def _describe(folder: Path, identity: str) -> ModelFolder:
     resolution = int(json.loads(unet.read_text())["sample_size"]) * scale
     card = folder / "packshot.json"
     warning = json.loads(card.read_text()).get("warning", "") if card.is_file() else ""
-    return ModelFolder(str(folder), identity or f"sha256:{_hash_folder(folder)}", resolution, warning)
+    scorer = str(folder / "clip") if (folder / "clip" / "config.json").is_file() else ""
+    return ModelFolder(str(folder), identity or f"sha256:{_hash_folder(folder)}", resolution, warning, scorer)
 
 
 def _hash_folder(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json", ".txt"))
-    return content_id([[path.relative_to(folder).as_posix(), _hash_file(path)] for path in files])
+    """The identity of a pipeline's parts; what else lies in the folder does not draw."""
+    parts = {name for name in json.loads((folder / "model_index.json").read_text()) if not name.startswith("_")}
+    files = [folder / "model_index.json", *(path for part in sorted(parts) for path in (folder / part).rglob("*"))]
+    kept = sorted(path for path in files if path.suffix in (".safetensors", ".json", ".txt"))
+    return content_id([[path.relative_to(folder).as_posix(), _hash_file(path)] for path in kept])
 
 
 def _hash_file(path: Path) -> str:

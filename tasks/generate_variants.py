@@ -2,16 +2,19 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
 
 from catalog_schemas.draft import Draft
+from catalog_schemas.errors import PackshotError, Rejected
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
+from tasks.boundary import row_boundary
 from tasks.context import RunContext
 from tasks.engine.base_model import load_base
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
@@ -21,7 +24,7 @@ from tasks.pixels import read_reference
 from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import CutOut, Pixels, Rgb, Studio, find_technique
+from tasks.techniques import CutOut, Pixels, Rgb, Studio, Technique, find_technique
 
 STAGE = "generate_variants"
 
@@ -44,10 +47,14 @@ def generate_variants(
 
     def make() -> StageResult[Draft]:
         started = time.perf_counter()
-        pixels = _draw(context, [planned.spec for planned in chunk], references, adapters, store)
+        drawn = _draw(context, [planned.spec for planned in chunk], references, adapters, store)
         seconds = (time.perf_counter() - started) / len(chunk)
-        drafts = [_keep(store, one.spec, pixels[one.spec.id], seconds) for one in chunk if one.spec.id in pixels]
-        failed = [_failure(context, one.spec) for one in chunk if one.spec.id not in pixels]
+        drafts, failed = [], []
+        for spec, pixels in drawn:
+            if isinstance(pixels, Pixels):
+                drafts.append(_keep(store, spec, pixels, seconds))
+            else:
+                failed.append(_failure(context, spec, pixels))
         return StageResult(tuple(drafts), tuple(failed))
 
     return once(store, STAGE, Draft, work_of(chunk), make)
@@ -64,20 +71,59 @@ def _draw(
     references: dict[str, tuple[Reference, ...]],
     adapters: dict[str, str],
     store: ObjectStore,
-) -> dict[str, Pixels]:
-    """The pixels of those variants that could be drawn, by variant id."""
+) -> list[tuple[VariantSpec, Pixels | Rejected | None]]:
+    """Each variant with its pixels, or with the verdict where it could not be drawn; None where nobody can say why."""
     by_technique: dict[str, list[VariantSpec]] = defaultdict(list)
     for spec in specs:
         by_technique[spec.technique].append(spec)
-    studio = Studio(
-        draw=lambda wanted: _render(context, wanted, adapters, store),
-        photo=lambda spec: _photo(store, spec, references[spec.sku]),
-    )
-    drawn: dict[str, Pixels] = {}
+    easel = _Easel(lambda wanted: _render(context, wanted, adapters, store))
+    studio = Studio(draw=easel.draw, photo=lambda spec: _photo(store, spec, references[spec.sku]))
+    drawn: dict[str, Pixels | Rejected | None] = {}
     for name, wanted in by_technique.items():
-        pixels = find_technique(name).draw(wanted, studio)
-        drawn |= {spec.id: one for spec, one in zip(wanted, pixels, strict=True) if one is not None}
-    return drawn
+        drawn |= zip((spec.id for spec in wanted), _by_technique(name, wanted, studio, easel), strict=True)
+    return [(spec, drawn[spec.id]) for spec in specs]
+
+
+class _Easel:
+    """Draws each picture once, so that a technique can be asked again. What fails here is no image's own fault."""
+
+    def __init__(self, render: Callable[[list[VariantSpec]], list[Rgb | None]]) -> None:
+        self.render = render
+        self.pictures: dict[VariantSpec, Rgb | None] = {}
+        self.failed = False
+
+    def draw(self, wanted: list[VariantSpec]) -> list[Rgb | None]:
+        """A picture for each variant; see `Studio.draw`."""
+        missing = [spec for spec in wanted if spec not in self.pictures]
+        try:
+            self.pictures |= zip(missing, self.render(missing), strict=True)
+        except Exception:
+            self.failed = True
+            raise
+        return [self.pictures[spec] for spec in wanted]
+
+
+def _by_technique(
+    name: str, wanted: list[VariantSpec], studio: Studio, easel: _Easel
+) -> Sequence[Pixels | Rejected | None]:
+    """What a technique makes of its variants: of all at once or, where one of them breaks it, of each alone."""
+    technique = find_technique(name)
+    try:
+        return technique.draw(wanted, studio)
+    except (PackshotError, MemoryError):
+        raise
+    except Exception:
+        if easel.failed:
+            raise
+        return [_alone(technique, spec, studio) for spec in wanted]
+
+
+def _alone(technique: Technique, spec: VariantSpec, studio: Studio) -> Pixels | Rejected | None:
+    try:
+        with row_boundary(Reason.RENDER_FAILED, spec.name):
+            return technique.draw([spec], studio)[0]
+    except Rejected as verdict:
+        return verdict
 
 
 def _render(
@@ -90,7 +136,7 @@ def _render(
     requests = [RenderRequest(spec.prompt, spec.negative_prompt, spec.seed, spec.adapter_id) for spec in specs]
     files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs} - {""}}
     settings = RenderSettings(first.steps, first.guidance, first.scheduler, first.width, first.height)
-    with Progress("images") as progress:
+    with Progress("drawing images") as progress:
         return render(base, requests, settings, files, compute.batch_size, progress.update)
 
 
@@ -110,10 +156,15 @@ def _keep(store: ObjectStore, spec: VariantSpec, pixels: Pixels, seconds: float)
     return Draft(spec.id, image_key, mask_key, seconds)
 
 
-def _failure(context: RunContext, spec: VariantSpec) -> Rejection:
-    detail = (
-        f"SKU {spec.sku}, {spec.name}: the technique {spec.technique!r} gave no picture: its pixels were not finite, "
-        "or no photo of the product could be cut out; give masks in the catalog, or use another technique"
+def _failure(context: RunContext, spec: VariantSpec, verdict: Rejected | None) -> Rejection:
+    why = f"the technique {spec.technique!r} gave no picture: "
+    why += (
+        verdict.detail
+        if verdict
+        else (
+            "its pixels were not finite, or no photo of the product could be cut out; give masks in the catalog, "
+            "or use another technique"
+        )
     )
-    now = datetime.now(UTC)
+    detail, now = f"SKU {spec.sku}, {spec.name}: {why}", datetime.now(UTC)
     return Rejection(spec.sku, STAGE, Reason.RENDER_FAILED, spec.id, detail, context.run_id, now, spec.id)

@@ -7,7 +7,8 @@ used once its tables are committed.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -30,7 +31,7 @@ def once(
     store: ObjectStore, stage: str, record: type[Record], work: Iterable[str], make: Callable[[], StageResult[Record]]
 ) -> StageResult[Record]:
     """The recorded result of `stage` on the things with the ids `work`, or `make()`, recorded."""
-    adapter = TypeAdapter(StageResult[record])  # type: ignore[valid-type]
+    adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
     key = _key(stage, work)
     if store.exists(key):
         return adapter.validate_json(store.read(key))
@@ -39,16 +40,20 @@ def once(
     return result
 
 
-def recorded(store: ObjectStore, stage: str, record: type[Record]) -> list[Record]:
-    """All records of a stage that no run has committed yet."""
-    adapter = TypeAdapter(StageResult[record])  # type: ignore[valid-type]
-    results = (adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}"))
-    return [entry for result in results for entry in result.records]
+def recorded(store: ObjectStore, stage: str, record: type[Record]) -> dict[str, StageResult[Record]]:
+    """The results of a stage that no run has committed yet, by the keys of their records."""
+    adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
+    return {info.key: adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}")}
 
 
 def forget(store: ObjectStore, stage: str, chunks: Iterable[Iterable[str]]) -> None:
     """Deletes records whose content the tables now hold."""
     store.delete([_key(stage, work) for work in chunks])
+
+
+@cache
+def _adapter(record: Any) -> TypeAdapter[StageResult[Any]]:
+    return TypeAdapter(StageResult[record])
 
 
 def _key(stage: str, work: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
+import difflib
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
@@ -12,7 +13,7 @@ from prefect import task
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.arrow import schema_of
-from catalog_schemas.errors import Rejected
+from catalog_schemas.errors import ConfigError, Rejected
 from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.product import Product
@@ -32,6 +33,7 @@ from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
+UNKNOWN_SHOWN = 20  # SKUs, in a message
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
 
@@ -105,9 +107,11 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
             reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
         verdicts = reader.read(rows, [first + position for position in chosen])
         products += [product for product in verdicts.products if selection.holds(product)]
-        if changes is not None:
-            counts.rejections += verdicts.rejections
+        counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
         first += len(batch)
+    _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
+    if not products and not counts.rejections and selection != Selection():
+        raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
     counts.quarantined += [rejection.sku for rejection in counts.rejections]
     if changes is not None:
         counts.skipped += len(changes.passed["published"])
@@ -134,6 +138,25 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
     )
 
 
+def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
+    """Raises ConfigError for SKUs that the catalog does not hold: a mistyped one would otherwise just be missing."""
+    unknown = [sku for sku in selection.skus if sku not in seen]
+    if not unknown:
+        return
+    meant = [(sku, difflib.get_close_matches(sku, seen, n=1)) for sku in unknown[:UNKNOWN_SHOWN]]
+    lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
+    more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
+    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
+
+
+def _recipe(config: RunConfig, resolution: int) -> str:
+    """All of the configuration that decides an adapter; how images are drawn counts where training draws some."""
+    training = config.training
+    draws = training.prior_images or training.evaluation
+    sampler = config.generation.model_dump(mode="json") if draws else {}
+    return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
+
+
 def image_id(spec: VariantSpec, channel: Channel) -> str:
     """The identity of a variant's rendition for a channel: 64 hex digits."""
     return content_id([spec.id, channel.model_dump(mode="json"), FINISHER_VERSION])
@@ -149,7 +172,7 @@ class _Planner:
         self.context, self.config, self.library = context, context.config, context.library()
         self.sources = Sources(context.catalog, self.config.catalog)
         self.known, self.retires = known, retires
-        self.recipe = canonical_json({**self.config.training.model_dump(mode="json"), "resolution": context.resolution})
+        self.recipe = _recipe(self.config, context.resolution)
         self.channels = [self.library.channels[name] for name in self.config.channels]
 
     def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:

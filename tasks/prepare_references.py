@@ -10,7 +10,8 @@ from configs.schema import CatalogConfig
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
 from tasks.imaging.cut_out import cut_out
-from tasks.imaging.decode import decode, decode_mask, encode_png
+from tasks.imaging.decode import decode_mask, encode_png
+from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.ledger import StageResult, once
 from tasks.retrying import RETRIES
@@ -51,7 +52,7 @@ def work_of(jobs: list[SkuJob]) -> list[str]:
 
 
 def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, config: CatalogConfig) -> Reference:
-    decoded = decode(sources.read(photo.uri, config.reference_bytes_maximum), config.reference_pixels_maximum)
+    decoded = decode_apart(sources.read(photo.uri, config.reference_bytes_maximum), config.reference_pixels_maximum)
     height, width = decoded.rgb.shape[:2]
     if min(height, width) < config.reference_side_minimum:
         least = config.reference_side_minimum
@@ -59,9 +60,9 @@ def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, confi
     if uniformity(decoded.rgb) < BLANK:
         raise Rejected(Reason.REFERENCE_BLANK, "the photo shows one uniform colour; send a photo of the product")
     if photo.mask_uri:
-        mask = decode_mask(sources.read(photo.mask_uri, config.reference_bytes_maximum), (height, width))
+        mask = decode_mask(sources.read(photo.mask_uri, config.reference_bytes_maximum), (height, width), decode_apart)
         source = "given"
-    elif decoded.alpha is not None and decoded.alpha.min() < 0.5:
+    elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
         mask, source = decoded.alpha, "alpha"
     else:
         mask, source = cut_out(decoded.rgb), "cut_out"

@@ -1,16 +1,20 @@
 """Makes a run visible: one commit per table, after all objects are written, each exactly once.
 
-The order is adapters, rejections, images, skus, runs. A run killed between two commits is completed by the next one,
-which finds what is there and adds what is missing.
+The order is adapters, rejections, images, skus, runs. What is to be committed is written down first, in one piece, at
+`cache/publishing/<run_id>.json`: a run that is killed between two commits is completed by the next one, under its own
+run id, before anything else looks at the tables.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
+from pydantic import TypeAdapter
 
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.image import ImageRecord
@@ -20,7 +24,12 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
 from tasks.retrying import RETRIES
+from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import TABLES, Tables, rows_of
+
+PENDING = "cache/publishing"
+_REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
+_SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
 
 
 @dataclass(frozen=True)
@@ -34,24 +43,72 @@ class Harvest:
     skus: tuple[SkuRecord, ...] = ()
 
 
+@dataclass(frozen=True)
+class Publication:
+    """All that a run commits."""
+
+    harvest: Harvest
+    run: RunRecord
+
+
+_PUBLICATION = TypeAdapter(Publication)
+
+
 @task(name="publish", tags=["cpu"], **RETRIES)
 def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     """Commits the run's adapters, rejections, images, SKUs and its own record.
 
     An image that takes the place of another retires it: `retired_at` is set, and its bytes stay. Raises StoreError.
     """
-    tables = Tables(context.open())
-    images = [replace(record, run_id=context.run_id) for record in harvest.images]
-    commits: list[tuple[str, pa.Table, tuple[str, ...]]] = [
-        ("adapters", rows_of("adapters", [replace(one, run_id=context.run_id) for one in harvest.adapters]), ()),
-        ("rejections", rows_of("rejections", [replace(one, run_id=context.run_id) for one in harvest.rejections]), ()),
-        ("images", _with_retired(tables, images, harvest.retired, run.finished_at), ("retired_at",)),
-        ("skus", rows_of("skus", harvest.skus), ("catalog", "fingerprint", "status", "images", "run_id", "updated_at")),
-        ("runs", rows_of("runs", [run]), ()),
+    store, key = context.open(), f"{PENDING}/{context.run_id}.json"
+    publication = Publication(harvest, run)
+    store.write(key, _PUBLICATION.dump_json(publication))
+    _publish(store, publication)
+    store.delete([key])
+
+
+@task(name="finish publishing", tags=["cpu"], **RETRIES)
+def finish_publishing(context: RunContext) -> list[str]:
+    """Commits what runs before this one had begun to publish when they were killed; returns their ids.
+
+    A run that is publishing just now is not disturbed: each commit is made once, whoever makes it. Raises StoreError.
+    """
+    return complete_publications(context.open())
+
+
+def complete_publications(store: ObjectStore) -> list[str]:
+    """`finish_publishing` for those who are no run."""
+    finished = []
+    for info in list(store.list(PENDING)):
+        try:
+            publication = _PUBLICATION.validate_json(store.read(info.key))
+        except ObjectMissing:  # its own run has just finished
+            continue
+        _publish(store, publication)
+        store.delete([info.key])
+        finished.append(publication.run.run_id)
+    return finished
+
+
+def _publish(store: ObjectStore, publication: Publication) -> None:
+    tables, harvest, run = Tables(store), publication.harvest, publication.run
+    images = [replace(record, run_id=run.run_id) for record in harvest.images]
+
+    def with_retired() -> pa.Table:
+        looked_at = {record.sku for record in harvest.skus}
+        return _with_retired(tables, images, harvest.retired, looked_at, run.finished_at)
+
+    listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
+        ("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters], ()),
+        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], ()),
+        ("images", images or harvest.retired, _REMADE),
+        ("skus", harvest.skus, _SEEN),
+        ("runs", [run], ()),
     ]
-    for name, rows, update in commits:
-        if len(rows):
-            tables.merge(name, rows, TABLES[name].key, context.run_id, update)
+    for name, records, update in listed:
+        if records:
+            rows = with_retired if name == "images" else rows_of(name, records)
+            tables.merge(name, rows, TABLES[name].key, run.run_id, update)
 
 
 def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest) -> tuple[SkuRecord, ...]:
@@ -62,7 +119,8 @@ def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Ha
     """
     usable = {job.product.sku for job in jobs}
     unusable = {job.product.sku for job in plan.jobs} - usable
-    refused = {one.sku for one in plan.rejections if one.subject == one.sku}
+    photoless = (Reason.ROW_NO_REFERENCES, Reason.SKU_NO_USABLE_REFERENCES)
+    refused = {one.subject for one in plan.rejections if one.reason in photoless} & set(plan.quarantined)
     again = {one.sku for one in harvest.rejections if one.reason == Reason.TRAINING_DIVERGED}
     made = Counter(image.sku for image in harvest.images)
     records = []
@@ -78,12 +136,17 @@ def _record(context: RunContext, sku: str, fingerprint: str, status: str, images
     return SkuRecord(sku, context.catalog, fingerprint, status, images, context.run_id, context.started_at)
 
 
-def _with_retired(tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], now: datetime) -> pa.Table:
-    """The new images, and the live rows whose place they take or that are retired, with the moment of it."""
+def _with_retired(
+    tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], skus: set[str], now: datetime
+) -> pa.Table:
+    """The new images, and the live rows whose place they take or that are retired, with the moment of it.
+
+    `skus` holds those of the retired ones, so that only their rows are read.
+    """
     fresh = rows_of("images", images)
     if not len(fresh) and not retired:
         return fresh
-    live = tables.live_images()
+    live = tables.live_images(skus=sorted({image.sku for image in images} | skus))
     replaced = pc.and_(pc.is_in(live["slot"], fresh["slot"]), pc.invert(pc.is_in(live["image_id"], fresh["image_id"])))
     old = live.filter(pc.or_(replaced, pc.is_in(live["image_id"], pa.array(retired, pa.string()))))
     column = old.schema.get_field_index("retired_at")

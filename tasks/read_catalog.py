@@ -1,23 +1,33 @@
 """Reads a catalog in batches: a file that breaks the schema ends the run with every fault, a bad row only itself."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from catalog_schemas.rejection import Reason, Rejection
+from tasks.storage.keys import safe_name
 from tasks.storage.sources import open_parquet, row_batches
 
 STAGE = "read_catalog"
 REQUIRED_TEXTS = ("sku", "title", "class_noun")
 LENGTHS = {"sku": 128, "title": 500, "class_noun": 80, "category": 500, "brand": 200, "locale": 35}
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+LISTED_MAXIMUM = 1_000  # references, masks or attributes of a row
+ATTRIBUTE_LENGTH = 20_000
+KEY_LENGTH = 240  # bytes of a SKU as a folder's name: file systems end at 255
+# In no text: controls, what turns the direction of text around, and U+FFFD, which stands for bytes that are no UTF-8.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
+# In no SKU: also what languages and emojis need between letters, since two SKUs must not look the same.
+_INVISIBLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,9 @@ class Verdicts:
 def catalog_batches(uri: str) -> Iterator[pa.RecordBatch]:
     """The catalog's rows in `CATALOG_SCHEMA`, in their order, a bounded batch at a time; absent columns are null.
 
+    SKUs come without blanks around them and in Unicode's composed form (NFC), so that one SKU has one spelling; of
+    lists, no more than shows that they are too long.
+
     Raises CatalogError, listing every fault, where the file is not Parquet or its columns are not the schema's.
     """
     with open_parquet(uri) as file:
@@ -39,7 +52,7 @@ def catalog_batches(uri: str) -> Iterator[pa.RecordBatch]:
             raise CatalogError(uri, faults)
         columns = [name for name in CATALOG_SCHEMA.names if name in file.schema_arrow.names]
         for batch in row_batches(file, uri, columns):
-            yield _conformed(batch)
+            yield _conformed(batch, uri)
 
 
 class RowReader:
@@ -71,10 +84,19 @@ class RowReader:
                 raise Rejected(Reason.ROW_FIELD_MISSING, f"{name} is empty, but every row needs one")
         for name, longest in LENGTHS.items():
             _check_text(name, row.get(name) or "", longest)
+        _check_sku(row["sku"])
+        for name in ("references", "masks", "attributes"):
+            if len(row.get(name) or ()) > LISTED_MAXIMUM:
+                raise Rejected(
+                    Reason.ROW_FIELD_INVALID, f"{name} lists too many; at most {LISTED_MAXIMUM:,} are allowed"
+                )
+        attributes = {key: value or "" for key, value in (row.get("attributes") or {}).items()}
+        for text in (*attributes, *attributes.values()):
+            _check_length("an attribute", text, ATTRIBUTE_LENGTH)
         references = tuple(url.strip() for url in row["references"] or () if url and url.strip())
         if not references:
             raise Rejected(Reason.ROW_NO_REFERENCES, "references is empty; list photo URLs or a folder of photos")
-        sku = unicodedata.normalize("NFC", row["sku"])
+        sku = row["sku"]
         if sku in self.seen:
             raise Rejected(Reason.ROW_DUPLICATE_SKU, f"an earlier row has the SKU {sku!r}; that one is kept")
         self.seen.add(sku)
@@ -84,7 +106,7 @@ class RowReader:
             class_noun=row["class_noun"],
             references=references,
             masks=tuple((mask or "").strip() for mask in row.get("masks") or ()),
-            attributes={key: value or "" for key, value in (row.get("attributes") or {}).items()},
+            attributes=attributes,
             category=row.get("category") or "",
             brand=row.get("brand") or "",
             locale=row.get("locale") or "",
@@ -100,12 +122,32 @@ class RowReader:
 
 
 def _check_text(name: str, text: str, longest: int) -> None:
+    _check_length(name, text, longest)
+    _check_characters(name, text, _CONTROL)
+
+
+def _check_length(name: str, text: str, longest: int) -> None:
     if len(text) > longest:
-        raise Rejected(Reason.ROW_FIELD_INVALID, f"{name} has {len(text):,} characters; at most {longest} are allowed")
-    odd = _INVISIBLE.search(text)
+        raise Rejected(
+            Reason.ROW_FIELD_INVALID, f"{name} has {len(text):,} characters; at most {longest:,} are allowed"
+        )
+
+
+def _check_characters(name: str, text: str, unfit: re.Pattern[str]) -> None:
+    odd = unfit.search(text)
     if odd:
         code = f"U+{ord(odd.group()):04X}"
-        raise Rejected(Reason.ROW_FIELD_INVALID, f"{name} holds the invisible character {code}; remove it")
+        bytes_lost = ", which stands for bytes that are not UTF-8" if code == "U+FFFD" else ""
+        raise Rejected(Reason.ROW_FIELD_INVALID, f"{name} holds the invisible character {code}{bytes_lost}; remove it")
+
+
+def _check_sku(sku: str) -> None:
+    """A SKU also names a folder, and must look like no other one."""
+    _check_characters("sku", sku, _INVISIBLE)
+    length = len(safe_name(sku))
+    if length > KEY_LENGTH:
+        detail = f"sku takes {length} bytes as the name of a folder; at most {KEY_LENGTH} are allowed, so shorten it"
+        raise Rejected(Reason.ROW_FIELD_INVALID, detail)
 
 
 def _shown(sku: str) -> str:
@@ -113,13 +155,55 @@ def _shown(sku: str) -> str:
     return _INVISIBLE.sub("\ufffd", sku)[:128]
 
 
-def _conformed(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with every column of the schema, in its type."""
-    columns = [
-        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
-        for field in CATALOG_SCHEMA
-    ]
+def _conformed(batch: pa.RecordBatch, uri: str) -> pa.RecordBatch:
+    """The batch with every column of the schema, in its type, of what anything after this can rely on."""
+    columns = []
+    for field in CATALOG_SCHEMA:
+        if field.name not in batch.schema.names:
+            columns.append(pa.nulls(len(batch), field.type))
+            continue
+        try:
+            columns.append(_conformed_column(batch[field.name], field))
+        except pa.ArrowException as error:
+            came = batch.schema.field(field.name).type
+            fault = f"column {field.name!r} is {came}; expected {field.type} ({' '.join(str(error).split())[:120]})"
+            raise CatalogError(uri, [fault]) from None
     return pa.RecordBatch.from_arrays(columns, names=CATALOG_SCHEMA.names)
+
+
+def _conformed_column(column: pa.Array, field: pa.Field) -> pa.Array:
+    if pa.types.is_timestamp(field.type):
+        return _moments(column, field.type)
+    column = column.cast(field.type)
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:  # Arrow reads text without looking at it
+        column = pa.array(_decoded(column.cast(_of_bytes(field.type)).to_pylist()), field.type)
+    if field.name == "sku":
+        return pc.utf8_trim_whitespace(pc.utf8_normalize(column, form="NFC"))
+    return pc.list_slice(column, 0, LISTED_MAXIMUM + 1) if pa.types.is_list(field.type) else column
+
+
+def _moments(column: pa.Array, kind: pa.TimestampType) -> pa.Array:
+    """Times to the microsecond; null where Python's calendar, years 1 to 9999, does not have them."""
+    seconds = column.cast(pa.timestamp("s", kind.tz), safe=False)
+    first, last = (pa.scalar(year, seconds.type) for year in (datetime.min, datetime.max))
+    held = pc.and_(pc.greater_equal(seconds, first), pc.less(seconds, last))
+    return pc.if_else(held, column, pa.scalar(None, column.type)).cast(kind, safe=False)
+
+
+def _of_bytes(kind: pa.DataType) -> pa.DataType:
+    """The type with binary values in the place of text."""
+    if pa.types.is_map(kind):
+        return pa.map_(pa.binary(), pa.binary())
+    return pa.list_(pa.binary()) if pa.types.is_list(kind) else pa.binary()
+
+
+def _decoded(value: Any) -> Any:
+    """Bytes as text, U+FFFD in the place of those that are not UTF-8; lists and pairs of them likewise."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return type(value)(map(_decoded, value)) if isinstance(value, list | tuple) else value
 
 
 def _schema_faults(schema: pa.Schema) -> list[str]:
@@ -136,6 +220,8 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
 
 def _fits(came: pa.DataType, expected: pa.DataType) -> bool:
     """Whether a column's values read as the expected ones: string flavours and time units may differ."""
+    if pa.types.is_null(came):  # what a writer makes of a column, or of lists, without a single value
+        return True
     if pa.types.is_string(expected):
         if pa.types.is_dictionary(came):
             came = came.value_type
@@ -144,4 +230,4 @@ def _fits(came: pa.DataType, expected: pa.DataType) -> bool:
         return (pa.types.is_list(came) or pa.types.is_large_list(came)) and _fits(came.value_type, expected.value_type)
     if pa.types.is_map(expected):
         return pa.types.is_map(came) and _fits(came.key_type, pa.string()) and _fits(came.item_type, pa.string())
-    return pa.types.is_timestamp(came) or pa.types.is_null(came)
+    return pa.types.is_timestamp(came)

@@ -1,4 +1,4 @@
-"""Shows a run: an HTML gallery in the store, and a table and thumbnails in the Prefect UI."""
+"""Shows a run: an HTML gallery in the store, and what `tasks.artifacts` puts into the Prefect UI."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from catalog_schemas.identity import canonical_json
-from catalog_schemas.plan import Plan, SkuJob
+from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.variant import VariantSpec
+from tasks.artifacts import show_run
 from tasks.context import RunContext
 from tasks.finish_images import CHECKS, SPEC
 from tasks.gallery import (
@@ -24,15 +24,12 @@ from tasks.gallery import (
     GalleryProduct,
     render_gallery,
 )
-from tasks.imaging.decode import decode
-from tasks.imaging.thumbnail import data_uri, thumbnail
 from tasks.publish import Harvest
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
 PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
-THUMBNAILS_SHOWN = 12  # in the UI, where each travels inside the artifact
 _COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
     "alt_text", "checks", "spec", "run_id",
@@ -55,62 +52,21 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
     store.write(key, render_gallery(page).encode())
     store.write(f"runs/{context.run_id}/report/summary.json", canonical_json(run).encode())
     links = ReportLinks(store.uri(key))
-    create_table_artifact(key="run-summary", table=_summary(run), description=f"Run {run.run_id}")
-    create_markdown_artifact(key="images", markdown=_thumbnails(harvest, store, links), description="What was made")
+    show_run(context, harvest, run, links.gallery)
     return links
-
-
-def report_plan(plan: Plan) -> None:
-    """Shows a plan in the UI."""
-    rows = [
-        {"SKU": one.spec.sku, "image": one.spec.name, "channels": ", ".join(one.channels), "why": one.reason}
-        for job in plan.jobs
-        for one in job.variants
-    ]
-    made = sum(len(one.channels) for job in plan.jobs for one in job.variants)
-    note = f"{made} images would be made, {plan.images_skipped} are there already"
-    create_table_artifact(key="plan", table=rows[:1000], description=note)
-
-
-def _summary(run: RunRecord) -> list[dict[str, Any]]:
-    return [
-        {"": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
-         "quarantined": run.skus_quarantined, "failed": run.skus_failed},
-        {"": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
-         "quarantined": run.images_rejected, "failed": run.images_failed},
-    ]  # fmt: skip
-
-
-def _thumbnails(harvest: Harvest, store: ObjectStore, links: ReportLinks) -> str:
-    shown = [
-        f"![{_plain(image.alt_text)}]({data_uri(thumbnail(decode(store.read(image.key), 1 << 40).rgb, 160))})"
-        for image in harvest.images[:THUMBNAILS_SHOWN]
-    ]
-    more = len(harvest.images) - len(shown)
-    parts = [
-        " ".join(shown) or "Nothing new was made.",
-        f"and {more} more" if more else "",
-        f"Gallery: {links.gallery}",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown takes as text."""
-    return "".join(letter if letter.isalnum() or letter in " ,.-" else " " for letter in text)
 
 
 def _page(
     context: RunContext, jobs: list[SkuJob], rejections: Iterable[Rejection], run: RunRecord, store: ObjectStore
 ) -> GalleryPage:
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in Tables(store).live_images(_COLUMNS).to_pylist():
-        rows[row["sku"]].append(row)
     refused: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in rejections:
         refused[rejection.sku].append(rejection)
     products = {job.product.sku: job.product for job in jobs}
-    order = list(dict.fromkeys([*products, *refused, *rows]))[:PRODUCTS_SHOWN]
+    order = _shown([*products, *(sku for sku in refused if sku)], store)
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in Tables(store).live_images(_COLUMNS, order).to_pylist():
+        rows[row["sku"]].append(row)
     specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
     show = _Pictures(context, store)
     return GalleryPage(
@@ -126,13 +82,22 @@ def _page(
                 photos=(*show.photos(rows[sku]), *show.refused_photos(refused[sku])),
                 images=tuple(show.image(row) for row in rows[sku]),
                 rejected=tuple(show.refused(one, specs) for one in refused[sku] if one.variant_id),
-                note="; ".join(one.detail for one in refused[sku] if one.subject == sku),
+                note="; ".join(one.detail for one in refused[sku] if not one.variant_id and not one.is_about_photo),
             )
             for sku in order
         ),
         counts=_counts(run),
         banner=context.model.warning,
     )
+
+
+def _shown(first: list[str], store: ObjectStore) -> list[str]:
+    """The SKUs of the page: those of this run, then others that are published, until it is full."""
+    order = dict.fromkeys(first[:PRODUCTS_SHOWN])
+    if len(order) < PRODUCTS_SHOWN:
+        others = Tables(store).read("skus", ["sku"], [("status", "=", "published")])["sku"]
+        order |= dict.fromkeys(others.slice(0, PRODUCTS_SHOWN).to_pylist())
+    return list(order)[:PRODUCTS_SHOWN]
 
 
 def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
@@ -180,8 +145,8 @@ class _Pictures:
         return [GalleryPhoto(_relative(key)) for key in keys if self.store.exists(key)]
 
     def refused_photos(self, rejections: list[Rejection]) -> list[GalleryPhoto]:
-        photos = [one for one in rejections if not one.variant_id and one.subject != one.sku]
-        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in photos]
+        refused = [one for one in rejections if one.is_about_photo]
+        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in refused]
 
     def refused(self, rejection: Rejection, specs: dict[str, VariantSpec]) -> GalleryImage:
         spec, key = specs[rejection.variant_id], f"cache/drafts/{rejection.variant_id}.png"

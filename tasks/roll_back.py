@@ -1,5 +1,6 @@
 """Makes an earlier version of the published images current again, as a new commit on top."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from tasks.storage.objects import ObjectStore
+from tasks.publish import complete_publications
+from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
+from tasks.verify import READERS
 
 
 @dataclass(frozen=True)
@@ -22,25 +25,61 @@ class Rollback:
 def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:
     """The images live at `version` of `tables/images` are live again, and all others are retired.
 
-    The next nightly run leaves it so, SKU by SKU, until something about the SKU changes. Raises StoreError where the
+    What a killed run had begun to publish is published first, or else the next run would put it on top. The next
+    nightly run leaves it all so, SKU by SKU, until something about the SKU changes. Raises StoreError where the
     version is not there, or where garbage collection has deleted the bytes of an image that would come back; then
     nothing is changed.
     """
-    tables = Tables(store)
+    begun = f"runs/{run_id}/config.json"
+    store.write(begun, b"{}")  # while it lies there, garbage collection waits
+    try:
+        complete_publications(store)
+        return _roll_back(store, version, run_id, now)
+    finally:
+        store.delete([begun])
+
+
+def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:
+    tables, done = Tables(store), Rollback(0, 0)
+    wanted = _live_at(tables, version)
+
+    def changed() -> pa.Table:
+        nonlocal done
+        rows = tables.read("images")
+        is_live, is_wanted = pc.is_null(rows["retired_at"]), pc.is_in(rows["image_id"], wanted)
+        revived = rows.filter(pc.and_(is_wanted, pc.invert(is_live)))
+        retired = rows.filter(pc.and_not(is_live, is_wanted))
+        _refuse_if_lost(store, revived["key"].to_pylist(), version)
+        done = Rollback(len(revived), len(retired))
+        return pa.concat_tables([_set_retired(revived, None), _set_retired(retired, now)])
+
+    tables.merge("images", changed, "image_id", run_id, ("retired_at",))
+    return done
+
+
+def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:
+    """The ids of the images that were live at a version."""
     last = tables.version("images")
     if not 0 <= version <= last:
-        raise StoreError(f"{tables.uri('images')}: has the versions 0 to {last}, not {version}")
-    then = tables.read("images", ["image_id", "retired_at"], version=version)
-    wanted = then.filter(pc.is_null(then["retired_at"]))["image_id"]
-    rows = tables.read("images")
-    is_live, is_wanted = pc.is_null(rows["retired_at"]), pc.is_in(rows["image_id"], wanted)
-    revived, retired = rows.filter(pc.and_(is_wanted, pc.invert(is_live))), rows.filter(pc.and_not(is_live, is_wanted))
-    lost = [key for key in revived["key"].to_pylist() if not store.exists(key)]
+        has = f"has the versions 0 to {last}" if last >= 0 else "does not exist yet"
+        raise StoreError(f"{tables.uri('images')}: {has}; there is no version {version}")
+    try:
+        then = tables.read("images", ["image_id", "retired_at"], version=version)
+    except ObjectMissing:
+        raise StoreError(
+            f"{tables.uri('images')}: version {version} is older than what garbage collection keeps; choose a later one"
+        ) from None
+    return then.filter(pc.is_null(then["retired_at"]))["image_id"]
+
+
+def _refuse_if_lost(store: ObjectStore, keys: list[str], version: int) -> None:
+    with ThreadPoolExecutor(READERS) as readers:
+        lost = [key for key, there in zip(keys, readers.map(store.exists, keys), strict=True) if not there]
     if lost:
-        raise StoreError(f"{store.url}: {len(lost)} images of version {version} are deleted, the first: {lost[0]}")
-    changed = pa.concat_tables([_set_retired(revived, None), _set_retired(retired, now)])
-    tables.merge("images", changed, "image_id", run_id, ("retired_at",))
-    return Rollback(len(revived), len(retired))
+        raise StoreError(
+            f"{store.url}: the bytes of {len(lost)} images of version {version} are deleted, the first: {lost[0]}; "
+            "choose a later version"
+        )
 
 
 def _set_retired(rows: pa.Table, moment: datetime | None) -> pa.Table:

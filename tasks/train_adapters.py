@@ -8,21 +8,27 @@ from pathlib import Path
 from prefect import task
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
-from catalog_schemas.identity import bytes_id, canonical_json
+from catalog_schemas.identity import bytes_id, canonical_json, content_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
+from tasks.class_images import class_images
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.lora_file import LoraHeader, write_lora
+from tasks.engine.selection import Evaluation
+from tasks.engine.similarity import load_scorer
+from tasks.engine.snapshot import Snapshots
 from tasks.engine.training import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for, train_cohort
 from tasks.ledger import StageResult, once
+from tasks.looks import evaluation_of
 from tasks.pixels import read_reference
 from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
+from tasks.techniques import Rgb
 
 STAGE = "train_adapters"
 logger = logging.getLogger(__name__)
@@ -61,10 +67,18 @@ def _train(
 ) -> StageResult[AdapterRecord]:
     config, started = context.config, time.perf_counter()
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
-    work = [_job(context, job, references[job.product.sku], store) for job in jobs]
+    held_out: dict[str, list[Rgb]] = {}
+    work = [_job(context, base, job, references[job.product.sku], held_out, store) for job in jobs]
     with Progress("training steps") as progress:
         outcomes = train_cohort(
-            base, work, config.training, context.resolution, config.compute.cohort_size, progress.update
+            base,
+            work,
+            config.training,
+            context.resolution,
+            config.compute.cohort_size,
+            progress.update,
+            snapshots=_snapshots(context, jobs, store),
+            evaluation=_evaluation(context, held_out),
         )
     seconds = (time.perf_counter() - started) / len(jobs)
     records, rejections = [], []
@@ -76,14 +90,48 @@ def _train(
     return StageResult(tuple(records), tuple(rejections))
 
 
-def _job(context: RunContext, job: SkuJob, references: tuple[Reference, ...], store: ObjectStore) -> TrainingJob:
+def _evaluation(context: RunContext, held_out: dict[str, list[Rgb]]) -> Evaluation | None:
+    config = context.config.training.evaluation
+    if config is None:
+        return None
+    return evaluation_of(context, config, load_scorer(Path(context.model.scorer)), held_out)
+
+
+def _snapshots(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> Snapshots | None:
+    """Where the cohort's state is kept while it trains, and what a killed run has left there."""
+    every = context.config.compute.snapshot_steps
+    if not every:
+        return None
+    key = f"cache/snapshots/{content_id(work_of(jobs))}.safetensors"
+    return Snapshots(every, lambda state: store.write(key, state), store.read(key) if store.exists(key) else None)
+
+
+def _job(
+    context: RunContext,
+    base: BaseModel,
+    job: SkuJob,
+    references: tuple[Reference, ...],
+    held_out: dict[str, list[Rgb]],
+    store: ObjectStore,
+) -> TrainingJob:
+    """The SKU's training job; where the recipe looks at SKUs, its last photos go to `held_out` instead.
+
+    A SKU with too few photos to spare any is judged by those it learns from.
+    """
     recipe, noun = context.config.training, job.product.class_noun
     photos = [read_reference(store, reference) for reference in references]
+    if recipe.evaluation:
+        spare = min(recipe.evaluation.held_out, len(photos) - 1)
+        held_out[_spec(job).id] = [photo.rgb for photo in (photos[-spare:] if spare else photos)]
+        photos = photos[: len(photos) - spare]
+    prior = f"a photo of a {noun}"
+    rehearsed = class_images(context, base, prior, recipe.prior_images, store) if recipe.prior_images else ()
     return TrainingJob(
         adapter_id=_spec(job).id,
         sku=job.product.sku,
         instance=f"a photo of a {recipe.token} {noun}",
-        prior=f"a photo of a {noun}",
+        prior=prior,
+        class_images=rehearsed,
         photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
         steps=steps_for(len(photos), recipe),
         seed=_seed(_spec(job), recipe.seed),
@@ -107,6 +155,7 @@ def _keep(
         trigger=trigger,
         resolution=context.resolution,
         recipe=canonical_json(spec),
+        prediction=base.prediction,
     )
     data = write_lora(outcome.weights, header)
     folder = adapter_folder(spec)
@@ -125,6 +174,7 @@ def _keep(
         steps=outcome.steps,
         loss_before=outcome.loss_before,
         loss_after=outcome.loss_after,
+        curve=canonical_json(list(outcome.curve)) if outcome.curve else "",
         seconds=seconds,
         run_id=context.run_id,
         created_at=datetime.now(UTC),

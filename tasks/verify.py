@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import pyarrow as pa
+from functools import partial
 
 from catalog_schemas.identity import bytes_id
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 
 READERS = 8  # objects read at once: most of that time is spent waiting for storage
+
+BATCH = 1000  # rows whose objects are asked for together
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,18 @@ class Verification:
 def verify(store: ObjectStore, progress: Callable[[int, int], None]) -> Verification:
     """Reads every object that a live image or an adapter refers to. Raises StoreError where the store fails."""
     tables = Tables(store)
-    rows = [("images", *row) for row in _rows(tables.live_images(["key", "sha256"]))]
-    rows += [("adapters", *row) for row in _rows(tables.read("adapters", ["key", "sha256"]))]
-    faults: list[Fault] = []
+    columns = ["key", "sha256"]
+    named = {"images": tables.live_images(columns), "adapters": tables.read("adapters", columns)}
+    total, done, faults = sum(map(len, named.values())), 0, list[Fault]()
     with ThreadPoolExecutor(READERS) as readers:
-        for done, fault in enumerate(readers.map(lambda row: _fault(store, *row), rows), 1):
-            if fault is not None:
-                faults.append(fault)
-            progress(done, len(rows))
-    return Verification(len(rows), tuple(faults), tuple(sorted(orphans(store, tables))))
+        for name, rows in named.items():
+            for batch in rows.to_batches(max_chunksize=BATCH):  # so that a million rows are not a million futures
+                for fault in readers.map(partial(_fault, store, name), *batch.to_pydict().values()):
+                    done += 1
+                    if fault is not None:
+                        faults.append(fault)
+                    progress(done, total)
+    return Verification(total, tuple(faults), tuple(sorted(orphans(store, tables))))
 
 
 def orphans(store: ObjectStore, tables: Tables) -> Iterator[str]:
@@ -56,10 +60,6 @@ def orphans(store: ObjectStore, tables: Tables) -> Iterator[str]:
     for info in store.list("adapters"):
         if info.key.rpartition("/")[0] not in folders:
             yield info.key
-
-
-def _rows(table: pa.Table) -> list[tuple[str, str]]:
-    return [(row["key"], row["sha256"]) for row in table.to_pylist()]
 
 
 def _fault(store: ObjectStore, table: str, key: str, sha256: str) -> Fault | None:

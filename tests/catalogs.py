@@ -1,75 +1,94 @@
-"""Catalogs of drawn products: small photos, each product unlike the next, and the Parquet file that lists them."""
+"""A small catalog for tests: a few products, each photographed some times, drawn with Pillow from seeds."""
 
-from collections.abc import Iterable
+import random
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from catalog_schemas.product import CATALOG_SCHEMA
 
-SIDE = 96
-NOUNS = ("mug", "vase", "lamp", "bottle", "bowl", "clock", "basket", "candle")
-_COLOURS = ((178, 44, 52), (36, 92, 160), (52, 130, 70), (200, 140, 30), (110, 60, 140), (30, 140, 140), (90, 70, 50))
+SIDE = 256
 
 
-def draw_photo(product: int, view: int = 0, side: int = SIDE) -> tuple[Image.Image, Image.Image]:
-    """A product's photo and its exact mask; every (product, view) gives other pixels, and always the same ones."""
-    chance = np.random.default_rng([product, view])
-    left, top = chance.uniform(0.18, 0.26), chance.uniform(0.14, 0.24)
-    width, height = 0.36 + 0.04 * (product % 4), 0.44 + 0.03 * (product % 5)
-    box = [int(side * part) for part in (left, top, left + width, top + height)]
-    mask = Image.new("L", (side, side))
-    shape = ("rounded_rectangle", "ellipse", "rectangle")[product % 3]
-    getattr(ImageDraw.Draw(mask), shape)(box, **({"radius": side // 10} if "rounded" in shape else {}), fill=255)
-    colour = _COLOURS[product % len(_COLOURS)]
-    photo = Image.new("RGB", (side, side), (214, 216, 220))
-    pen = ImageDraw.Draw(photo)
-    pen.rectangle([0, int(side * 0.8), side, side], fill=(188, 186, 182))
-    photo.paste(Image.new("RGB", (side, side), colour), mask=mask)
-    stripe = box[1] + (box[3] - box[1]) * (1 + product % 3) // 4
-    pen.rectangle([box[0] + side // 8, stripe, box[2] - side // 8, stripe + side // 12], fill=(240, 238, 230))
-    grain = chance.normal(0, 3, (side, side, 3))
-    return Image.fromarray(np.clip(np.asarray(photo) + grain, 0, 255).astype(np.uint8)), mask
+@dataclass(frozen=True)
+class Sample:
+    """A product to draw: what the catalog says of it, and its colour."""
+
+    sku: str
+    title: str
+    class_noun: str
+    category: str
+    colour: str
 
 
-def write_photos(folder: Path, product: int, count: int = 3, masks: bool = True) -> dict[str, list[str]]:
-    """Writes a product's photos below `folder`; returns `references` and `masks`, relative to its parent."""
+SAMPLES = (
+    Sample("MUG-01", "Enamel mug, red", "mug", "Home > Kitchen > Mugs", "#b8332a"),
+    Sample("VASE-02", "Stoneware vase, blue", "vase", "Home > Decoration > Vases", "#2f5d8a"),
+    Sample("CLOCK-03", "Desk clock, green", "clock", "Home > Office > Clocks", "#3c7a4e"),
+)
+
+
+def write_catalog(folder: Path, samples: tuple[Sample, ...] = SAMPLES, photos: int = 3) -> Path:
+    """Writes `folder/catalog.parquet` and the products' photos beside it; returns the catalog's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    named: dict[str, list[str]] = {"references": [], "masks": []}
-    for view in range(count):
-        photo, mask = draw_photo(product, view)
-        photo.save(folder / f"{view}.png")
-        named["references"].append(f"{folder.name}/{view}.png")
-        if masks:
-            mask.save(folder / f"{view}-mask.png")
-            named["masks"].append(f"{folder.name}/{view}-mask.png")
-    return named
+    for sample in samples:
+        (folder / "photos" / sample.sku).mkdir(parents=True, exist_ok=True)
+        for number in range(photos):
+            draw_photo(sample, number).save(folder / "photos" / sample.sku / f"{number}.jpg", quality=92)
+    rows = [
+        {
+            "sku": sample.sku,
+            "title": sample.title,
+            "class_noun": sample.class_noun,
+            "references": [f"photos/{sample.sku}/{number}.jpg" for number in range(photos)],
+            "category": sample.category,
+        }
+        for sample in samples
+    ]
+    path = folder / "catalog.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=CATALOG_SCHEMA), path)
+    return path
 
 
-def product_row(sku: str, references: Iterable[str], **fields: Any) -> dict[str, Any]:
-    """A row of a catalog, with everything required."""
-    plain: dict[str, Any] = {
-        "sku": sku,
-        "title": f"The {sku}",
-        "class_noun": "mug",
-        "references": list(references),
-        "masks": [],
-        "attributes": {"material": "clay"},
-        "category": "Home > Kitchen",
-        "brand": "Plain",
-        "locale": "en",
-        "updated_at": None,
-    }
-    return plain | fields
+def draw_photo(sample: Sample, number: int) -> Image.Image:
+    """The product on a pale ground with its shadow, 256 x 256, a little elsewhere in every photo."""
+    chance = random.Random(f"{sample.sku} {number}")
+    photo = Image.new("RGB", (SIDE, SIDE), (238 + chance.randrange(8),) * 3)
+    left, top = 70 + chance.randrange(-12, 12), 62 + chance.randrange(-8, 8)
+    shadow = Image.new("L", (SIDE, SIDE), 0)
+    ImageDraw.Draw(shadow).ellipse((left - 10, top + 122, left + 126, top + 146), fill=90)
+    photo.paste((120, 118, 116), mask=shadow.filter(ImageFilter.GaussianBlur(6)))
+    shape = Image.new("L", (SIDE * 2, SIDE * 2), 0)
+    _outline(ImageDraw.Draw(shape), sample.class_noun, left * 2, top * 2)
+    photo.paste(_shaded(sample.colour, left), mask=shape.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    if sample.class_noun == "clock":
+        draw = ImageDraw.Draw(photo)
+        draw.ellipse((left + 16, top + 26, left + 98, top + 108), fill="#f7f4ea", outline="#222222", width=2)
+        draw.line((left + 57, top + 67, left + 57, top + 38), fill="#222222", width=4)
+        draw.line((left + 57, top + 67, left + 78, top + 76), fill="#222222", width=4)
+    return photo
 
 
-def write_catalog(file: Path, rows: Iterable[dict[str, Any]]) -> Path:
-    """Writes the Parquet file; a row may lack what the schema demands, since real ones do."""
-    lax = pa.schema([field.with_nullable(True) for field in CATALOG_SCHEMA], metadata=CATALOG_SCHEMA.metadata)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=lax), file)
-    return file
+def _outline(draw: ImageDraw.ImageDraw, kind: str, left: int, top: int) -> None:
+    if kind == "mug":
+        draw.ellipse((left + 160, top + 70, left + 270, top + 200), outline=255, width=28)
+        draw.rounded_rectangle((left, top + 20, left + 200, top + 270), 24, fill=255)
+    elif kind == "vase":
+        draw.ellipse((left, top + 90, left + 220, top + 272), fill=255)
+        draw.polygon(
+            [(left + 76, top), (left + 146, top), (left + 160, top + 120), (left + 62, top + 120)],
+            fill=255,
+        )
+    else:
+        draw.ellipse((left, top + 20, left + 228, top + 248), fill=255)
+        draw.rounded_rectangle((left + 40, top + 230, left + 190, top + 272), 14, fill=255)
+
+
+def _shaded(colour: str, left: int) -> Image.Image:
+    """The colour, lit from the left."""
+    light = Image.linear_gradient("L").rotate(90).resize((SIDE, SIDE))
+    flat, dark = Image.new("RGB", (SIDE, SIDE), colour), Image.new("RGB", (SIDE, SIDE), "#101010")
+    return Image.composite(dark, flat, light.point(lambda value: max(0, value - 255 + left * 2)))

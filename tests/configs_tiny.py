@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 
 
-def tiny_config(model: Path, **changes: Any) -> dict[str, Any]:
+def tiny_config(folder: Path, /, **changes: Any) -> dict[str, Any]:
     """The preset's values; a change replaces a section's fields, or the whole value where that is no mapping."""
     values: dict[str, Any] = {
-        "model": {"source": str(model)},
+        "model": {"source": str(folder)},
         "training": {
             "rank": 4,
             "alpha": 4,
@@ -20,7 +20,7 @@ def tiny_config(model: Path, **changes: Any) -> dict[str, Any]:
         },
         "generation": {"steps": 3, "guidance": 3.0, "scheduler": "dpm"},
         "variants": {
-            "scenes": ["wooden-table", "oak-kitchen", "garden-grass"],
+            "scenes": ["wooden-table", "kitchen-counter", "garden-grass"],
             "colours": ["original", "sage"],
             "techniques": ["regenerate", "composite", "packshot"],
             "limit_per_sku": 6,
@@ -34,7 +34,7 @@ def tiny_config(model: Path, **changes: Any) -> dict[str, Any]:
     return values
 
 
-def write_tiny_config(file: Path, model: Path, **changes: Any) -> Path:
+def write_tiny_config(file: Path, model: Path, /, **changes: Any) -> Path:
     """The same as a preset file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(tiny_config(model, **changes)))

@@ -20,10 +20,10 @@ FACTS = ("class_noun", "colour")
 class Classifier(nn.Module):
     """Names the class and the colour of the product in photographs (n, 3, h, w) in [-1, 1]."""
 
-    def __init__(self, names: tuple[tuple[str, ...], ...], width: int = 24) -> None:
+    def __init__(self, names: tuple[tuple[str, ...], ...], width: int = 32) -> None:
         super().__init__()
         self.names = names
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.AvgPool2d(2)]  # half the detail is plenty to name a class and a colour
         ins = 3
         for outs in (width, width * 2, width * 4, width * 6):
             layers += [

@@ -18,14 +18,14 @@ SHARD = 512
 PER_PRODUCT = 4
 
 
-def _write_shard(folder: Path, seed: int, index: int, size: int) -> Path:
-    """Photograph one shard unless it is there already, and return its path."""
+def _write_shard(folder: Path, seed: int, index: int, count: int, size: int) -> Path:
+    """Photograph one shard of `count` pictures unless it is there already, and return its path."""
     path = folder / f"shard-{index:04d}.npz"
     if path.exists():
         return path
     torch.set_num_threads(1)
     images, records = [], []
-    for product in range(SHARD // PER_PRODUCT):
+    for product in range(count // PER_PRODUCT):
         number = index * (SHARD // PER_PRODUCT) + product
         for shot in random_shots(seed * 1_000_003 + number, PER_PRODUCT, size):
             images.append(shot.photograph.image)
@@ -45,30 +45,32 @@ def _write_shard(folder: Path, seed: int, index: int, size: int) -> Path:
     return path
 
 
-def write_dataset(folder: Path, shards: int, seed: int = 0, size: int = 128, workers: int = 2) -> Path:
-    """Fill `folder` with `shards` shards of photographs; those already there are kept.
+def write_dataset(folder: Path, photographs: int, seed: int = 0, size: int = 128, workers: int = 2) -> Path:
+    """Fill `folder` with at least so many photographs, in shards of `SHARD`; those already there are kept.
 
     The folder's name carries the studio's version, the seed and the size, so that no stale photograph is ever used.
     """
     home = folder / f"photos-v{VERSION}-s{seed}-{size}"
     home.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_write_shard, home, seed, i, size) for i in range(shards)]
+        count = min(SHARD, photographs)
+        jobs = [pool.submit(_write_shard, home, seed, i, count, size) for i in range(-(-photographs // SHARD))]
         for job in jobs:
             log.info("photographed %s", job.result().name)
     return home
 
 
-def load_dataset(home: Path, shards: int | None = None) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """All photographs (n, size, size, 3) uint8 and their records."""
+def load_dataset(home: Path, photographs: int | None = None) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """The first photographs, or all of them, (n, size, size, 3) uint8 and their records."""
     images, records = [], []
-    for found, rows in _shards(home, shards):
+    for found, rows in _shards(home, photographs):
         images.append(found)
         records.extend(rows)
     return np.concatenate(images), records
 
 
-def _shards(home: Path, shards: int | None) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+def _shards(home: Path, photographs: int | None) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    shards = None if photographs is None else -(-photographs // SHARD)
     for path in sorted(p for p in home.glob("shard-*.npz") if ".part" not in p.name)[:shards]:
         with np.load(path) as archive:
             yield archive["images"], json.loads(str(archive["records"]))

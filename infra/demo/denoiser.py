@@ -1,17 +1,22 @@
-"""Trains the demo model's UNet on cached latents and the frozen text tower's word states."""
+"""Trains the demo model's UNet on cached latents, together with a copy of the CLIP's text tower.
 
+The copy starts from what CLIP training taught it and adapts to what the UNet needs to hear; the CLIP keeps its own.
+"""
+
+import copy
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from torch import Tensor
-from transformers import CLIPTextModel
+from torch import Tensor, nn
 
+from infra.demo.parts import TextTower, Unet
 from infra.demo.progress import Journal, autocast, backward, load_state, save_state
 from infra.demo.recipes import Recipe
 
@@ -25,16 +30,18 @@ SCHEDULE = {
     "prediction_type": "v_prediction",
     "rescale_betas_zero_snr": True,  # or white paper would come out grey
     "timestep_spacing": "trailing",
+    "steps_offset": 1,
 }
 """The noise schedule, shared by training and every sampler."""
 
 DROP = 0.1  # of the captions, for classifier-free guidance
-GAMMA = 5.0  # min-SNR weighting
+GAMMA = 5.0  # signal-to-noise ratio above which a step's weight falls
+TEXT_RATE = 0.2  # the text tower's learning rate, as a share of the UNet's
 SAVE_EVERY = 300.0  # seconds
 
 
-def new_unet(recipe: Recipe) -> UNet2DConditionModel:
-    """An untrained UNet of the recipe's size: plain convolutions at the finer levels, attention to words at the two coarsest."""
+def new_unet(recipe: Recipe) -> Unet:
+    """An untrained UNet of the recipe's size: plain convolutions, and attention to words at the two coarsest levels."""
     plain = max(1, len(recipe.unet_channels) - 2)
     attend = len(recipe.unet_channels) - plain
     return UNet2DConditionModel(
@@ -51,12 +58,19 @@ def new_unet(recipe: Recipe) -> UNet2DConditionModel:
     )
 
 
+class Painter(nn.Module):
+    """The UNet and its text tower, which learn together."""
+
+    def __init__(self, unet: Unet, text: TextTower) -> None:
+        super().__init__()
+        self.unet, self.text = unet, text
+
+
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What the UNet learns from: latent means and deviations (n, 4, h, w) float16, caption tokens (n, k, length)."""
+    """What the UNet learns from: whitened latents (n, 4, h, w) float16, caption tokens (n, k, length)."""
 
-    means: Tensor
-    deviations: Tensor
+    latents: Tensor
     tokens: Tensor
     nothing: Tensor  # the empty caption's tokens (length,)
 
@@ -87,19 +101,19 @@ class Average:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch on its device: noisy latents, time steps, word states, targets and loss weights."""
+    """One training batch on its device: noisy latents, time steps, caption tokens, targets and loss weights."""
 
     noisy: Tensor
     steps: Tensor
-    words: Tensor
+    tokens: Tensor
     target: Tensor
     weight: Tensor
 
 
-def noised(x: Tensor, words: Tensor, schedule: Tensor) -> Batch:
+def noised(x: Tensor, tokens: Tensor, schedule: Tensor) -> Batch:
     """Latents noised at time steps spread evenly over the batch, with v-targets; `schedule` is alphas-bar.
 
-    The weights are min-SNR's for v-prediction, with a floor: the very last steps still decide the backdrop.
+    Steps with little noise weigh less: shapes and backdrops are decided where there is much.
     """
     count = len(x)
     spread = torch.arange(count, device=x.device) + torch.rand(count, device=x.device)
@@ -107,81 +121,86 @@ def noised(x: Tensor, words: Tensor, schedule: Tensor) -> Batch:
     bar = schedule[steps][:, None, None, None]
     noise = torch.randn_like(x)
     snr = (bar / (1 - bar).clamp_min(1e-8)).flatten()
-    weight = (snr.clamp_max(GAMMA) / (snr + 1)).clamp_min(0.05)
+    weight = (GAMMA / (snr + 1)).clamp_max(1.0)
     noisy = bar.sqrt() * x + (1 - bar).sqrt() * noise
-    return Batch(noisy, steps, words, bar.sqrt() * noise - (1 - bar).sqrt() * x, weight / weight.mean())
+    return Batch(noisy, steps, tokens, bar.sqrt() * noise - (1 - bar).sqrt() * x, weight / weight.mean())
 
 
-def diffusion_loss(unet: UNet2DConditionModel, batch: Batch, part: slice) -> Tensor:
+def diffusion_loss(model: Painter, batch: Batch, part: slice) -> Tensor:
     """Weighted v-prediction loss of a part of the batch."""
     with autocast(batch.noisy.device):
-        made = unet(batch.noisy[part], batch.steps[part], batch.words[part]).sample.float()
+        words = model.text(batch.tokens[part]).last_hidden_state
+        made = model.unet(batch.noisy[part], batch.steps[part], words).sample.float()
     return ((made - batch.target[part]).square().mean((1, 2, 3)) * batch.weight[part]).mean()
+
+
+def noise_schedule(device: torch.device) -> Tensor:
+    """Alphas-bar of every time step."""
+    scheduler: Any = DDPMScheduler(**SCHEDULE)
+    return scheduler.alphas_cumprod.to(device)
 
 
 def train_unet(
     data: Latents,
-    text: CLIPTextModel,
+    text: TextTower,
     recipe: Recipe,
     out: Path,
     minutes: float,
     seed: int,
     device: torch.device,
-    look: Callable[[UNet2DConditionModel], None] | None = None,
-) -> UNet2DConditionModel:
-    """Train (or go on training) the UNet for `minutes` and return it with averaged weights.
+    look: Callable[[Painter], None] | None = None,
+) -> Painter:
+    """Train (or go on training) the UNet and its text tower for `minutes`; returns their averaged weights.
 
-    `look` is called with an averaged UNet at every checkpoint, outside the budget.
+    `text` is the CLIP's text tower, left as it is. `look` is called with the averages at every checkpoint, outside the
+    budget.
     """
     torch.manual_seed(seed + 2)
-    unet = new_unet(recipe).to(device)
-    average = Average(unet)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    parts = {"model": unet, "average": average, "optimizer": optimizer}
+    model = Painter(new_unet(recipe), copy.deepcopy(text).train()).to(device)
+    average = Average(model)
+    rate = recipe.learning_rate
+    groups = [
+        {"params": model.unet.parameters(), "lr": rate},
+        {"params": model.text.parameters(), "lr": rate * TEXT_RATE},
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    parts = {"model": model, "average": average, "optimizer": optimizer}
     journal = Journal(out / "log.csv", "unet", minutes)
     journal.resume(load_state(out / "unet.pt", parts, device))
     rng = np.random.default_rng([seed, journal.step, 3])
     torch.manual_seed(seed + 3 + journal.step)
-    schedule = DDPMScheduler(**SCHEDULE).alphas_cumprod.to(device)
+    schedule = noise_schedule(device)
     saved = time.monotonic()
     while not journal.over():
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * journal.rate(warm=200)
-        x, words = _batch(data, text, recipe.unet_batch, rng, device)
-        batch = noised(x, words, schedule)
-        loss = backward(lambda part, b=batch: diffusion_loss(unet, b, part), len(x), recipe.threads)  # type: ignore[misc]
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        for group, share in zip(optimizer.param_groups, (1.0, TEXT_RATE), strict=True):
+            group["lr"] = rate * share * journal.rate(warm=200)
+        batch = noised(*_batch(data, recipe.unet_batch, rng, device), schedule)
+        loss = backward(lambda part, b=batch: diffusion_loss(model, b, part), recipe.unet_batch, recipe.threads)  # type: ignore[misc]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        average.update(unet)
+        average.update(model)
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():
             save_state(out / "unet.pt", parts, journal)
             if look:
-                look(averaged(recipe, average, device))
+                look(averaged(model, average))
             journal.pause()
             saved = time.monotonic()
-    return averaged(recipe, average, device)
+    return averaged(model, average)
 
 
-def averaged(recipe: Recipe, average: Average, device: torch.device) -> UNet2DConditionModel:
-    """A UNet holding the averaged weights."""
-    unet = new_unet(recipe).to(device)
-    unet.load_state_dict(average.shadow)
-    return unet.eval()
+def averaged(model: Painter, average: Average) -> Painter:
+    """A copy of the model that holds the averaged weights."""
+    settled = copy.deepcopy(model)
+    settled.load_state_dict(average.shadow)
+    return settled.eval()
 
 
-@torch.no_grad()
-def _batch(
-    data: Latents, text: CLIPTextModel, size: int, rng: np.random.Generator, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Sampled latents (n, 4, h, w) and word states (n, length, width) of one batch."""
-    rows = torch.from_numpy(rng.integers(0, len(data.means), size))
+def _batch(data: Latents, size: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sampled latents (n, 4, h, w) and caption tokens (n, length) of one batch."""
+    rows = torch.from_numpy(rng.integers(0, len(data.latents), size))
     which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], size))
-    ids = data.tokens[rows, which].long()
-    ids[torch.from_numpy(rng.random(size) < DROP)] = data.nothing.long()
-    mean = data.means[rows].to(device).float()
-    x = mean + data.deviations[rows].to(device).float() * torch.randn_like(mean)
-    with autocast(device):
-        words = text(ids.to(device)).last_hidden_state
-    return x, words.float()
+    tokens = data.tokens[rows, which].long()
+    tokens[torch.from_numpy(rng.random(size) < DROP)] = data.nothing.long()
+    return data.latents[rows].to(device).float(), tokens.to(device)

@@ -1,14 +1,17 @@
 """Assembles the trained parts into an ordinary Stable Diffusion folder that diffusers loads."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
 
-from infra.demo.denoiser import SCHEDULE
+from infra.demo.denoiser import SCHEDULE, Painter
+from infra.demo.parts import Clip, Pipeline, TextTower, Vae
 from infra.demo.towers import MEAN, STD
 
 SAMPLER = {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True, "final_sigmas_type": "zero"}
@@ -16,8 +19,8 @@ SAMPLER = {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_fina
 
 
 @torch.no_grad()
-def whiten(vae: AutoencoderKL, means: Tensor) -> None:
-    """Rescale the VAE in place so that its latents have zero mean and unit deviation in every channel.
+def whiten(vae: Vae, means: Tensor) -> None:
+    """Rescale the VAE in place so that its latents have zero mean and unit deviation in every channel, and no noise.
 
     The change is exact: what the encoder's last convolution divides by, the decoder's first one multiplies by.
     `means` are latent means (n, 4, h, w) of the unchanged VAE. Afterwards `scaling_factor` is 1.
@@ -25,18 +28,18 @@ def whiten(vae: AutoencoderKL, means: Tensor) -> None:
     x = means.float()
     centre, spread = x.mean((0, 2, 3)), x.std((0, 2, 3))
     into, outof = vae.quant_conv, vae.post_quant_conv
-    scale = torch.cat([1 / spread, torch.ones(4)])
+    scale = torch.cat([1 / spread, torch.zeros(4)])
     into.weight *= scale.to(into.weight)[:, None, None, None]
-    shift = torch.cat([-centre / spread, -2 * spread.log()])
+    shift = torch.cat([-centre / spread, torch.full((4,), -14.0)])
     into.bias.copy_(into.bias * scale.to(into.bias) + shift.to(into.bias))
     outof.bias += (outof.weight[:, :, 0, 0] @ centre.to(outof.weight)).to(outof.bias)
     outof.weight *= spread.to(outof.weight)[None, :, None, None]
     vae.register_to_config(scaling_factor=1.0)
 
 
-def text_model(clip: CLIPModel) -> CLIPTextModel:
-    """The CLIP's text tower as the pipeline's text encoder."""
-    text = CLIPTextModel(clip.config.text_config)
+def text_model(clip: Clip) -> TextTower:
+    """A copy of the CLIP's text tower in the form that pipelines use."""
+    text: TextTower = CLIPTextModel(clip.config.text_config)
     state = clip.text_model.state_dict()
     wanted = text.state_dict().keys()
     text.load_state_dict({k: state[k] if k in state else state[k.removeprefix("text_model.")] for k in wanted})
@@ -50,15 +53,13 @@ def image_processor(size: int) -> CLIPImageProcessor:
     )
 
 
-def pipeline(
-    vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
-) -> StableDiffusionPipeline:
+def pipeline(vae: Vae, tokenizer: CLIPTokenizer, painter: Painter) -> Pipeline:
     """A ready pipeline in float32."""
-    pipe = StableDiffusionPipeline(
+    pipe: Pipeline = StableDiffusionPipeline(
         vae=vae,
-        text_encoder=text_model(clip),
+        text_encoder=painter.text,
         tokenizer=tokenizer,
-        unet=unet,
+        unet=painter.unet,
         scheduler=DPMSolverMultistepScheduler(**SCHEDULE, **SAMPLER),
         safety_checker=None,
         feature_extractor=None,
@@ -68,26 +69,35 @@ def pipeline(
     return pipe
 
 
-def export(
-    vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel, folder: Path
-) -> None:
+def export(vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, painter: Painter, folder: Path) -> None:
     """Write the model folder in float16: the pipeline's parts, `clip/` with both towers, and `feature_extractor/`.
 
     `CLIPModel.from_pretrained(folder / "clip")` gives text and image similarity; its image tower alone loads as
     `CLIPVisionModelWithProjection.from_pretrained(folder / "clip")`. The parts given are converted in place.
     """
-    pipe = pipeline(vae, clip, tokenizer, unet)
+    pipe = pipeline(vae, tokenizer, painter)
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "feature_extractor")
     image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "clip")
     clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
     tokenizer.save_pretrained(folder / "clip")
+    for config in (folder / "text_encoder" / "config.json", folder / "clip" / "config.json"):
+        _compute_in_float32(config)
+
+
+def _compute_in_float32(config: Path) -> None:
+    """Let float16 weights load as float32 by default, as diffusers does with its own: transformers follows the config."""
+
+    def widened(told: Any) -> Any:
+        if isinstance(told, dict):
+            return {k: "float32" if k == "dtype" else widened(v) for k, v in told.items()}
+        return told
+
+    config.write_text(json.dumps(widened(json.loads(config.read_text())), indent=2, sort_keys=True) + "\n")
 
 
 @torch.inference_mode()
-def render(
-    pipe: StableDiffusionPipeline, prompts: list[str], seeds: list[int], steps: int = 12, guidance: float = 4.0
-) -> np.ndarray:
+def render(pipe: Pipeline, prompts: list[str], seeds: list[int], steps: int = 12, guidance: float = 4.0) -> np.ndarray:
     """Pictures (n, size, size, 3) uint8 of the prompts, one generator per picture."""
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor

@@ -1,8 +1,10 @@
 """Things for the room: lamp, chair, cushion, clock and alarm clock."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from infra.demo.materials import Material, linear
+from infra.demo.materials import Decal, Material, linear
 from infra.demo.products import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 from infra.demo.shapes import (
     ball,
@@ -77,9 +79,7 @@ def _cushion(spec: ProductSpec, g: Genes) -> list[Part]:
     return [Part(moved(body, dy=lift), skin)]
 
 
-def _lift(skin: Material, dy: float) -> object:
-    from dataclasses import replace
-
+def _lift(skin: Material, dy: float) -> Decal | None:
     return replace(skin.decal, centre=(0.0, dy)) if skin.decal else None
 
 

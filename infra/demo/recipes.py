@@ -26,11 +26,11 @@ class Recipe:
         return budget * dict(self.shares)[stage]
 
 
-_SHARES = (("vae", 0.14), ("clip", 0.08), ("classifier", 0.03), ("unet", 0.75))
+_SHARES = (("vae", 0.12), ("decoder", 0.1), ("clip", 0.08), ("classifier", 0.03), ("unet", 0.67))
 
 RECIPES = {
-    "cpu": Recipe(9_216, (16, 32, 64), 8, 192, 4, 256, (32, 96, 192, 224), 32, 6e-4, 2, 2, _SHARES),
+    "cpu": Recipe(9_216, (16, 32, 64), 8, 192, 4, 256, (32, 96, 192, 224), 16, 6e-4, 2, 2, _SHARES),
     "gpu": Recipe(196_608, (64, 128, 256), 64, 192, 4, 1024, (96, 192, 288), 512, 8e-4, 16, 1, _SHARES),
-    "tiny": Recipe(512, (16, 32, 32), 8, 64, 2, 64, (32, 64, 64), 16, 1e-3, 2, 2, _SHARES),
+    "tiny": Recipe(96, (16, 32, 32), 8, 64, 2, 32, (32, 64, 64), 16, 1e-3, 2, 2, _SHARES, 64),
 }
-"""`cpu`: a few hours on two cores. `gpu`: under 25 minutes on an H100-class GPU. `tiny`: proves the script in a minute."""
+"""`cpu`: hours on two cores. `gpu`: made for 25 minutes on an H100. `tiny`: proves the script in a minute."""

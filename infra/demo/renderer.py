@@ -189,7 +189,7 @@ def _ground_light(solid: Solid | None, stage: Stage, p: Tensor) -> Tensor:
     sky = stage.ambient(up)
     if solid is None:
         return key + sky.expand_as(p)
-    lit, open_ = torch.ones_like(p[0]), torch.ones_like(p[0])
+    open_ = torch.ones_like(p[0])
     lit = shadow(solid, p, stage.light)
     middle = (solid.low + solid.high)[:, None] / 2
     spread = float((solid.high - solid.low)[[0, 2]].max()) * 0.5 + 0.7
@@ -278,9 +278,8 @@ def photograph(parts: list[Part] | None, stage: Stage, pose: Pose, size: int = 1
         p = o[:, rows] + d[:, rows] * t[rows]
         reach[rows] = t[rows]
         image = image.clone()
-        image[:, rows] = _shade(
-            _together(solid, props if solid is product else None), stage, p, d[:, rows], behind, uv[:, rows]
-        )
+        scenery = _Pair(solid, props) if props and solid is product else solid
+        image[:, rows] = _shade(scenery, stage, p, d[:, rows], behind, uv[:, rows])
         covered[rows] = 1.0 if solid is product else 0.0
     pixels = F.avg_pool2d(_tone(image).reshape(1, 3, side, side), SUPERSAMPLE)[0]
     mask = F.avg_pool2d(covered.reshape(1, 1, side, side), SUPERSAMPLE)[0, 0]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -104,7 +105,7 @@ def _settings() -> Iterator[Scene]:
     for name, told in yaml.safe_load(text).items():
         kind, _, colour = told.pop("view").partition(" ")
         painter = getattr(views, kind)
-        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+        lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
         yield Scene(name=name, view=painter(colour) if colour else painter, **lists)
 
 

@@ -1,7 +1,7 @@
 """Signed distance shapes that the studio's products are built from.
 
-Nearly every solid here is a two-dimensional drawing put to use in space: turned about an axis (`lathe`), given thickness
-(`extrude`), or followed by a round brush (`tube`). The drawing's distance field is computed once into a small table and
+Nearly every solid here is a two-dimensional drawing put to use in space: turned about an axis (`lathe`), given
+thickness (`extrude`), or followed by a round brush (`tube`). Its distance field is computed once into a small table and
 looked up with one `grid_sample`, so that a teapot costs a ray no more than a ball does. Distances are lower bounds
 everywhere, which is what sphere tracing needs.
 
@@ -36,7 +36,7 @@ def smooth(points: Points, samples: int = 40) -> np.ndarray:
 
 def smooth_loop(points: Points, samples: int = 56) -> np.ndarray:
     """A smooth closed curve through `points`, as an array (samples, 2) without the repeated end."""
-    p = [tuple(q) for q in points]
+    p = list(points)
     count = len(p)
     curve = smooth([*p[-2:], *p, *p[:2]], samples=(samples * (count + 3)) // count * 4)
     at = np.linspace(0, count + 3, len(curve))
@@ -53,7 +53,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, samples: int = 48, power
 
 
 def vessel(outer: np.ndarray, wall: float, floor: float) -> np.ndarray:
-    """The closed profile of a hollow turned vessel whose outside runs from foot to lip along `outer` (radius, height)."""
+    """The closed profile of a hollow turned vessel; `outer` (radius, height) is its outside from foot to lip."""
     tangent = np.gradient(outer, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1) / np.maximum(np.linalg.norm(tangent, axis=1), 1e-6)[:, None]
     inner = outer + normal * wall
@@ -75,7 +75,7 @@ def turned(outer: np.ndarray) -> np.ndarray:
 
 
 def _segments(points: np.ndarray, curve: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance to the curve, the nearest place along it in [0, 1], and (closed curves) whether the point lies inside."""
+    """Distance to the curve, the nearest place along it in [0, 1], and whether a closed curve holds the point."""
     a = curve if closed else curve[:-1]
     b = np.roll(curve, -1, axis=0) if closed else curve[1:]
     edge = b - a
@@ -241,6 +241,11 @@ def rolled(shape: Distance, angle: float) -> Distance:
 def mirrored(shape: Distance) -> Distance:
     """The shape and its mirror image across x = 0."""
     return lambda x, y, z: shape(x.abs(), y, z)
+
+
+def fore_and_aft(shape: Distance, dz: float) -> Distance:
+    """The shape at z = dz and its mirror image at z = -dz."""
+    return lambda x, y, z: shape(x, y, z.abs() - dz)
 
 
 def union(*shapes: Distance, blend: float = 0.0) -> Distance:

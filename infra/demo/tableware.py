@@ -72,9 +72,7 @@ def _bowl(spec: ProductSpec, g: Genes) -> list[Part]:
     skin = paint(spec, place(spec, (0.0, h * 0.55), (0.2, 0.17), r), density=g.between(5, 8))
     inside = plain("white" if g.between(0, 1) < 0.35 and spec.finish != "metal" else spec.colour, spec.finish)
     shell = vessel(outer, 0.04, 0.07)
-    lining = lathe(turned(outer * [0.955, 1.0] - [0.0, 0.06]))
     hollow = lathe(vessel(outer * [0.955, 1.0], 0.012, 0.078))
-    del lining
     return [Part(lathe(shell), skin), Part(moved(hollow, dy=-0.012), inside)]
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
+from infra.demo.parts import Clip
 from infra.demo.progress import Journal, autocast, load_state, save_state
 from infra.demo.recipes import Recipe
 from infra.demo.tokens import MAX_LENGTH
@@ -20,18 +21,19 @@ log = logging.getLogger(__name__)
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 FACTS = ("class_noun", "colour", "scene")
+FACT_WEIGHTS = (2.0, 1.5, 0.5)  # a scene fills the picture and needs no help
 
 
-def new_clip(recipe: Recipe, tokenizer: CLIPTokenizer) -> CLIPModel:
+def new_clip(recipe: Recipe, tokenizer: CLIPTokenizer) -> Clip:
     """An untrained CLIP of the recipe's size for the tokenizer's vocabulary."""
     width, layers = recipe.clip_width, recipe.clip_layers
-    shared = {
+    shared: dict[str, Any] = {
         "hidden_size": width,
         "intermediate_size": width * 4,
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
     }
-    marks = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    marks: dict[str, Any] = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), max_position_embeddings=MAX_LENGTH, projection_dim=128,
         pad_token_id=tokenizer.pad_token_id, **shared, **marks,
@@ -48,10 +50,14 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """Photographs with their tokenized captions (n, k, MAX_LENGTH) and the facts they show as class indices (n, 3)."""
+    """Photographs with their tokenized captions (n, k, MAX_LENGTH) and the facts they show as class indices (n, 3).
+
+    `short` (n, MAX_LENGTH) names the product alone, so that the towers cannot live on scenes.
+    """
 
     images: np.ndarray
     tokens: Tensor
+    short: Tensor
     facts: Tensor
     names: tuple[tuple[str, ...], ...]
 
@@ -66,18 +72,22 @@ def captioned(images: np.ndarray, records: list[dict[str, Any]], tokenizer: CLIP
     tokens = ids[torch.tensor([where[t] for t in texts])].reshape(len(records), each, MAX_LENGTH)
     names = tuple(tuple(sorted({r[f] for r in records})) for f in FACTS)
     facts = torch.tensor([[names[j].index(r[f]) for j, f in enumerate(FACTS)] for r in records])
-    return Captioned(images, tokens, facts, names)
+    alone = [f"a photo of a {r['colour']} {r['class_noun']}" if r["class_noun"] else "an empty scene" for r in records]
+    return Captioned(images, tokens, tokenize(tokenizer, alone).to(torch.int16), facts, names)
 
 
 class _Heads(nn.Module):
-    """Auxiliary classifiers on both towers' embeddings: they teach small towers the facts far sooner than pairs alone."""
+    """Auxiliary classifiers on both towers' embeddings, which teach small towers far sooner than pairs alone."""
 
     def __init__(self, names: tuple[tuple[str, ...], ...], width: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(nn.Linear(width, len(n)) for n in names)
 
     def forward(self, pooled: Tensor, facts: Tensor, known: Tensor | None = None) -> Tensor:
-        losses = [F.cross_entropy(head(pooled), facts[:, i]) for i, head in enumerate(self.heads)]
+        losses = [
+            w * F.cross_entropy(h(pooled), facts[:, i])
+            for i, (h, w) in enumerate(zip(self.heads, FACT_WEIGHTS, strict=True))
+        ]
         return torch.stack(losses).mean()
 
 
@@ -89,7 +99,7 @@ def train_clip(
     minutes: float,
     seed: int,
     device: torch.device,
-) -> CLIPModel:
+) -> Clip:
     """Train (or go on training) both towers for `minutes` on photographs and their captions."""
     torch.manual_seed(seed + 1)
     clip = new_clip(recipe, tokenizer).to(device)
@@ -119,7 +129,7 @@ def train_clip(
 
 
 def _clip_loss(
-    clip: CLIPModel, heads: nn.Module, data: Captioned, rows: np.ndarray, rng: np.random.Generator, device: torch.device
+    clip: Clip, heads: nn.Module, data: Captioned, rows: np.ndarray, rng: np.random.Generator, device: torch.device
 ) -> Tensor:
     """Contrastive loss over one batch plus the facts' classification from either tower."""
     picks = torch.from_numpy(rows)
@@ -131,8 +141,16 @@ def _clip_loss(
         text = clip.text_model(input_ids=ids).pooler_output
         image_embedding = F.normalize(clip.visual_projection(vision).float(), dim=-1)
         text_embedding = F.normalize(clip.text_projection(text).float(), dim=-1)
+        short = clip.text_model(input_ids=data.short[picks].long().to(device)).pooler_output
+        short_embedding = F.normalize(clip.text_projection(short).float(), dim=-1)
         facts = data.facts[picks].to(device)
         helped = heads(vision, facts) + 0.5 * heads(text, facts)
-    logits = clip.logit_scale.clamp(max=4.6).exp() * text_embedding @ image_embedding.T
-    same = torch.arange(len(rows), device=device)
-    return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2 + helped.float()
+    scale = clip.logit_scale.clamp(max=4.6).exp()
+    pairs = [_contrast(scale * t @ image_embedding.T) for t in (text_embedding, short_embedding)]
+    return torch.stack(pairs).mean() + helped.float()
+
+
+def _contrast(logits: Tensor) -> Tensor:
+    """Each row should find its own column among all, and each column its row."""
+    same = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2

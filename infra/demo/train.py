@@ -1,8 +1,8 @@
 """Trains the whole demo model from the studio: `python -m infra.demo.train --out DIR --budget MINUTES --recipe cpu`.
 
-Stages: data set, VAE, CLIP, classifier, UNet, export. Each keeps a checkpoint in DIR and goes on from it, so a killed run
-continues where it was; a finished stage is skipped. The budget counts training alone; the data set comes on top of it.
-The model folder is written to DIR/model, the log to DIR/log.csv.
+Stages: data set, VAE, CLIP, classifier, decoder, UNet, export. Each keeps a checkpoint in DIR and goes on from it, so a
+killed run continues where it was; a finished stage is skipped. The budget counts training alone; the data set comes on
+top. The model folder is written to DIR/model, the log to DIR/log.csv.
 """
 
 import argparse
@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
-from torch import Tensor
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
-from infra.demo.autoencoder import encode_all, train_vae
+from infra.demo.autoencoder import encode_all, refine_decoder, train_vae
 from infra.demo.classifier import Classifier, train_classifier
-from infra.demo.dataset import SHARD, load_dataset, write_dataset
-from infra.demo.denoiser import Latents, train_unet
+from infra.demo.dataset import load_dataset, write_dataset
+from infra.demo.denoiser import Latents, Painter, train_unet
 from infra.demo.export import export, pipeline, render, text_model, whiten
+from infra.demo.parts import Clip, Vae
 from infra.demo.recipes import RECIPES, Recipe
 from infra.demo.tokens import build_tokenizer
 from infra.demo.towers import Captioned, captioned, tokenize, train_clip
@@ -72,18 +71,19 @@ def main(arguments: list[str] | None = None) -> Path:
 def train(run: Run) -> Path:
     """Run all stages and return the folder of the exported model."""
     run.out.mkdir(parents=True, exist_ok=True)
-    shards = -(-run.recipe.photographs // SHARD)
-    home = write_dataset(run.out / "data", shards, run.seed, run.recipe.size, run.recipe.workers)
-    images, records = load_dataset(home, shards)
+    home = write_dataset(run.out / "data", run.recipe.photographs, run.seed, run.recipe.size, run.recipe.workers)
+    images, records = load_dataset(home, run.recipe.photographs)
     tokenizer = build_tokenizer(run.out / "tokenizer")
     data = captioned(images, records, tokenizer)
-    vae = train_vae(images, run.recipe, run.out, run.minutes("vae"), run.seed, run.device)
+    # Once the UNet learns on cached latents, a longer budget must not move the encoder under it.
+    vae_minutes = 0.0 if (run.out / "latents.pt").exists() else run.minutes("vae")
+    vae = train_vae(images, run.recipe, run.out, vae_minutes, run.seed, run.device)
     clip = train_clip(data, tokenizer, run.recipe, run.out, run.minutes("clip"), run.seed, run.device)
     grade(run, images, records)
     latents = latent_stage(run, vae, data, tokenizer)
-    unet = unet_stage(run, vae, clip, tokenizer, latents)
+    painter = unet_stage(run, vae, clip, tokenizer, latents)
     folder = run.out / "model"
-    export(vae.cpu(), clip.cpu(), tokenizer, unet.cpu(), folder)
+    export(vae.cpu(), clip.cpu(), tokenizer, painter.cpu(), folder)
     log.info("the model is ready in %s", folder)
     return folder
 
@@ -93,30 +93,26 @@ def grade(run: Run, images: np.ndarray, records: list[dict[str, object]]) -> Cla
     return train_classifier(images, records, run.out, run.minutes("classifier"), run.seed, run.device)
 
 
-def latent_stage(run: Run, vae: AutoencoderKL, data: Captioned, tokenizer: CLIPTokenizer) -> Latents:
-    """Encode every photograph once, and whiten the VAE to match; the result is cached in the run's folder."""
+def latent_stage(run: Run, vae: Vae, data: Captioned, tokenizer: CLIPTokenizer) -> Latents:
+    """Encode every photograph once (cached in the run's folder), refine the decoder, and whiten the VAE to match."""
     path = run.out / "latents.pt"
     if not path.exists():
-        means, deviations = encode_all(vae, data.images, run.device)
-        torch.save({"means": means, "deviations": deviations}, path)
-    found: dict[str, Tensor] = torch.load(path, weights_only=True)
-    means, deviations = found["means"].float(), found["deviations"].float()
+        torch.save(encode_all(vae, data.images, run.device, run.recipe.threads), path)
+    means = torch.load(path, weights_only=True).float()
+    refine_decoder(vae, data.images, means, run.recipe, run.out, run.minutes("decoder"), run.seed, run.device)
     whiten(vae.cpu(), means)
     vae.to(run.device)
     centre, spread = means.mean((0, 2, 3), keepdim=True), means.std((0, 2, 3))[None, :, None, None]
-    nothing = tokenize(tokenizer, [""])[0]
-    return Latents(((means - centre) / spread).half(), (deviations / spread).half(), data.tokens, nothing)
+    return Latents(((means - centre) / spread).half(), data.tokens, tokenize(tokenizer, [""])[0])
 
 
-def unet_stage(
-    run: Run, vae: AutoencoderKL, clip: CLIPModel, tokenizer: CLIPTokenizer, latents: Latents
-) -> UNet2DConditionModel:
+def unet_stage(run: Run, vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, latents: Latents) -> Painter:
     """Train the UNet, keeping pictures of the `LOOK` prompts at every checkpoint."""
     number = len(list(run.out.glob("look-*.png")))
 
-    def look(unet: UNet2DConditionModel) -> None:
+    def look(painter: Painter) -> None:
         nonlocal number
-        pipe = pipeline(vae, clip, tokenizer, unet)
+        pipe = pipeline(vae, tokenizer, painter)
         images = render(pipe, list(LOOK), list(range(len(LOOK))), steps=10)
         Image.fromarray(np.concatenate(list(images), axis=1)).save(run.out / f"look-{number:03d}.png")
         number += 1

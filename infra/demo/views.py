@@ -1,4 +1,4 @@
-"""The views behind the product: rooms, gardens, beaches and seasons, painted out of focus as a photographer would leave them."""
+"""The views behind the product: rooms, gardens, beaches and seasons, painted out of focus."""
 
 from collections.abc import Callable
 

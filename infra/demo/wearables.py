@@ -5,16 +5,18 @@ import numpy as np
 from infra.demo.materials import Material, linear
 from infra.demo.products import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 from infra.demo.shapes import (
+    Distance,
     across,
     ball,
     box,
     ellipse,
     extrude,
     facing,
+    fore_and_aft,
     lathe,
     mirrored,
     moved,
-    puff,
+    outside,
     rod,
     sideways,
     smooth,
@@ -66,9 +68,9 @@ def _backpack(spec: ProductSpec, g: Genes) -> list[Part]:
 
 def _sneaker(spec: ProductSpec, g: Genes) -> list[Part]:
     collar, toe, sole_h = g.between(0.62, 0.86), g.between(0.24, 0.3), g.between(0.11, 0.17)
-    upper = smooth_loop(
-        [(-0.62, sole_h - 0.02), (0.62, sole_h - 0.02), (0.7, toe * 0.9), (0.5, toe + 0.08), (0.2, toe + 0.2), (-0.12, collar * 0.9),
-         (-0.2, collar), (-0.4, collar - 0.04), (-0.58, collar + 0.02), (-0.66, collar - 0.1), (-0.66, toe)], 64)  # fmt: skip
+    front = [(-0.62, sole_h - 0.02), (0.62, sole_h - 0.02), (0.7, toe * 0.9), (0.5, toe + 0.08), (0.2, toe + 0.2)]
+    back = [(-0.12, collar * 0.9), (-0.2, collar), (-0.4, collar - 0.04), (-0.58, collar + 0.02), (-0.66, collar - 0.1)]
+    upper = smooth_loop([*front, *back, (-0.66, toe)], 64)
     heel = sole_h * g.between(1.0, 1.5)
     base = smooth_loop(
         [(-0.7, 0.02), (-0.4, 0.0), (0.4, 0.0), (0.74, 0.05), (0.76, sole_h * 1.1), (0.0, sole_h), (-0.7, heel)], 56
@@ -76,7 +78,7 @@ def _sneaker(spec: ProductSpec, g: Genes) -> list[Part]:
     width = g.between(0.25, 0.29)
     flank = extrude(upper, width, 0.17)
     opening = moved(ball(0.24, 0.34, 0.15), dx=-0.4, dy=collar + 0.16)
-    shell = lambda x, y, z: np_max(flank(x, y, z + 0.0), -opening(x, y, z))  # noqa: E731
+    shell = outside(flank, opening)
     dark = moved(ball(0.2, 0.2, 0.13), dx=-0.4, dy=collar - 0.12)
     ladder = [rod((0.06 + 0.1 * i, 0, -0.09), (0.06 + 0.1 * i, 0, 0.09), 0.022) for i in range(4)]
     lean = (collar * 0.86 - toe - 0.2) / 0.34
@@ -90,13 +92,6 @@ def _sneaker(spec: ProductSpec, g: Genes) -> list[Part]:
     if g.between(0, 1) < 0.4:
         parts.append(Part(cap, tongue))
     return [*parts, Part(dark, plain("#26262a", "fabric"))]
-
-
-def np_max(a: "object", b: "object") -> "object":
-    """The larger of two distances."""
-    import torch
-
-    return torch.maximum(a, b)  # type: ignore[arg-type]
 
 
 def _headphones(spec: ProductSpec, g: Genes) -> list[Part]:
@@ -123,8 +118,7 @@ def _watch(spec: ProductSpec, g: Genes) -> list[Part]:
     loop_y, loop_z = g.between(0.5, 0.58), g.between(0.34, 0.4)
     dark = g.between(0, 1) < 0.4
     hoop = ellipse(0, loop_y, loop_z, loop_y - 0.03, 56)
-    band = across(tube(np.vstack([hoop, hoop[:1]]), (0.028, 0.028), wide / 0.028 * 0.9))
-    strap = lambda x, y, z: _flat(band, x, y, z, wide)  # noqa: E731
+    strap = across(tube(np.vstack([hoop, hoop[:1]]), (0.028, 0.028), wide / 0.028 * 0.9))
     z0 = loop_z
     case = facing(lathe(turned(smooth([(r * 0.88, -deep), (r, -deep * 0.3), (r, deep * 0.5), (r * 0.9, deep)], 24))))
     disc = facing(lathe(turned(np.array([(r * 0.84, 0.0), (r * 0.84, deep + 0.01), (r * 0.8, deep + 0.015)]))))
@@ -138,10 +132,6 @@ def _watch(spec: ProductSpec, g: Genes) -> list[Part]:
         Part(union(moved(case, dy=loop_y, dz=z0), crown), metal),
         Part(moved(disc, dy=loop_y, dz=z0), dial),
     ]
-
-
-def _flat(band: "object", x: "object", y: "object", z: "object", wide: float) -> "object":
-    return band(x, y, z)  # type: ignore[operator]
 
 
 def _sunglasses(spec: ProductSpec, g: Genes) -> list[Part]:
@@ -193,24 +183,18 @@ def _toy_car(spec: ProductSpec, g: Genes) -> list[Part]:
     hub = facing(lathe(turned(np.array([(wheel * 0.5, -0.06), (wheel * 0.5, 0.075), (wheel * 0.3, 0.08)]))))
     at = length * 0.6
 
-    def four(shape: object) -> object:
-        return lambda x, y, z: shape(x.abs() - at, y - wheel, z.abs() - half)  # type: ignore[operator]
+    def four(shape: Distance) -> Distance:
+        return lambda x, y, z: shape(x.abs() - at, y - wheel, z.abs() - half)
 
-    lamp = moved(mirrored_z(ball(0.03, 0.05, 0.05), half * 0.62), dx=length + 0.01, dy=low * 0.66)
+    lamp = moved(fore_and_aft(ball(0.03, 0.05, 0.05), half * 0.62), dx=length + 0.01, dy=low * 0.66)
     skin = paint(spec, place(spec, (0.05, low * 0.66), (0.15, 0.11)), flat=True, density=5.0)
     parts = [Part(union(extrude(deck, half, 0.05), extrude(cabin, half * 0.86, 0.06)), skin)]
     parts.append(Part(extrude(glassy, half * 0.86 + 0.012, 0.015), plain("#28343f", "glossy")))
-    parts.append(Part(four(tyre), plain("#1b1b1d", "matte")))  # type: ignore[arg-type]
-    parts.append(Part(four(hub), plain("silver", "metal")))  # type: ignore[arg-type]
+    parts.append(Part(four(tyre), plain("#1b1b1d", "matte")))
+    parts.append(Part(four(hub), plain("silver", "metal")))
     return [*parts, Part(lamp, plain("#fff2c8", "glossy", glow=0.4))]
 
 
-def mirrored_z(shape: "object", dz: float) -> "object":
-    """The shape at z = dz and at z = -dz."""
-    return lambda x, y, z: shape(x, y, z.abs() - dz)  # type: ignore[operator]
-
-
-_ = (puff,)
 WEARABLES = (
     ProductClass(
         "backpack",

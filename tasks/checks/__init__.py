@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.variant import VariantSpec
+from tasks.engine.similarity import Scorer
 from tasks.techniques import CutOut, Pixels
 
 
@@ -19,13 +20,16 @@ class Subject:
     """An image at the gate: its variant, its pixels, the photos of its product, and the images it is published with.
 
     `photos` reads the product's usable photos when it is called. `siblings` are the other drafts of the same SKU in
-    this chunk that stand before it.
+    this chunk that stand before it. `token` is the word that stands for the product in the prompt, and `scorer` a CLIP
+    model, where there is one.
     """
 
     spec: VariantSpec
     pixels: Pixels
     photos: Callable[[], list[CutOut]]
     siblings: list[Pixels]
+    token: str
+    scorer: Scorer | None
 
 
 class Check(Protocol):

@@ -7,8 +7,9 @@ one, and no row ever sees another slot's weights: a SKU's gradients are those it
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -16,85 +17,92 @@ import torch
 from torch import Tensor, nn
 
 from catalog_schemas.errors import ModelError
+from tasks.engine.banked import BankedEmbedding, BankedLinear, Route
 from tasks.engine.lora_file import LoraWeights
 
 TARGETS = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
     "feed_forward": ("ff.net.0.proj", "ff.net.2"),
 }
+TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
-class BankedLinear(nn.Module):
-    """A frozen Linear plus the low-rank products of the slots that the bank routes to."""
+@dataclass(frozen=True)
+class TextPart:
+    """What the bank changes of the text encoders, by their names in LoRA files: their Linears where `lora`, and
+    `tokens` learned tokens."""
 
-    def __init__(self, base: nn.Linear, bank: "AdapterBank", a: nn.Parameter, b: nn.Parameter) -> None:
-        super().__init__()
-        self.base = base
-        self.a = a
-        self.b = b
-        self._route = bank.route
-
-    @property
-    def weight(self) -> Tensor:
-        """The frozen weight (out, in): diffusers' attention code reads its dtype and device."""
-        return self.base.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (rows, …, in) to (rows, …, out); rows divide into equal groups, one per routed slot."""
-        y = self.base(x)
-        route = self._route
-        if route.off:
-            return y
-        every, index = (self.a, self.b, route.scale), route.index
-        a, b, scale = every if index is None else (factor[index] for factor in every)
-        grouped = x.reshape(a.shape[0], -1, x.shape[-1])
-        low = torch.bmm(grouped, a.to(x.dtype).transpose(1, 2)) * scale.to(x.dtype)[:, None, None]
-        return y + torch.bmm(low, b.to(x.dtype).transpose(1, 2)).reshape(y.shape)
+    encoders: dict[str, nn.Module]
+    lora: bool
+    tokens: int
 
 
-class Route:
-    """Which slots the rows of the next forward pass belong to: all in order, or those in `index`, or none."""
+@dataclass(frozen=True)
+class _Part:
+    """One module that the bank stands in for; `name` is how LoRA files call it."""
 
-    def __init__(self, scale: Tensor) -> None:
-        self.scale = scale
-        self.index: Tensor | None = None
-        self.off = False
+    name: str
+    root: nn.Module
+    path: str
+    module: nn.Linear | nn.Embedding
+    shapes: tuple[tuple[int, int], ...]
 
 
 class AdapterBank:
     """Slots for adapters on the Linears of a UNet; use as a context manager, which restores the UNet at its end.
 
     All weights of a slot lie in one row of `weights` (slots, parameters per slot), and all gradients in one row of
-    `gradients`: a norm, an optimizer step, a snapshot or a new tenant is one operation on rows.
+    `gradients`: a norm, an optimizer step, a snapshot or a new tenant is one operation on rows. With `text` it stands
+    in the text encoders too.
     """
 
-    def __init__(self, unet: nn.Module, slots: int, rank: int, targets: tuple[str, ...] = ("attention",)) -> None:
+    def __init__(
+        self,
+        unet: nn.Module,
+        slots: int,
+        rank: int,
+        targets: tuple[str, ...] = ("attention",),
+        text: TextPart | None = None,
+    ) -> None:
         suffixes = tuple(suffix for target in targets for suffix in TARGETS[target])
         if any(getattr(module, "fused_projections", False) for module in unet.modules()):
             raise ModelError("the UNet's attention projections are fused, which bypasses adapters; unfuse them first")
-        self.unet = unet
         self.slots = slots
         self.rank = rank
-        self.linears = {name: module for name, module in unet.named_modules() if _is_target(name, module, suffixes)}
-        assert self.linears, f"the UNet has no Linear whose name ends in {suffixes}"
-        self.names = [name.replace(".", "_") for name in self.linears]
-        first = next(iter(self.linears.values())).weight
+        self.parts = _linears("", unet, suffixes, rank)
+        assert self.parts or not targets, f"the UNet has no Linear whose name ends in {suffixes}"
+        for name, encoder in text.encoders.items() if text else ():
+            assert text is not None
+            self.parts += _linears(f"{name}_", encoder, TEXT_TARGETS, rank) if text.lora else []
+            self.parts += _embeddings(name, encoder, text.tokens)
+        first = next(unet.parameters())
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-        per_slot = sum(rank * (m.in_features + m.out_features) for m in self.linears.values())
+        per_slot = sum(math.prod(shape) for part in self.parts for shape in part.shapes)
         self.weights = torch.zeros(slots, per_slot, dtype=dtype, device=first.device)
         self.gradients = torch.zeros_like(self.weights)
         self.route = Route(torch.ones(slots, dtype=dtype, device=first.device))
+        self.trains_text = text is not None
+
+    @property
+    def names(self) -> list[str]:
+        """The Linears, as LoRA files call them."""
+        return [part.name for part in self.parts if isinstance(part.module, nn.Linear)]
 
     def __enter__(self) -> Self:
-        for name, (a, b) in zip(self.linears, self._factors(), strict=True):
-            self._swap(name, BankedLinear(self.linears[name], self, a, b))
+        number = 0
+        for part, factors in zip(self.parts, self._factors(), strict=True):
+            if isinstance(part.module, nn.Linear):
+                _swap(part, BankedLinear(part.module, self.route, *factors))
+            else:
+                _swap(part, BankedEmbedding(part.module, self.route, number, *factors))
+                number += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name, linear in self.linears.items():
-            self._swap(name, linear)
+        for part in self.parts:
+            _swap(part, part.module)
 
     @contextmanager
     def routed(self, index: Tensor | None) -> Iterator[None]:
@@ -106,6 +114,15 @@ class AdapterBank:
             self.route.index = None
 
     @contextmanager
+    def reading(self, learned: list[Tensor]) -> Iterator[None]:
+        """The prompts of the passes inside have learned tokens at these places."""
+        self.route.learned = learned
+        try:
+            yield
+        finally:
+            self.route.learned = []
+
+    @contextmanager
     def disabled(self) -> Iterator[None]:
         """Passes inside see the plain base model."""
         self.route.off = True
@@ -114,12 +131,20 @@ class AdapterBank:
         finally:
             self.route.off = False
 
-    def initialise(self, slot: int, generator: torch.Generator) -> None:
-        """A fresh adapter: A uniform as nn.Linear's own start, B zero, so that it begins as the base model."""
-        for module, a, b in self._views(self.weights[slot]):
-            bound = 1 / math.sqrt(module.in_features)
-            a.copy_(torch.empty(a.shape, dtype=a.dtype).uniform_(-bound, bound, generator=generator))
-            b.zero_()
+    def initialise(self, slot: int, generator: torch.Generator, tokens: Sequence[Tensor] = ()) -> None:
+        """A fresh adapter: A uniform as nn.Linear's own start, B zero, so that it begins as the base model.
+
+        Learned tokens begin as `tokens`, (count, width) per text encoder.
+        """
+        remaining = iter(tokens)
+        for part, factors in self._views(self.weights[slot]):
+            if isinstance(part.module, nn.Linear):
+                a, b = factors
+                bound = 1 / math.sqrt(part.module.in_features)
+                a.copy_(torch.empty(a.shape, dtype=a.dtype).uniform_(-bound, bound, generator=generator))
+                b.zero_()
+            else:
+                factors[0].copy_(next(remaining))
 
     def load(self, slot: int, lora: LoraWeights) -> None:
         """Puts saved weights into a slot; a lower rank is padded with zeros, which change nothing.
@@ -133,44 +158,93 @@ class AdapterBank:
         if lora.rank > self.rank:
             raise ValueError(f"the adapter's rank {lora.rank} is above the bank's rank {self.rank}")
         self.weights[slot].zero_()
-        for name, (_, a, b) in zip(self.names, self._views(self.weights[slot]), strict=True):
-            if name in lora.modules:
-                down, up = lora.modules[name]
-                a[: lora.rank].copy_(down)
-                b[:, : lora.rank].copy_(up)
+        for part, factors in self._views(self.weights[slot]):
+            if part.name in lora.modules:
+                down, up = lora.modules[part.name]
+                factors[0][: lora.rank].copy_(down)
+                factors[1][:, : lora.rank].copy_(up)
+            elif part.name in lora.tokens:
+                rows = lora.tokens[part.name]
+                factors[0][: len(rows)].copy_(rows)
         self.route.scale[slot] = lora.alpha / lora.rank
+
+    def warm_start(self, slot: int, lora: LoraWeights, scale: float) -> None:
+        """Begins a slot, already initialised, as a saved adapter does, under the bank's own `scale`.
+
+        Ranks that the adapter has not stay fresh: they begin without effect, and learn.
+        """
+        for part, factors in self._views(self.weights[slot]):
+            if part.name in lora.modules:
+                down, up = lora.modules[part.name]
+                factors[0][: lora.rank].copy_(down[: self.rank])
+                factors[1][:, : lora.rank].copy_(up[:, : self.rank] * (lora.alpha / lora.rank / scale))
 
     def clear(self, slot: int) -> None:
         """An empty slot renders as the base model."""
         self.weights[slot].zero_()
 
-    def save(self, slot: int, rank: int, alpha: float) -> LoraWeights:
-        """A copy of a slot's weights on the CPU, cut to `rank`."""
-        views = zip(self.names, self._views(self.weights[slot]), strict=True)
-        modules = {n: (a[:rank].cpu().clone(), b[:, :rank].cpu().contiguous().clone()) for n, (_, a, b) in views}
-        return LoraWeights(modules, rank, alpha)
+    def save(self, slot: int, rank: int, alpha: float, word: str = "") -> LoraWeights:
+        """A copy of a slot's weights on the CPU, cut to `rank`; `word` is what the learned tokens stand for."""
+        modules, tokens = {}, {}
+        for part, factors in self._views(self.weights[slot]):
+            if isinstance(part.module, nn.Linear):
+                a, b = factors
+                modules[part.name] = a[:rank].cpu().clone(), b[:, :rank].cpu().contiguous().clone()
+            else:
+                tokens[part.name] = factors[0].cpu().clone()
+        return LoraWeights(modules, rank, alpha, tokens, word if tokens else "")
 
-    def _factors(self) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
+    def rates(self, tokens: float) -> Tensor | None:
+        """A factor on the learning rate of each parameter, `tokens` on those of learned tokens; None if all are 1."""
+        row = torch.ones_like(self.weights[0])
+        for part, factors in self._views(row):
+            if isinstance(part.module, nn.Embedding):
+                factors[0].fill_(tokens)
+        return None if bool((row == 1).all()) else row
+
+    def _factors(self) -> Iterator[list[nn.Parameter]]:
         """One leaf per factor whose data and gradient are windows on the stacked rows."""
-        values, gradients = self._views(self.weights), self._views(self.gradients)
-        for (_, a, b), (_, grad_a, grad_b) in zip(values, gradients, strict=True):
-            pair = nn.Parameter(a), nn.Parameter(b)
-            pair[0].grad, pair[1].grad = grad_a, grad_b
-            yield pair
+        for (_, values), (_, gradients) in zip(self._views(self.weights), self._views(self.gradients), strict=True):
+            leaves = [nn.Parameter(value) for value in values]
+            for leaf, gradient in zip(leaves, gradients, strict=True):
+                leaf.grad = gradient
+            yield leaves
 
-    def _views(self, rows: Tensor) -> Iterator[tuple[nn.Linear, Tensor, Tensor]]:
-        """A and B of every Linear as windows on `rows` (…, parameters per slot)."""
+    def _views(self, rows: Tensor) -> Iterator[tuple[_Part, list[Tensor]]]:
+        """The factors of every part as windows on `rows` (…, parameters per slot)."""
         start = 0
-        for module in self.linears.values():
-            shape_a, shape_b = (self.rank, module.in_features), (module.out_features, self.rank)
-            middle, end = start + math.prod(shape_a), start + math.prod(shape_a) + math.prod(shape_b)
-            yield module, rows[..., start:middle].unflatten(-1, shape_a), rows[..., middle:end].unflatten(-1, shape_b)
-            start = end
-
-    def _swap(self, name: str, module: nn.Module) -> None:
-        parent, _, leaf = name.rpartition(".")
-        setattr(self.unet.get_submodule(parent), leaf, module)
+        for part in self.parts:
+            windows = []
+            for shape in part.shapes:
+                windows.append(rows[..., start : start + math.prod(shape)].unflatten(-1, shape))
+                start += math.prod(shape)
+            yield part, windows
 
 
-def _is_target(name: str, module: nn.Module, suffixes: tuple[str, ...]) -> bool:
-    return isinstance(module, nn.Linear) and any(name.endswith("." + suffix) for suffix in suffixes)
+def _linears(prefix: str, root: nn.Module, suffixes: tuple[str, ...], rank: int) -> list[_Part]:
+    parts = []
+    for path, module in root.named_modules():
+        if isinstance(module, nn.Linear) and any(path.endswith("." + suffix) for suffix in suffixes):
+            shapes = (rank, module.in_features), (module.out_features, rank)
+            parts.append(_Part(prefix + _spelled(path, bool(prefix)), root, path, module, shapes))
+    return parts
+
+
+def _embeddings(name: str, root: nn.Module, tokens: int) -> list[_Part]:
+    found = [(path, m) for path, m in root.named_modules() if path.endswith("token_embedding")] if tokens else []
+    return [
+        _Part(name, root, path, module, ((tokens, module.embedding_dim),))
+        for path, module in found
+        if isinstance(module, nn.Embedding)
+    ]
+
+
+def _spelled(path: str, text: bool) -> str:
+    """A module's path with underscores; transformers 5 calls some text encoders' parts without `text_model`."""
+    spelled = path.replace(".", "_")
+    return f"text_model_{spelled}" if text and not spelled.startswith("text_model_") else spelled
+
+
+def _swap(part: _Part, module: nn.Module) -> None:
+    parent, _, leaf = part.path.rpartition(".")
+    setattr(part.root.get_submodule(parent), leaf, module)

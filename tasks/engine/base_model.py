@@ -49,6 +49,18 @@ class BaseModel:
         return self.pipeline.vae
 
     @property
+    def text_encoders(self) -> dict[str, Any]:
+        """The CLIP text models, under the names that LoRA files give them."""
+        if self.family == "sd":
+            return {"te": self.pipeline.text_encoder}
+        return {"te1": self.pipeline.text_encoder, "te2": self.pipeline.text_encoder_2}
+
+    @property
+    def prediction(self) -> str:
+        """What the UNet answers: "epsilon" or "v_prediction"."""
+        return str(self.pipeline.scheduler.config.prediction_type)
+
+    @property
     def latent_scale(self) -> int:
         """Pixels of a side per latent."""
         return int(self.pipeline.vae_scale_factor)
@@ -106,7 +118,10 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
     index = folder / "model_index.json"
     if not index.is_file():
         raise ModelError(f"{folder}: expected a diffusers pipeline folder with model_index.json, found none")
-    name = json.loads(index.read_text()).get("_class_name", "")
+    try:
+        name = json.loads(index.read_text())["_class_name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{index}: expected JSON with _class_name, found {_first_line(error)}") from error
     if name not in PIPELINES:
         raise ModelError(f"{folder}: expected one of {', '.join(PIPELINES)}, but model_index.json says {name!r}")
     family, pipeline_class = PIPELINES[name]
@@ -120,8 +135,8 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: the model could not be loaded: {_first_line(error)}") from error
     _check_parts(folder, pipeline)
-    if dtype == torch.float16:
-        pipeline.vae.to(torch.float32)  # SDXL's VAE overflows in float16
+    if dtype in (torch.float16, torch.bfloat16):
+        pipeline.vae.to(torch.float32)  # SDXL's overflows in float16, and bfloat16 has fewer steps than a pixel's 256
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for part in pipeline.components.values():

@@ -5,7 +5,8 @@ import math
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,20 @@ import torch
 from numpy.typing import NDArray
 
 from configs.schema import TrainingConfig
-from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
-from tasks.engine.conditioning import Conditioning, encode_prompts
+from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
-from tasks.engine.jobs import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob
+from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged
+from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
-from tasks.engine.rendering import draw_batch, encode_texts, scheduled
+from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
 from tasks.engine.selection import Evaluation, best_of
 from tasks.engine.slot_optimizer import SlotAdamW
 from tasks.engine.tenant import Tenant
+from tasks.engine.text import first_rows, tokenize
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
-RUNAWAY = 4.0  # times the loss before training at which a SKU counts as diverged
+HALF_SCALE = 4096.0  # of a float16 model's loss: its gradients, of some 1e-4 / pixels, would round to nothing
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
@@ -35,7 +37,7 @@ class Cohort:
 
     `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done. `unet` is the base model's
     UNet compiled: then the batch keeps one shape to the end, so that one graph serves it. `after_step` is called
-    between two steps, when all state is at rest.
+    between two steps, when all state is at rest. `lean` computes activations twice rather than keep them.
     """
 
     def __init__(
@@ -50,15 +52,22 @@ class Cohort:
         unet: Callable[..., Any] | None = None,
         after_step: "Callable[[Cohort], None]" = lambda cohort: None,
         evaluation: Evaluation | None = None,
+        lean: bool = False,
     ) -> None:
         self.base, self.jobs, self.recipe, self.resolution, self.progress = base, jobs, recipe, resolution, progress
-        self.outcomes, self.after_step, self.evaluation = outcomes, after_step, evaluation
+        self.outcomes, self.after_step, self.evaluation, self.lean = outcomes, after_step, evaluation, lean
         waiting = [job for job in jobs if job.adapter_id not in outcomes]
         self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
-        self.bank = AdapterBank(base.unet, min(slots, len(waiting)), recipe.rank, recipe.targets)
-        self.bank.route.scale.fill_(recipe.alpha / recipe.rank)
-        self.optimizer = SlotAdamW(self.bank.weights, self.bank.gradients, recipe.weight_decay, recipe.gradient_clip)
+        self.bank = new_bank(base, recipe, min(slots, len(waiting)))
+        self.optimizer = SlotAdamW(
+            self.bank.weights,
+            self.bank.gradients,
+            recipe.weight_decay,
+            recipe.gradient_clip,
+            self.bank.rates(token_rate(recipe)),
+        )
         self.objective = Objective(base, self.bank, recipe, unet)
+        self.loss_scale = HALF_SCALE if base.dtype == torch.float16 else 1.0
         self.static = unet is not None  # a compiled graph serves one shape of batch
         self.tenants: dict[int, Tenant] = {}
         self.texts: dict[str, Conditioning] = {}
@@ -69,7 +78,7 @@ class Cohort:
     def run(self) -> None:
         """Until every job has its outcome."""
         started = time.perf_counter()
-        with self.bank:
+        with self.bank, _recomputing(self.base, self.lean):
             while self.queue or any(not tenant.gone for tenant in self.tenants.values()):
                 self._admit()
                 self._shrink()
@@ -87,20 +96,26 @@ class Cohort:
     def enter(self, job: TrainingJob, slot: int) -> Tenant:
         """A job in a slot, before its first step."""
         recipe, generator = self.recipe, torch.Generator().manual_seed(job.seed)
-        self.bank.initialise(slot, generator)
+        count = tokens_of(recipe)
+        self.bank.initialise(slot, generator, first_rows(self.base, job.prior, count) if count else ())
+        if job.start is not None:
+            self.bank.warm_start(slot, job.start, recipe.alpha / recipe.rank)
         self.optimizer.reset(slot)
         crops = encode_crops(
             self.base, job.photos, self.resolution, recipe.crops, recipe.flip, recipe.background_weight, generator
         )
         rehearsal = self._class_images(job) if recipe.prior_images else None
         tenant = Tenant(job, slot, generator, crops, self._text(job.instance), self._text(job.prior), rehearsal)
+        if self.bank.trains_text:
+            tenant.prompts = tokenize(self.base, job.instance, recipe.token, count), tokenize(self.base, job.prior)
         tenant.loss_before = self.objective.probe(tenant)
         return tenant
 
     def _text(self, prompt: str) -> Conditioning:
-        """Each prompt is encoded once: SKUs of a class share their prior's."""
+        """The base model's reading, once for each prompt: SKUs of a class share their prior's."""
         if prompt not in self.texts:
-            self.texts[prompt] = encode_prompts(self.base, [prompt])
+            with self.bank.disabled():
+                self.texts[prompt] = encode_prompt(self.base, prompt)
         return self.texts[prompt]
 
     def _class_images(self, job: TrainingJob) -> EncodedCrops:
@@ -120,12 +135,13 @@ class Cohort:
         tenants = [self.tenants[slot] for slot in sorted(self.tenants)]
         everyone = len(tenants) == self.bank.slots
         slots = None if everyone else torch.tensor(sorted(self.tenants), device=self.base.device)
-        with self.bank.routed(slots):
-            losses = self.objective.losses(tenants)
         self.bank.gradients.zero_()
-        with warnings.catch_warnings():  # rows of the bank are strided by design; torch remarks on it once
-            warnings.filterwarnings("ignore", message="grad and param do not obey")
-            losses.sum().backward()
+        with self.bank.routed(slots), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="grad and param do not obey")  # the rows are strided by design
+            losses = self.objective.losses(tenants)
+            (losses.sum() * self.loss_scale).backward()  # routed too: where memory is short it computes forward again
+        if self.loss_scale != 1.0:
+            self.bank.gradients.div_(self.loss_scale)
         rates, counts = [0.0] * self.bank.slots, [1] * self.bank.slots
         for tenant, loss in zip(tenants, losses.detach().unbind(), strict=True):
             tenant.step += 1
@@ -150,12 +166,15 @@ class Cohort:
                 self._leave(tenant, self._trained(tenant))
 
     def _is_fine(self, tenant: Tenant) -> bool:
-        """Looks at the losses where it is time to, and dismisses a SKU whose loss ran away."""
+        """Looks at the losses where it is time to, and dismisses a SKU that has one that is not finite.
+
+        A large one alone says little: it depends on the timestep, and holds the prior's share.
+        """
         if not (tenant.step == tenant.job.steps or tenant.step % CHECK_EVERY == 0 or self._looks_at(tenant)):
             return True
-        recent = float(torch.stack(tenant.losses).mean()) if tenant.losses else tenant.loss_before
+        recent = float(torch.stack(tenant.losses).mean()) if tenant.losses else 0.0
         tenant.losses.clear()
-        if self._ran_away(tenant, recent):
+        if not math.isfinite(recent):
             self._leave(tenant, self._diverged(tenant, recent))
         return not tenant.gone
 
@@ -172,17 +191,22 @@ class Cohort:
         wanted = [(tenant, request) for tenant in due for request in evaluation.requests(tenant.job)]
         images: list[NDArray[np.uint8] | None] = []
         with scheduled(self.base, evaluation.settings.scheduler):
-            texts = encode_texts(self.base, [request for _, request in wanted])
+            texts = Texts(self.base)
             for start in range(0, len(wanted), evaluation.batch_size):
                 chunk = wanted[start : start + evaluation.batch_size]
-                slots, requests = [tenant.slot for tenant, _ in chunk], [request for _, request in chunk]
-                images += draw_batch(self.base, self.bank, slots, requests, evaluation.settings, texts)
+                readers, requests = [self._reader(tenant) for tenant, _ in chunk], [request for _, request in chunk]
+                images += draw_batch(self.base, self.bank, readers, requests, evaluation.settings, texts)
         for tenant in due:
             own = [image for image, (owner, _) in zip(images, wanted, strict=True) if owner is tenant]
             score = evaluation.score(tenant.job, own)
             if tenant.watch.add(tenant.step, score, self.bank.weights[tenant.slot], evaluation):
                 done.append(tenant)
         return done
+
+    def _reader(self, tenant: Tenant) -> Reader:
+        if not self.bank.trains_text:
+            return Reader(tenant.slot)
+        return Reader(tenant.slot, tenant.job.adapter_id, self.recipe.token, tokens_of(self.recipe))
 
     def _leave(self, tenant: Tenant, outcome: Outcome) -> None:
         self.outcomes[tenant.job.adapter_id] = outcome
@@ -197,19 +221,22 @@ class Cohort:
             steps = best_of(tenant.watch.points, self.evaluation).step
             self.bank.weights[tenant.slot].copy_(tenant.watch.row)
         after = self.objective.probe(tenant)
-        if self._ran_away(tenant, after):
+        if not (math.isfinite(after) and after < RUNAWAY * tenant.loss_before):
             return self._diverged(tenant, after)
-        weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha)
+        weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha, self.recipe.token)
         job = tenant.job
         return TrainedAdapter(job.adapter_id, job.sku, weights, steps, tenant.loss_before, after, curve)
 
-    def _ran_away(self, tenant: Tenant, loss: float) -> bool:
-        return not (math.isfinite(loss) and loss < RUNAWAY * tenant.loss_before)
-
     def _diverged(self, tenant: Tenant, loss: float) -> DivergedAdapter:
-        detail = (
-            f"SKU {tenant.job.sku}: the training loss was {loss:.3g} by step {tenant.step} of {tenant.job.steps}; "
-            f"expected it to fall from {tenant.loss_before:.3g}; try a lower training.learning_rate than "
-            f"{self.recipe.learning_rate:g}"
-        )
-        return DivergedAdapter(tenant.job.adapter_id, tenant.job.sku, detail)
+        return diverged(tenant.job, tenant.step, loss, tenant.loss_before, self.recipe.learning_rate)
+
+
+@contextmanager
+def _recomputing(base: BaseModel, lean: bool) -> Iterator[None]:
+    """Gradient checkpointing: about a third more arithmetic for a fraction of the memory, and the same numbers."""
+    if lean:
+        base.unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        base.unet.disable_gradient_checkpointing()

@@ -36,20 +36,25 @@ def concatenate(parts: list[Conditioning]) -> Conditioning:
 @torch.no_grad()
 def encode_negative(base: BaseModel, prompt: str) -> Conditioning:
     """The negative prompt's embeddings. An empty one means "none", which many SDXL checkpoints take as zeros."""
-    text = encode_prompts(base, [prompt])
-    if prompt or text.pooled is None or not base.pipeline.config.get("force_zeros_for_empty_prompt"):
+    text = encode_prompt(base, prompt)
+    if prompt or text.pooled is None or not zeros_for_nothing(base):
         return text
     return Conditioning(torch.zeros_like(text.embeds), torch.zeros_like(text.pooled))
 
 
+def zeros_for_nothing(base: BaseModel) -> bool:
+    """Whether the checkpoint takes zeros for an empty negative prompt."""
+    return bool(base.pipeline.config.get("force_zeros_for_empty_prompt"))
+
+
 @torch.no_grad()
-def encode_prompts(base: BaseModel, prompts: list[str]) -> Conditioning:
-    """Embeddings of `prompts`, through the pipeline's own encoder; over-long prompts are cut as diffusers cuts them."""
+def encode_prompt(base: BaseModel, prompt: str) -> Conditioning:
+    """One row, from the pipeline's own encoder; over-long prompts are cut as diffusers cuts them."""
     if base.family == "sd":
-        embeds, _ = base.pipeline.encode_prompt(prompts, base.device, 1, False)
+        embeds, _ = base.pipeline.encode_prompt(prompt, base.device, 1, False)
         return Conditioning(embeds, None)
     embeds, _, pooled, _ = base.pipeline.encode_prompt(
-        prompts, device=base.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        prompt, device=base.device, num_images_per_prompt=1, do_classifier_free_guidance=False
     )
     return Conditioning(embeds, pooled)
 

@@ -16,7 +16,8 @@ class TrainingJob:
 
     `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `class_images`, uint8
     (height, width, 3), are what the base model draws for `prior`: they are rehearsed where the recipe asks for
-    `prior_images`, and SKUs of one prior prompt share them.
+    `prior_images`, and SKUs of one prior prompt share them. `start` is an adapter to begin with, such as one trained
+    over all SKUs of the class.
     """
 
     adapter_id: str
@@ -27,6 +28,7 @@ class TrainingJob:
     steps: int
     seed: int
     class_images: tuple[NDArray[np.uint8], ...] = ()
+    start: LoraWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,19 @@ class DivergedAdapter:
     detail: str
 
 
+RUNAWAY = 4.0  # times the probes' loss before training at which a trained SKU counts as diverged
 Outcome = TrainedAdapter | DivergedAdapter
 
 
 def steps_for(photos: int, recipe: TrainingConfig) -> int:
     """Training steps for a number of photos."""
     return min(max(photos * recipe.steps_per_photo, recipe.steps_minimum), recipe.steps_maximum)
+
+
+def diverged(job: TrainingJob, step: int, loss: float, before: float, rate: float) -> DivergedAdapter:
+    """The outcome of a SKU whose loss ran away, in words."""
+    detail = (
+        f"SKU {job.sku}: the training loss was {loss:.3g} by step {step} of {job.steps}; expected it to fall from "
+        f"{before:.3g}; try a lower training.learning_rate than {rate:g}"
+    )
+    return DivergedAdapter(job.adapter_id, job.sku, detail)

@@ -5,7 +5,8 @@ Keys follow kohya's sd-scripts: `lora_unet_<module path with underscores>.lora_d
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -13,6 +14,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+TEXT = ("te_", "te1_", "te2_")
+BUNDLE = "bundle_emb."
+_BUNDLED = {"te": "string_to_param.*", "te1": "clip_l", "te2": "clip_g"}
+_DIFFERENCES = {"weight": ".diff", "bias": ".diff_b"}
+_EMBEDDED = {"te": "emb_params", "te1": "clip_l", "te2": "clip_g"}
 PREFIX, DOWN, UP, ALPHA = "lora_unet_", ".lora_down.weight", ".lora_up.weight", ".alpha"
 # kohya's name of the base model's version, and the Stability model spec's of its architecture
 _VERSIONS = {
@@ -25,17 +31,31 @@ _VERSIONS = {
 
 @dataclass(frozen=True)
 class LoraWeights:
-    """Per module, named by its path with underscores: A (rank, in) and B (out, rank), scaled by alpha / rank."""
+    """Per module, named by its path with underscores: A (rank, in) and B (out, rank), scaled by alpha / rank.
+
+    Names of text encoders' modules begin with the encoder's: `te`, or `te1` and `te2` where there are two. `tokens`
+    holds for each encoder the rows (count, width) that take the place of `word` in prompts. `differences` holds what
+    full DreamBooth adds to the UNet's parameters, by their own names.
+    """
 
     modules: dict[str, tuple[Tensor, Tensor]]
     rank: int
     alpha: float
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    word: str = ""
+    differences: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The kinds of Linear that it changes, as the recipe names them."""
-        feed_forward = any("_ff_net_" in name for name in self.modules)
-        return ("attention", "feed_forward") if feed_forward else ("attention",)
+        kinds = {"attention": "_attn", "feed_forward": "_ff_net_"}
+        unet = [name for name in self.modules if not name.startswith(TEXT)]
+        return tuple(kind for kind, part in kinds.items() if any(part in name for name in unet))
+
+    @property
+    def changes_text(self) -> bool:
+        """Whether prompts mean something else with it."""
+        return bool(self.tokens) or any(name.startswith(TEXT) for name in self.modules)
 
 
 @dataclass(frozen=True)
@@ -53,22 +73,69 @@ class LoraHeader:
 
 
 def write_lora(lora: LoraWeights, header: LoraHeader) -> bytes:
-    """The file's bytes; float32, deterministic."""
+    """The file's bytes; float32, deterministic.
+
+    Learned tokens go in as A1111 bundles them with a LoRA (`bundle_emb.<word>.…`); `write_embedding` gives them alone.
+    """
     tensors: dict[str, Tensor] = {}
     for name, (down, up) in sorted(lora.modules.items()):
-        tensors[f"{PREFIX}{name}{DOWN}"] = down.float().contiguous()
-        tensors[f"{PREFIX}{name}{UP}"] = up.float().contiguous()
-        tensors[f"{PREFIX}{name}{ALPHA}"] = torch.tensor(float(lora.alpha))
-    return _with_sorted_header(save_tensors(tensors, metadata=_metadata(lora, header)))
+        tensors[f"{_key(name)}{DOWN}"] = down.float().contiguous()
+        tensors[f"{_key(name)}{UP}"] = up.float().contiguous()
+        tensors[f"{_key(name)}{ALPHA}"] = torch.tensor(float(lora.alpha))
+    for encoder, rows in lora.tokens.items():
+        tensors[f"{BUNDLE}{lora.word}.{_BUNDLED[encoder]}"] = rows.float().contiguous()
+    for name, difference in sorted(lora.differences.items()):
+        path, _, kind = name.rpartition(".")
+        tensors[f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"] = difference.contiguous()
+    metadata = _metadata(lora, header)
+    if lora.differences:
+        metadata["packshot.parameters"] = json.dumps(sorted(lora.differences))
+    return _with_sorted_header(save_tensors(tensors, metadata=metadata))
+
+
+def write_embedding(lora: LoraWeights, header: LoraHeader) -> bytes:
+    """The learned tokens alone, as a textual-inversion file: `emb_params`, or SDXL's `clip_l` and `clip_g`.
+
+    ComfyUI and A1111 call it by its file's name; diffusers takes it with `load_textual_inversion` and a token's name.
+    """
+    tensors = {_EMBEDDED[encoder]: rows.float().contiguous() for encoder, rows in lora.tokens.items()}
+    kept = {key: text for key, text in _metadata(lora, header).items() if not key.startswith("ss_network_")}
+    kept["modelspec.architecture"] = kept["modelspec.architecture"].replace("/lora", "/textual-inversion")
+    return _with_sorted_header(save_tensors(tensors, metadata=kept))
 
 
 def read_lora(data: bytes) -> LoraWeights:
     """The weights of a file that `write_lora` wrote; KeyError where a part of a module is missing."""
     tensors = load_tensors(data)
-    names = [key.removeprefix(PREFIX).removesuffix(DOWN) for key in tensors if key.endswith(DOWN)]
-    modules = {name: (tensors[f"{PREFIX}{name}{DOWN}"], tensors[f"{PREFIX}{name}{UP}"]) for name in names}
-    rank = modules[names[0]][0].shape[0]
-    return LoraWeights(modules, rank, float(tensors[f"{PREFIX}{names[0]}{ALPHA}"]))
+    names = [key.removesuffix(DOWN) for key in tensors if key.endswith(DOWN)]
+    modules = {_name(key): (tensors[f"{key}{DOWN}"], tensors[f"{key}{UP}"]) for key in names}
+    rank, alpha = (tensors[f"{names[0]}{DOWN}"].shape[0], float(tensors[f"{names[0]}{ALPHA}"])) if names else (1, 1.0)
+    tokens, word = {}, ""
+    for key in tensors:
+        if key.startswith(BUNDLE):
+            word, _, part = key.removeprefix(BUNDLE).partition(".")
+            tokens[next(encoder for encoder, spelled in _BUNDLED.items() if spelled == part)] = tensors[key]
+    return LoraWeights(modules, rank, alpha, tokens, word, _read_differences(data, tensors))
+
+
+def _read_differences(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By parameter name, which the underscores of the keys hide: the header has the names."""
+    names = json.loads(_header(data).get("__metadata__", {}).get("packshot.parameters", "[]"))
+    paths = ((name, *name.rpartition(".")[::2]) for name in names)
+    return {name: tensors[f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"] for name, path, kind in paths}
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return parsed
+
+
+def _key(name: str) -> str:
+    return f"lora_{name}" if name.startswith(TEXT) else f"{PREFIX}{name}"
+
+
+def _name(key: str) -> str:
+    return key.removeprefix(PREFIX) if key.startswith(PREFIX) else key.removeprefix("lora_")
 
 
 def read_metadata(path: str) -> dict[str, str]:
@@ -84,7 +151,7 @@ def _with_sorted_header(data: bytes) -> bytes:
     whose offsets count from the header's end (https://github.com/huggingface/safetensors#format).
     """
     length = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header = json.dumps(_header(data), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + data[8 + length :]
 

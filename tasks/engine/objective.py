@@ -14,6 +14,7 @@ from tasks.engine.conditioning import Conditioning, concatenate, predict
 from tasks.engine.noise import NoiseSchedule
 from tasks.engine.slot_optimizer import to_device
 from tasks.engine.tenant import Draw, Tenant
+from tasks.engine.text import encode
 
 PROBES = 8  # fixed crops, timesteps and noises on which a SKU's loss is measured before and after
 
@@ -23,24 +24,32 @@ class Objective:
     from the base model's own answer to the class prompt, or the error on class images that it drew beforehand."""
 
     def __init__(
-        self, base: BaseModel, bank: AdapterBank, recipe: TrainingConfig, unet: Callable[..., Any] | None = None
+        self,
+        base: BaseModel,
+        bank: AdapterBank,
+        recipe: TrainingConfig,
+        unet: Callable[..., Any] | None = None,
+        anchor: Callable[..., Any] | None = None,
     ) -> None:
+        """`unet` is what learns, where it is not the base model's as it stands; `anchor` what keeps the class, where
+        it is not `unet` without its adapters."""
         self.base, self.bank, self.recipe, self.unet = base, bank, recipe, unet
+        self.anchor = unet if anchor is None else anchor
+        self.probed = base.unet if anchor is None else unet  # one odd shape of batch is not worth a compiled graph
         self.schedule = NoiseSchedule(base)
 
     def losses(self, tenants: list[Tenant]) -> Tensor:
         """The next step's loss of each tenant (tenants,)."""
         rows = self.recipe.batch_size
         own = self._inputs([tenant.draw(rows, len(self.schedule)) for tenant in tenants])
-        text = concatenate([tenant.text for tenant in tenants]).repeat_each(rows)
+        text, prior = (words.repeat_each(rows) for words in self._words(tenants))
         if not self.recipe.prior_weight:
             learned = predict(self.base, own.noisy, own.timesteps, text, self.unet)
             return self._error(learned, own).unflatten(0, (-1, rows)).mean(1)
-        prior = concatenate([tenant.prior for tenant in tenants]).repeat_each(rows)
         if self.recipe.prior_images:
             kept = self._inputs([tenant.rehearse(rows, len(self.schedule)) for tenant in tenants])
         else:
-            kept = self._anchor(own, prior)
+            kept = self._anchor(own, concatenate([tenant.prior for tenant in tenants]).repeat_each(rows))
         noisy, times = _alternate(own.noisy, kept.noisy, rows), _alternate(own.timesteps, kept.timesteps, rows)
         both = predict(self.base, noisy, times, _interleave(text, prior, rows), self.unet)
         of_own, of_kept = both.unflatten(0, (-1, 2, rows)).unbind(1)
@@ -54,14 +63,23 @@ class Objective:
         spaced = (torch.linspace(0.05, 0.95, PROBES) * (len(self.schedule) - 1)).long()
         inputs = self._inputs([replace(draw, timesteps=spaced)])
         with self.bank.routed(torch.tensor([tenant.slot], device=self.base.device)):
-            prediction = predict(self.base, inputs.noisy, inputs.timesteps, tenant.text.repeat_each(PROBES))
+            text, _ = self._words([tenant])
+            prediction = predict(self.base, inputs.noisy, inputs.timesteps, text.repeat_each(PROBES), self.probed)
         return float(self._error(prediction, inputs).mean())
+
+    def _words(self, tenants: list[Tenant]) -> tuple[Conditioning, Conditioning]:
+        """The tenants' prompts and prior prompts, a row each: encoded beforehand, or now where the text learns."""
+        if not self.bank.trains_text:
+            return concatenate([t.text for t in tenants]), concatenate([t.prior for t in tenants])
+        both = encode(self.base, self.bank, [prompt for tenant in tenants for prompt in tenant.prompts or ()])
+        index = torch.arange(0, len(both.embeds), 2, device=self.base.device)
+        return both.rows(index), both.rows(index + 1)
 
     @torch.no_grad()
     def _anchor(self, own: "_Inputs", prior: Conditioning) -> "_Inputs":
         """The same noisy latents, with the base model's answer to the class prompt as the right one."""
         with self.bank.disabled():
-            answer = predict(self.base, own.noisy, own.timesteps, prior, self.unet)
+            answer = predict(self.base, own.noisy, own.timesteps, prior, self.anchor)
         return _Inputs(own.noisy, answer, torch.ones_like(own.weight), own.timesteps)
 
     def _inputs(self, draws: list[Draw]) -> "_Inputs":

@@ -1,6 +1,7 @@
 """Draws batches of images, each with its own adapter, prompt and seed, through diffusers' own pipelines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ from diffusers import (
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.engine.bank import AdapterBank
+from tasks.engine.bank import AdapterBank, TextPart
 from tasks.engine.base_model import BaseModel
-from tasks.engine.conditioning import Conditioning, concatenate, encode_negative, encode_prompts
-from tasks.engine.lora_file import LoraWeights, read_lora
+from tasks.engine.conditioning import Conditioning, concatenate, encode_negative, encode_prompt, zeros_for_nothing
+from tasks.engine.lora_file import TEXT, LoraWeights, read_lora
+from tasks.engine.text import encode, tokenize
 
 RENDERER_VERSION = 1  # part of a variant's identity: raise it when the same variant would give other pixels
 DECODE_ROWS = 4  # images decoded at once: more can overflow the VAE's 32-bit index at 1024 x 1024
@@ -53,12 +55,41 @@ class RenderSettings:
     height: int
 
 
-@dataclass(frozen=True)
 class Texts:
-    """The embeddings of a call's prompts and of its negative prompts, by their words."""
+    """The embeddings of a call's prompts: each text is encoded once for all adapters that read it alike."""
 
-    positive: dict[str, Conditioning]
-    negative: dict[str, Conditioning]
+    def __init__(self, base: BaseModel) -> None:
+        self.base = base
+        self.known: dict[tuple[str, str, bool], Conditioning] = {}
+
+    @torch.no_grad()
+    def read(
+        self, bank: AdapterBank | None, slot: int, reader: str, learned: tuple[str, int], prompt: str, negative: bool
+    ) -> Conditioning:
+        """A prompt as the adapter in the bank's slot reads it; `reader` is its key, or empty where it reads as the base
+        model does, and `learned` its word and number of tokens."""
+        key = (reader, prompt, negative)
+        if key not in self.known:
+            if bank is None or not reader or (negative and not prompt and zeros_for_nothing(self.base)):
+                with nullcontext() if bank is None else bank.disabled():
+                    self.known[key] = (encode_negative if negative else encode_prompt)(self.base, prompt)
+            else:
+                with bank.routed(torch.tensor([slot], device=self.base.device)):
+                    self.known[key] = encode(self.base, bank, [tokenize(self.base, prompt, *learned)])
+        return self.known[key]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads a request's prompts: a slot of the bank, a key, and the word that stands for learned tokens.
+
+    The key is empty for adapters that leave the text encoders as they are.
+    """
+
+    slot: int
+    key: str = ""
+    word: str = ""
+    tokens: int = 0
 
 
 def render(
@@ -74,14 +105,26 @@ def render(
     `adapters` holds LoRA files by key. An image depends on its request, its adapter and the settings alone: batches
     may mix adapters, and neighbours change it by rounding at most.
     """
-    images: list[NDArray[np.uint8] | None] = []
+    images: dict[int, NDArray[np.uint8] | None] = {}
     with base.lock, scheduled(base, settings.scheduler):
-        texts = encode_texts(base, requests)
+        texts = Texts(base)
         loras = {key: read_lora(data) for key, data in adapters.items()}
-        for start in range(0, len(requests), batch_size):
-            images += _render_batch(base, requests[start : start + batch_size], settings, loras, texts)
+        for batch in _batches(requests, loras, batch_size):
+            drawn = _render_batch(base, [requests[number] for number in batch], settings, loras, texts)
+            images |= dict(zip(batch, drawn, strict=True))
             progress(len(images), len(requests))
-    return images
+    return [images[number] for number in range(len(requests))]
+
+
+def _batches(requests: list[RenderRequest], loras: dict[str, LoraWeights], batch_size: int) -> list[list[int]]:
+    """The requests' numbers in batches; adapters that replace the UNet's weights have batches of their own."""
+    whole = {key for key, lora in loras.items() if lora.differences}
+    groups: dict[str, list[int]] = {}
+    for number, request in enumerate(requests):
+        groups.setdefault(request.adapter if request.adapter in whole else "", []).append(number)
+    return [
+        group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
+    ]
 
 
 def _render_batch(
@@ -93,44 +136,84 @@ def _render_batch(
 ) -> list[NDArray[np.uint8] | None]:
     used = sorted({request.adapter for request in requests} - {""})
     if not used:
-        return _denoise(base, requests, settings, texts)
-    rank = max(loras[key].rank for key in used)
-    targets = tuple(sorted({target for key in used for target in loras[key].targets}))
+        return draw_batch(base, None, [Reader(0)] * len(requests), requests, settings, texts)
+    if loras[used[0]].differences:
+        with _with_differences(base, loras[used[0]]):
+            return draw_batch(base, None, [Reader(0)] * len(requests), requests, settings, texts)
     slots = [*used, ""]  # the last slot stays empty: the base model
-    with AdapterBank(base.unet, len(slots), rank, targets) as bank:
+    with _bank_for(base, [loras[key] for key in used], len(slots)) as bank:
         for slot, key in enumerate(used):
             bank.load(slot, loras[key])
-        return draw_batch(base, bank, [slots.index(request.adapter) for request in requests], requests, settings, texts)
+        readers = [_reader(slots.index(request.adapter), request.adapter, loras) for request in requests]
+        return draw_batch(base, bank, readers, requests, settings, texts)
+
+
+@contextmanager
+def _with_differences(base: BaseModel, lora: LoraWeights) -> Iterator[None]:
+    """The base model's UNet is the SKU's own inside, and to the bit what it was afterwards."""
+    parameters = dict(base.unet.named_parameters())
+    kept = {name: parameters[name].detach().clone() for name in lora.differences}
+    try:
+        for name, difference in lora.differences.items():
+            parameters[name].data.add_(difference.to(parameters[name].data))
+        yield
+    finally:
+        for name, value in kept.items():
+            parameters[name].data.copy_(value)
+
+
+def _bank_for(base: BaseModel, loras: list[LoraWeights], slots: int) -> AdapterBank:
+    """A bank that holds any of the adapters."""
+    targets = tuple(sorted({target for lora in loras for target in lora.targets}))
+    tokens = max((len(rows) for lora in loras for rows in lora.tokens.values()), default=0)
+    deep = any(name.startswith(TEXT) for lora in loras for name in lora.modules)
+    text = TextPart(base.text_encoders, deep, tokens) if any(lora.changes_text for lora in loras) else None
+    return AdapterBank(base.unet, slots, max(lora.rank for lora in loras), targets, text)
+
+
+def _reader(slot: int, key: str, loras: dict[str, LoraWeights]) -> Reader:
+    if not key or not loras[key].changes_text:
+        return Reader(slot)
+    return Reader(slot, key, loras[key].word, max(map(len, loras[key].tokens.values()), default=0))
 
 
 def draw_batch(
     base: BaseModel,
-    bank: AdapterBank,
-    slots: list[int],
+    bank: AdapterBank | None,
+    readers: list[Reader],
     requests: list[RenderRequest],
     settings: RenderSettings,
     texts: Texts,
 ) -> list[NDArray[np.uint8] | None]:
-    """One batch with the adapters in the bank's `slots`, one slot per request."""
+    """One batch with the adapters in the bank's slots, one reader per request."""
+    both = list(zip(readers, requests, strict=True))
+
+    def read(reader: Reader, prompt: str, negative: bool) -> Conditioning:
+        return texts.read(bank, reader.slot, reader.key, (reader.word, reader.tokens), prompt, negative)
+
+    positive = concatenate([read(reader, request.prompt, False) for reader, request in both])
+    negative = concatenate([read(reader, request.negative_prompt, True) for reader, request in both])
+    seeds = [request.seed for request in requests]
+    if bank is None:
+        return _denoise(base, seeds, settings, positive, negative)
+    slots = [reader.slot for reader in readers]
     distilled = base.unet.config.time_cond_proj_dim is not None  # guidance is an input of such a UNet
     guided = slots * 2 if settings.guidance > 1 and not distilled else slots  # the unconditional half comes first
     with bank.routed(torch.tensor(guided, device=base.device)):
-        return _denoise(base, requests, settings, texts)
+        return _denoise(base, seeds, settings, positive, negative)
 
 
 @torch.no_grad()
 def _denoise(
-    base: BaseModel, requests: list[RenderRequest], settings: RenderSettings, texts: Texts
+    base: BaseModel, seeds: list[int], settings: RenderSettings, positive: Conditioning, negative: Conditioning
 ) -> list[NDArray[np.uint8] | None]:
-    positive = concatenate([texts.positive[request.prompt] for request in requests])
-    negative = concatenate([texts.negative[request.negative_prompt] for request in requests])
     extra = {}
     if positive.pooled is not None:
         extra = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
     latents = base.pipeline(
         prompt_embeds=positive.embeds,
         negative_prompt_embeds=negative.embeds,
-        generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,
         width=settings.width,
@@ -151,15 +234,6 @@ def decode_latents(base: BaseModel, latents: Tensor) -> list[NDArray[np.uint8] |
         bytes_ = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         images += [image if good else None for image, good in zip(bytes_, finite, strict=True)]
     return images
-
-
-def encode_texts(base: BaseModel, requests: list[RenderRequest]) -> Texts:
-    """Each text once, however many images it serves."""
-    prompts, negatives = {r.prompt for r in requests}, {r.negative_prompt for r in requests}
-    return Texts(
-        {text: encode_prompts(base, [text]) for text in sorted(prompts)},
-        {text: encode_negative(base, text) for text in sorted(negatives)},
-    )
 
 
 class scheduled:

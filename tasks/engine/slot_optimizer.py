@@ -12,15 +12,26 @@ EPSILON = 1e-8
 
 
 class SlotAdamW:
-    """Moments for `weights` (slots, parameters); `gradients` has the same shape and is read at each step."""
+    """Moments for `weights` (slots, parameters); `gradients` has the same shape and is read at each step.
 
-    def __init__(self, weights: Tensor, gradients: Tensor, weight_decay: float, gradient_clip: float) -> None:
+    `paces` (parameters,) multiplies the learning rate of each parameter.
+    """
+
+    def __init__(
+        self,
+        weights: Tensor,
+        gradients: Tensor,
+        weight_decay: float,
+        gradient_clip: float,
+        paces: Tensor | None = None,
+    ) -> None:
         self.weights = weights
         self.gradients = gradients
         self.first = torch.zeros_like(weights)
         self.second = torch.zeros_like(weights)
         self.weight_decay = weight_decay
         self.gradient_clip = gradient_clip
+        self.paces = paces
 
     def reset(self, slot: int) -> None:
         """Forgets a slot's moments: a new tenant starts as in a fresh bank."""
@@ -40,17 +51,18 @@ class SlotAdamW:
         self.second.mul_(BETAS[1]).addcmul_(gradients, gradients, value=1 - BETAS[1])
         stride, correction, decay, live = self._scalars(rates, counts).unbind(1)
         denominator = self.second.sqrt().div_(correction[:, None]).add_(EPSILON)
-        updated = (self.weights * decay[:, None]).sub_(stride[:, None] * self.first / denominator)
+        change = stride[:, None] * self.first / denominator + decay[:, None] * self.weights
+        updated = self.weights - (change if self.paces is None else change * self.paces)
         torch.where(live[:, None] > 0, updated, self.weights, out=self.weights)
 
     def _scalars(self, rates: list[float], counts: list[int]) -> Tensor:
-        """Per slot: stride, root of the second moment's bias correction, weight decay's factor, and the rate.
+        """Per slot: stride, root of the second moment's bias correction, weight decay, and the rate.
 
         Computed in double precision on the host: 1 - 0.999 ** n loses four digits in single precision. One copy to
         the device, which nothing waits for.
         """
         rows = [
-            (rate / (1 - BETAS[0] ** n), (1 - BETAS[1] ** n) ** 0.5, 1 - rate * self.weight_decay, rate)
+            (rate / (1 - BETAS[0] ** n), (1 - BETAS[1] ** n) ** 0.5, rate * self.weight_decay, rate)
             for rate, n in zip(rates, counts, strict=True)
         ]
         return to_device(torch.tensor(rows, dtype=self.weights.dtype), self.weights.device)

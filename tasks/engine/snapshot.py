@@ -49,6 +49,8 @@ def take_snapshot(cohort: Cohort) -> bytes:
         if isinstance(outcome, TrainedAdapter):
             for name, (a, b) in outcome.weights.modules.items():
                 tensors[f"outcome.{number}.{name}.a"], tensors[f"outcome.{number}.{name}.b"] = a, b
+            for encoder, rows in outcome.weights.tokens.items():
+                tensors[f"outcome.{number}.{encoder}"] = rows
     state = {
         "fingerprint": _fingerprint(cohort),
         "slots": bank.slots,
@@ -129,8 +131,14 @@ def _curve(fields: dict[str, Any]) -> list[CurvePoint]:
 def _plain(outcome: TrainedAdapter | DivergedAdapter) -> dict[str, Any]:
     if isinstance(outcome, DivergedAdapter):
         return dataclasses.asdict(outcome)
-    names = list(outcome.weights.modules)
-    weights = {"modules": names, "rank": outcome.weights.rank, "alpha": outcome.weights.alpha}
+    learned = outcome.weights
+    weights = {
+        "modules": list(learned.modules),
+        "tokens": list(learned.tokens),
+        "rank": learned.rank,
+        "alpha": learned.alpha,
+        "word": learned.word,
+    }
     fields = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
     return fields | {"weights": weights}
 
@@ -139,6 +147,8 @@ def _outcome(fields: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) ->
     if "weights" not in fields:
         return DivergedAdapter(**fields)
     weights = fields["weights"]
-    modules = {name: (tensors[f"{prefix}{name}.a"], tensors[f"{prefix}{name}.b"]) for name in weights["modules"]}
-    lora = LoraWeights(modules, weights["rank"], weights["alpha"])
+    names, encoders = weights.get("modules", ()), weights.get("tokens", ())
+    modules = {name: (tensors[f"{prefix}{name}.a"], tensors[f"{prefix}{name}.b"]) for name in names}
+    tokens = {encoder: tensors[f"{prefix}{encoder}"] for encoder in encoders}
+    lora = LoraWeights(modules, weights["rank"], weights["alpha"], tokens, weights.get("word", ""))
     return TrainedAdapter(**fields | {"weights": lora, "curve": tuple(_curve(fields))})

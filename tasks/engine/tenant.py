@@ -9,6 +9,7 @@ from tasks.engine.conditioning import Conditioning
 from tasks.engine.crops import EncodedCrops
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.selection import Watch
+from tasks.engine.text import Tokens
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Tenant:
     text: Conditioning
     prior: Conditioning
     rehearsal: EncodedCrops | None = None
+    prompts: tuple[Tokens, Tokens] | None = None  # the instance's and the prior's, where the text encoders learn
     loss_before: float = 0.0
     step: int = 0
     gone: bool = False

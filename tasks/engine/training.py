@@ -15,6 +15,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort, Progress
 from tasks.engine.crops import TrainingPhoto
+from tasks.engine.dreambooth import train_whole
 from tasks.engine.jobs import CurvePoint, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
@@ -52,27 +53,41 @@ def train_cohort(
     """Trains all jobs, at most `slots` at a time, and returns one outcome per job, in their order.
 
     `progress(done, total)` counts steps over all jobs. When the device has too little memory, the number of slots is
-    halved, and the jobs without an outcome begin again; with one slot left torch.OutOfMemoryError is raised.
+    halved, and the jobs without an outcome begin again; with one slot left activations are computed twice instead of
+    kept, and when that does not fit either, torch.OutOfMemoryError is raised.
     `compiled` passes the UNet through torch.compile, which pays when many cohorts follow in one process. With
     `snapshots` an interrupted training goes on from its last one and ends with the same bits. With `evaluation` each
-    SKU's best checkpoint is the outcome, and a SKU that gains no more ends early.
+    SKU's best checkpoint is the outcome, and a SKU that gains no more ends early. Full DreamBooth trains one SKU after
+    the other, and knows neither snapshots nor evaluation.
     """
+    if recipe.method == "dreambooth":
+        return _train_whole(base, jobs, recipe, resolution, progress)
     outcomes: dict[str, Outcome] = {}
-    slots = min(slots, len(jobs))
+    slots, lean = min(slots, len(jobs)), False
     unet = torch.compile(base.unet, dynamic=False) if compiled else None
     state = snapshots.resume if snapshots else None
     after_step = _writer(snapshots) if snapshots else _nothing
     with base.lock:
         while len(outcomes) < len(jobs):
             begin = partial(Cohort, base, jobs, recipe, resolution, progress=progress, outcomes=outcomes, slots=slots)
-            begin = partial(begin, unet=unet, after_step=after_step, evaluation=evaluation)
+            begin = partial(begin, unet=unet, after_step=after_step, evaluation=evaluation, lean=lean)
             if not _fits(begin, state):
-                if slots == 1:
+                if lean:
                     raise torch.OutOfMemoryError(f"training one SKU at {resolution} pixels does not fit {base.device}")
-                slots, state = slots // 2, None
+                slots, lean, state = max(1, slots // 2), slots == 1, None
                 torch.cuda.empty_cache()
-                logger.warning("out of memory: training on with %d SKUs at a time", slots)
+                logger.warning("out of memory: training on with %d SKUs at a time%s", slots, ", lean" if lean else "")
     return [outcomes[job.adapter_id] for job in jobs]
+
+
+def _train_whole(
+    base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, progress: Progress
+) -> list[Outcome]:
+    total, outcomes, done = sum(job.steps for job in jobs), [], itertools.count(1)
+    with base.lock:
+        for job in jobs:
+            outcomes.append(train_whole(base, job, recipe, resolution, lambda: progress(next(done), total)))
+    return outcomes
 
 
 def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
@@ -84,9 +99,17 @@ def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
             cohort = begin(slots=slots_of(state))
             resume(cohort, state)
         cohort.run()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
         return False
     return True
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA has an exception of its own for it; MPS and the CPU only have words."""
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
 
 
 def _writer(snapshots: Snapshots) -> Callable[[Cohort], None]:

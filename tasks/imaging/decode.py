@@ -5,6 +5,7 @@ size in the header is checked before a pixel is unpacked, and whatever the decod
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
                 )
             image.load()
             return _upright(image, _decoded(image))
-    except Rejected:
+    except (Rejected, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise Rejected(
@@ -83,14 +84,14 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
         ) from None
 
 
-def decode_mask(data: bytes, size: tuple[int, int]) -> Mask:
+def decode_mask(data: bytes, size: tuple[int, int], decoder: Callable[[bytes, int], Decoded] = decode) -> Mask:
     """A mask file of exactly `size` (height, width): its alpha if it has any, else its lightness.
 
     Raises `Rejected` MASK_UNREADABLE when it is damaged, another format, of another size, or without a product.
     """
     height, width = size
     try:
-        decoded = decode(data, pixels_maximum=height * width)
+        decoded = decoder(data, height * width)
     except Rejected as rejected:
         detail = f"the mask cannot be used, its photo is {width} x {height}: {rejected.detail}"
         raise Rejected(Reason.MASK_UNREADABLE, detail) from None

@@ -19,6 +19,7 @@ ROWS_MAXIMUM = 20_000_000
 COLUMNS_MAXIMUM = 1_000
 VALUES_MAXIMUM = 50_000_000  # of one column in one row group: a list of a row may hold any number
 BATCH_BYTES_MAXIMUM = 64 * 2**20  # of text, once decoded: a few bytes of a file can stand for a terabyte
+VALUE_BYTES = 64  # what a value of a list takes once it is Python's, besides its text
 _TEXT = "BYTE_ARRAY"
 
 
@@ -57,7 +58,12 @@ def row_batches(
     text = [column.path for column in map(file.schema.column, range(len(file.schema))) if column.physical_type == _TEXT]
     with _catalog_faults(uri):
         compact = pq.ParquetFile(_opened(uri), metadata=file.metadata, read_dictionary=text)
-        batches = compact.iter_batches(batch_size=rows, columns=columns, use_threads=not _scheme(uri))
+        # A row group at a time: Arrow cannot give lists of encoded text in a batch of two row groups.
+        batches = (
+            batch
+            for group in range(compact.num_row_groups)
+            for batch in compact.iter_batches(rows, [group], columns, use_threads=not _scheme(uri))
+        )
     try:
         while True:
             with _catalog_faults(uri):
@@ -84,19 +90,22 @@ def _parts(batch: pa.RecordBatch, uri: str) -> Iterator[pa.RecordBatch]:
         yield from _parts(batch.slice(half), uri)
     else:
         raise CatalogError(
-            uri, [f"expected at most {BATCH_BYTES_MAXIMUM} bytes of text in a row, got more; shorten it"]
+            uri, [f"expected at most {BATCH_BYTES_MAXIMUM} bytes of text and lists in a row, got more; shorten it"]
         )
 
 
 def _text_bytes(array: pa.Array) -> int:
-    """How many bytes the text of an array takes once each value stands for itself."""
+    """How many bytes the text and the lists of an array take once each value stands for itself."""
     if pa.types.is_dictionary(array.type):
         lengths = pc.binary_length(array.dictionary)
         return pc.sum(lengths.take(array.indices)).as_py() or 0
     if pa.types.is_map(array.type):
-        return _text_bytes(array.keys) + _text_bytes(array.items)
+        first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()  # keys and items are those of the whole array
+        keys, items = array.keys[first:last], array.items[first:last]
+        return VALUE_BYTES * len(keys) + _text_bytes(keys) + _text_bytes(items)
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        return _text_bytes(array.flatten())
+        values = array.flatten()
+        return VALUE_BYTES * len(values) + _text_bytes(values)
     if pa.types.is_struct(array.type):
         return sum(_text_bytes(child) for child in array.flatten())
     return 0

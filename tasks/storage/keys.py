@@ -21,6 +21,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a file's name says that it is being written: by us, or by the Delta writer ("…json#1")."""
+    return name.startswith(TEMPORARY) or "#" in name
+
+
 def safe_name(text: str) -> str:
     """One part of a key that stands for `text`: [A-Za-z0-9._-] as they are, each other byte of UTF-8 as %XX.
 

@@ -2,18 +2,20 @@
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
 from tasks.storage.bucket import SCHEMES, Bucket
 from tasks.storage.disk import Disk
 from tasks.storage.faults import PAUSES, ObjectMissing, attempt
 from tasks.storage.info import ObjectInfo
-from tasks.storage.keys import check_key, safe_name
+from tasks.storage.keys import check_key, is_unfinished, safe_name
 
 __all__ = ["ObjectInfo", "ObjectMissing", "ObjectStore", "open_store", "safe_name"]
+
+Result = TypeVar("Result")
 
 _PROBE = "probe"  # the folder of the objects that `probe_conditional_writes` makes and removes
 _DELETE_AT_ONCE = 1000
@@ -121,10 +123,15 @@ class ObjectStore:
         uri = self.uri(key)
         return attempt(lambda: self._driver.open(key), uri, self._pauses)
 
-    def sync(self, key: str) -> None:
-        """Makes an object durable that another library wrote in place; nothing to do in a bucket."""
+    def commit(self, key: str, call: Callable[[], Result]) -> Result:
+        """What another library writes in place under `key`, such as a Delta commit: one attempt, made durable.
+
+        Where the call is beaten by another writer the object that is there is made durable, whoever wrote it.
+        """
+        result = attempt(call, self.uri(key), ())
         if isinstance(disk := self._driver, Disk):
             attempt(lambda: disk.sync(key), self.uri(key), ())
+        return result
 
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
@@ -145,6 +152,17 @@ class ObjectStore:
         for start in range(0, len(doomed), _DELETE_AT_ONCE):
             batch = doomed[start : start + _DELETE_AT_ONCE]
             attempt(lambda batch=batch: self._driver.delete(batch), self.url, self._pauses)  # type: ignore[misc]
+
+    def unfinished(self) -> Iterator[ObjectInfo]:
+        """Files that are being written, or were when their writer was killed. None in a bucket, which hides them."""
+        if isinstance(disk := self._driver, Disk):
+            yield from _translated(disk.list("", unfinished=True), self.url)
+
+    def delete_unfinished(self, names: Iterable[str]) -> None:
+        """Removes files that `unfinished` has named."""
+        doomed = list(names)
+        assert all(is_unfinished(name.rpartition("/")[2]) for name in doomed)
+        attempt(lambda: self._driver.delete(doomed), self.url, ())
 
     def fetch_folder(self, prefix: str, local: Path) -> None:
         """Copies every object below `prefix` into the folder `local`. Raises ObjectMissing where there is none."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from catalog_schemas.errors import Rejected
+from catalog_schemas.errors import CatalogError, ConfigError, Rejected, StoreDenied
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.storage.bucket import SCHEMES, filesystem
@@ -31,11 +31,22 @@ class Sources:
     """The photos and masks that one catalog may point to. Safe to share between threads; pickles."""
 
     def __init__(self, base_uri: str, config: CatalogConfig) -> None:
-        """`base_uri` is the catalog file; a URI that ends in "/" and an existing local folder are the base itself."""
+        """`base_uri` is the catalog file; a URI that ends in "/" and an existing local folder are the base itself.
+
+        Raises CatalogError and ConfigError where that, or a configured prefix, is no place to read from.
+        """
         self._files: dict[str, Any] = {}
         self._process = -1
-        self._base = _base(base_uri)
-        self._allowed = (self._base, *(_normal(prefix, self._base) for prefix in config.reference_prefixes))
+        try:
+            self._base = _base(base_uri)
+        except Rejected:
+            raise CatalogError(
+                base_uri, ["expected a path, file://, s3://, gs:// or abfs://, got another kind of URL"]
+            ) from None
+        try:
+            self._allowed = (self._base, *(_normal(prefix, self._base) for prefix in config.reference_prefixes))
+        except Rejected as verdict:
+            raise ConfigError(f"catalog.reference_prefixes: {verdict.detail}") from None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_files": {}, "_process": -1, "_base": self._base, "_allowed": self._allowed}
@@ -118,7 +129,10 @@ class Sources:
         if not _scheme(uri):
             if not os.path.isdir(uri):  # noqa: PTH112  (paths here are text: a Path would lose what was written)
                 return None
-            return attempt(lambda: os.listdir(uri), uri, ())  # noqa: PTH208
+            try:
+                return attempt(lambda: os.listdir(uri), uri, ())  # noqa: PTH208
+            except (ObjectMissing, StoreDenied):  # it went meanwhile, or is not for us: `read` will say so
+                return None
         if uri.lower().endswith(PHOTO_SUFFIXES):
             return None
         try:

@@ -12,7 +12,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,9 +31,7 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
-from tasks.storage.objects import ObjectStore
-
-Result = TypeVar("Result")
+from tasks.storage.objects import ObjectInfo, ObjectStore
 
 _RACES = 50  # how often others may commit first before a merge gives up
 
@@ -82,6 +81,8 @@ class Tables:
     def live_images(self, columns: list[str] | None = None, skus: list[str] | None = None) -> pa.Table:
         """The rows of `images` that nothing has replaced: all, or those of some SKUs."""
         wanted = columns or TABLES["images"].schema.names
+        if skus == []:  # Arrow gives an empty list no type, and refuses to compare it
+            return TABLES["images"].schema.empty_table().select(wanted)
         mine = None if skus is None else [("sku", "in", skus)]
         rows = self.read("images", list(dict.fromkeys([*wanted, "retired_at"])), mine)
         return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)
@@ -118,8 +119,17 @@ class Tables:
             parts.append((rows if expression is None else rows.filter(expression)).select(wanted))
         return pa.concat_tables(parts)
 
-    def merge(self, name: str, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...] = ()) -> int:
+    def merge(
+        self,
+        name: str,
+        rows: pa.Table | Callable[[], pa.Table],
+        key: str,
+        run_id: str,
+        update: tuple[str, ...] = (),
+    ) -> int:
         """Adds `rows` in one commit of run `run_id`; returns how many rows were inserted or changed.
+
+        Rows that follow from what the table holds are given as a function, which is called again after each lost race.
 
         A row whose key is new is inserted; of rows with the same key the first counts. Where the key is there, the
         columns of `update` (scalars) take the row's values, and all others stay. Nothing is committed where nothing
@@ -127,17 +137,35 @@ class Tables:
         comes back.
         """
         self.store.probe_conditional_writes()
-        rows = first_of_each(conformed(rows, TABLES[name].schema), key)
         for race in range(_RACES):
             table = self._opened(name) or self._created(name)
             if table is not None:
                 if table.transaction_version(run_id) is not None:
                     return 0
-                changed = self._merged(name, table, rows, key, run_id, update)
+                given = rows() if callable(rows) else rows
+                distinct = first_of_each(conformed(given, TABLES[name].schema), key)
+                changed = self._merged(name, table, distinct, key, run_id, update)
                 if changed is not None:
                     return changed
             time.sleep(random.uniform(0.0, 0.02) * (race + 1))
         raise StoreUnreachable(f"{self.uri(name)}: other writers committed first {_RACES} times in a row; run again")
+
+    def unreferenced(self, before: datetime) -> Iterator[ObjectInfo]:
+        """Data files written before then that no version since then names: of lost races, killed writers and old
+        versions. Without them the tables of today are whole, and so is every version that was current since then."""
+        for name in TABLES:
+            files = list(self.store.list(f"tables/{name}"))
+            table = self._opened(name)
+            if table is None:
+                continue
+            named = {file.path for file in self._files(name, table)}
+            for file in files:
+                if "/_delta_log/" in file.key and file.key.endswith(".json") and file.modified >= before:
+                    named |= _removed(self.store.read(file.key))
+            for file in files:
+                path = file.key.removeprefix(f"tables/{name}/")
+                if path.endswith(".parquet") and "/" not in path and file.modified < before and path not in named:
+                    yield file
 
     def _merged(
         self, name: str, table: DeltaTable, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...]
@@ -152,12 +180,10 @@ class Tables:
         properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(run_id, 1)])
         won = self._won(
             name,
+            before + 1,
             lambda: table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties),
         )
-        if not won and not self._holds(name, actions[0].path):
-            return None
-        self.store.sync(f"tables/{name}/_delta_log/{before + 1:020}.json")
-        return count
+        return count if won or self._holds(name, actions[0].path) else None
 
     def _holds(self, name: str, path: str) -> bool:
         """Whether a commit that seemed to be beaten came about after all: its reply was lost, and the retry met it."""
@@ -209,7 +235,9 @@ class Tables:
         held = {field.name for field in table.schema().fields}
         missing = [Field.from_arrow(field) for field in schema if field.name not in held]
         properties = CommitProperties(max_commit_retries=0)
-        return not missing or self._won(name, lambda: table.alter.add_columns(missing, commit_properties=properties))
+        return not missing or self._won(
+            name, table.version() + 1, lambda: table.alter.add_columns(missing, commit_properties=properties)
+        )
 
     def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
@@ -226,12 +254,13 @@ class Tables:
         schema, options = TABLES[name].schema, self._options
         won = self._won(
             name,
+            0,
             lambda: DeltaTable.create(self.uri(name), schema, storage_options=options, commit_properties=properties),
         )
         return self._opened(name) if won else None
 
-    def _won(self, name: str, commit: Callable[[], object]) -> bool:
-        """Commits; False where another writer committed first."""
+    def _won(self, name: str, version: int, commit: Callable[[], object]) -> bool:
+        """Commits as `version`; False where another writer committed first."""
 
         def once() -> bool:
             try:
@@ -244,7 +273,7 @@ class Tables:
                 raise
             return True
 
-        return attempt(once, self.uri(name), ())
+        return self.store.commit(f"tables/{name}/_delta_log/{version:020}.json", once)
 
     @property
     def _options(self) -> dict[str, str]:
@@ -256,6 +285,12 @@ class Tables:
         if self.store.url.startswith("s3://") and endpoint:
             options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
         return options
+
+
+def _removed(commit: bytes) -> set[str]:
+    """The data files that a commit of the Delta log takes out."""
+    actions = (json.loads(line) for line in commit.splitlines() if line)
+    return {action["remove"]["path"] for action in actions if "remove" in action}
 
 
 def _scanned(names: list[str], wanted: list[str], filters: Any) -> list[str]:

@@ -44,6 +44,12 @@ def test_unknown_pipelines_are_refused_by_name(copy):
         load_base(copy, "float32", "cpu")
 
 
+def test_a_broken_index_is_refused(copy):
+    (copy / "model_index.json").write_text("{")
+    with pytest.raises(ModelError, match="expected JSON"):
+        load_base(copy, "float32", "cpu")
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"model_index\.json"):
         load_base(tmp_path, "float32", "cpu")

@@ -5,9 +5,10 @@ import torch
 
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
-from tasks.engine.conditioning import encode_prompts, predict
+from tasks.engine.cohort import Cohort
+from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
-from tests.engine.material import job, poisoned, recipe, train, weights_of
+from tests.engine.material import job, photo, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 
 
@@ -41,6 +42,13 @@ def test_a_learning_rate_that_blows_up_gives_diverged_adapters_instead_of_noise(
     assert "learning_rate" in outcomes[0].detail
 
 
+def test_a_heavy_prior_is_not_taken_for_a_runaway_loss(base):
+    """The prior's share of the loss says nothing of the SKU; neither does a single step of an unlucky timestep."""
+    how = recipe(prior_images=1, prior_weight=9.0, snr_gamma=0.0)
+    outcome = train(base, [job(0, 26, class_images=(photo(50).rgb[:64, :64],))], how)[0]
+    assert isinstance(outcome, TrainedAdapter), outcome
+
+
 def test_a_slots_second_tenant_equals_the_same_sku_in_a_fresh_bank(base):
     both = train(base, [job(0, 5), job(1, 4)], recipe(), slots=1)
     alone = train(base, [job(1, 4)], recipe(), slots=1)
@@ -64,7 +72,10 @@ def test_more_jobs_than_slots_all_get_their_outcome_in_the_jobs_order(base):
         assert (weights_of(outcome) - weights_of(alone)).norm() < 1e-4 * weights_of(alone).norm()
 
 
-def test_out_of_memory_halves_the_slots_and_loses_no_sku(base):
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("injected"), RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")]
+)
+def test_out_of_memory_halves_the_slots_and_loses_no_sku(base, error):
     sizes, seen = [], []
 
     def memory_for_two(done: int, total: int) -> None:
@@ -72,7 +83,7 @@ def test_out_of_memory_halves_the_slots_and_loses_no_sku(base):
         rows = base.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q").a.shape[0]
         sizes.append(rows)
         if rows > 2:
-            raise torch.OutOfMemoryError("injected")
+            raise error
 
     jobs = [job(number, 3) for number in range(5)]
     outcomes = train_cohort(base, jobs, recipe(), RESOLUTION, 5, memory_for_two)
@@ -83,6 +94,30 @@ def test_out_of_memory_halves_the_slots_and_loses_no_sku(base):
     assert seen[-1] == (15, 15)
 
 
+def test_a_single_sku_that_does_not_fit_is_trained_lean_to_the_same_bits(base):
+    seen = []
+
+    def memory_for_lean(done: int, total: int) -> None:
+        seen.append(base.unet.is_gradient_checkpointing)
+        if not seen[-1]:
+            raise torch.OutOfMemoryError("injected")
+
+    outcomes = train_cohort(base, [job(0), job(1)], recipe(), RESOLUTION, 2, memory_for_lean)
+    assert seen == [False] * 2 + [True] * 8
+    assert not base.unet.is_gradient_checkpointing
+    for number, outcome in enumerate(outcomes):
+        assert torch.equal(weights_of(outcome), weights_of(train(base, [job(number)], recipe())[0]))
+
+
+def test_a_lean_cohort_learns_with_some_slots_gone_what_a_lavish_one_learns(base):
+    """Recomputed activations must see the same slots: the backward pass runs where the forward pass ran."""
+    jobs, lavish, lean = [job(0, 2), job(1, 5), job(2, 4)], {}, {}
+    for outcomes, thrift in ((lavish, False), (lean, True)):
+        Cohort(base, jobs, recipe(), RESOLUTION, 3, quiet, outcomes, lean=thrift).run()
+    for key in lavish:
+        assert torch.equal(weights_of(lavish[key]), weights_of(lean[key]))
+
+
 def test_out_of_memory_with_one_slot_left_is_raised_and_the_model_is_whole_again(base):
     def no_memory(done: int, total: int) -> None:
         raise torch.OutOfMemoryError("injected")
@@ -91,6 +126,25 @@ def test_out_of_memory_with_one_slot_left_is_raised_and_the_model_is_whole_again
     with pytest.raises(torch.OutOfMemoryError, match="one SKU"):
         train_cohort(base, [job(0), job(1)], recipe(), RESOLUTION, 2, no_memory)
     assert list(base.unet.state_dict()) == before
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(base):
+    def broken(done: int, total: int) -> None:
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        train_cohort(base, [job(0), job(1)], recipe(), RESOLUTION, 2, broken)
+
+
+@pytest.mark.parametrize(("precision", "likeness"), [("bfloat16", 0.99), ("float16", 0.999)])
+def test_half_precision_learns_nearly_what_single_precision_learns(folders, precision, likeness):
+    learned = [
+        weights_of(train(load_base(folders["sd"], name, "cpu"), [job(0, 6)], recipe(batch_size=2))[0])
+        for name in ("float32", precision)
+    ]
+    start = weights_of(train(load_base(folders["sd"], "float32", "cpu"), [job(0, 1)], recipe(learning_rate=1e-12))[0])
+    assert torch.cosine_similarity(learned[0] - start, learned[1] - start, 0) > likeness
+    assert learned[1].dtype == torch.float32
 
 
 def test_skus_finished_before_memory_ran_out_are_not_trained_again(base):
@@ -122,7 +176,7 @@ def drift(base, how):
     """How far the class prompt's prediction moves from the base model's, on one input."""
     trained = train(base, [job(0, 15)], how)[0]
     noisy = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    text = encode_prompts(base, ["a photo of a mug"]).repeat_each(4)
+    text = encode_prompt(base, "a photo of a mug").repeat_each(4)
     times = torch.tensor([100, 300, 500, 700])
     with torch.no_grad(), AdapterBank(base.unet, 1, 4) as bank:
         plain = predict(base, noisy, times, text)

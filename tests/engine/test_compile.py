@@ -6,11 +6,12 @@ from torch._dynamo.testing import CompileCounter
 from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tests.engine.material import job, poisoned, quiet, recipe, train, weights_of
-from tests.models.tiny import RESOLUTION
+from tests.models.tiny import RESOLUTION, build_tiny_sd
 
 
-def test_one_graph_serves_every_cohort_and_every_change_of_tenants(folders):
-    base, how, counter = load_base(folders["sd"], "float32", "cpu"), recipe(prior_weight=0.0), CompileCounter()
+def test_one_graph_serves_every_cohort_and_every_change_of_tenants(tmp_path):
+    base = load_base(build_tiny_sd(tmp_path, levels=1), "float32", "cpu")
+    how, counter = recipe(prior_weight=0.0), CompileCounter()
     unet = torch.compile(base.unet, backend=counter, dynamic=False, fullgraph=True)
     first, second = {}, {}
     jobs = [job(0, 2), poisoned(1, 3), job(2, 4), job(3, 1), job(4, 1)]

@@ -14,7 +14,7 @@ from tests.engine.material import HEADER, SETTINGS, job, quiet, recipe, strong_a
 MUG = RenderRequest("a photo of sks mug on a table", "blurry", 5, "mug")
 
 
-@pytest.fixture(scope="module", params=["sd", "sdxl"])
+@pytest.fixture(scope="module", params=["sd", "sd-v", "sdxl"])
 def base(request, folders):
     return load_base(folders[request.param], "float32", "cpu")
 
@@ -134,9 +134,10 @@ def test_an_image_that_is_not_finite_is_none_and_its_neighbours_are_drawn(sd):
     assert images[0].shape == images[2].shape == (64, 64, 3)
 
 
-def test_half_precision_keeps_the_autoencoder_in_single(folders):
-    half = load_base(folders["sdxl"], "float16", "cpu")
-    assert half.unet.dtype == torch.float16
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_keeps_the_autoencoder_in_single(folders, precision):
+    half = load_base(folders["sdxl"], precision, "cpu")
+    assert half.unet.dtype == getattr(torch, precision)
     assert half.vae.dtype == torch.float32
     latents = torch.full((1, 4, 8, 8), 2.0, dtype=torch.float16)
     assert decode_latents(half, latents)[0] is not None

@@ -67,6 +67,17 @@ def test_interrupted_and_resumed_equals_uninterrupted(base):
     assert seen[-1] == (20, 20)
 
 
+def test_learned_words_survive_an_interruption(base):
+    jobs = [job(number, steps, instance="a photo of zqx mug") for number, steps in ((0, 2), (1, 5))]
+    how = recipe(method="pivotal", token="zqx", text_encoder=True)
+    whole = train_cohort(base, jobs, how, RESOLUTION, 2, quiet)
+    outcomes, _ = interrupted_and_resumed(base, jobs, how, 2, at=4, every=3)
+    for one, other in zip(whole, outcomes, strict=True):
+        assert same(one, other)
+        assert one.weights.word == other.weights.word == "zqx"
+        assert torch.equal(one.weights.tokens["te"], other.weights.tokens["te"])
+
+
 def test_a_snapshot_is_bytes_that_hold_the_losses_since_the_last_look(base):
     """Between two looks at the losses a NaN may already be in them: it must not be forgotten."""
     jobs, how = [poisoned(0, 6), job(1, 6)], recipe(prior_weight=0.0)

@@ -54,6 +54,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str
     return shop
 
 
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str) -> Shop:
+    """One product with a damaged photo, run once: for stores where every request costs time."""
+    shop = Shop(tmp_path_factory.mktemp("small"), model)
+    shop.add("mug-1", 0)
+    shop.changes = {"variants": {"limit_per_sku": 4}}
+    cut = shop.folder / "photos-0" / "1.png"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    shop.run()
+    return shop
+
+
 @pytest.fixture
 def open_shop(finished: Shop, tmp_path: Path) -> Shop:
     """A copy of the finished shop, to be changed."""

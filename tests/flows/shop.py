@@ -1,13 +1,17 @@
 """A shop in a folder: photos, catalog, configuration and store, and the flow run on them."""
 
 import hashlib
-import os
+import json
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
+from PIL import Image
+from safetensors.torch import load
 
 from catalog_schemas.plan import Plan
 from flows.parameters import RefreshParameters
@@ -17,11 +21,11 @@ from flows.start import start_run
 from tasks.plan import Selection, make_plan
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
-from tests.catalogs import NOUNS, product_row, write_catalog, write_photos
 from tests.configs_tiny import write_tiny_config
+from tests.drawn_products import NOUNS, product_row, write_catalog, write_photos
 
 # Differ between two runs that did the same work.
-OWN_TO_A_RUN = {"run_id", "created_at", "retired_at", "seconds", "started_at", "finished_at", "detail", "subject"}
+OWN_TO_A_RUN = {"run_id", "created_at", "updated_at", "retired_at", "seconds", "started_at", "finished_at"}
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Shop:
     def add(self, sku: str, product: int, photos: int = 3, **fields: Any) -> None:
         """A product with its photos."""
         listed = write_photos(self.folder / f"photos-{product}", product, photos)
-        self.rows.append(product_row(sku, **listed, **{"class_noun": NOUNS[product % len(NOUNS)], **fields}))
+        self.rows.append(product_row(sku, **({"class_noun": NOUNS[product % len(NOUNS)]} | listed | fields)))
 
     def copy(self, folder: Path) -> "Shop":
         """The same shop elsewhere, its store included."""
@@ -66,17 +70,6 @@ class Shop:
         asked = self.parameters()
         line = [verb, asked.catalog, "--store", asked.store, "--config", asked.preset, "--json"]
         return [sys.executable, "-m", "flows.command_line", *line]
-
-    def start(self, verb: str = "run", **environment: str) -> "subprocess.Popen[str]":
-        """The command in a process group of its own."""
-        return subprocess.Popen(
-            self.command(verb),
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
 
     @property
     def objects(self) -> ObjectStore:
@@ -133,6 +126,25 @@ def assert_sound(shop: Shop) -> None:
         assert hashlib.sha256(shop.objects.read(row["key"])).hexdigest() == row["sha256"], row["key"]
     for row in shop.table("runs"):
         assert_adds_up(row)
+
+
+def assert_whole(store: Path) -> None:
+    """No file under a final name is a part of one; what a killed writer was writing has a name that nobody reads."""
+    read: dict[str, Callable[[Path], object]] = {
+        ".json": lambda path: json.loads(path.read_text()),
+        ".parquet": pq.read_table,
+        ".safetensors": lambda path: load(path.read_bytes()),
+        ".png": lambda path: Image.open(path).load(),
+        ".webp": lambda path: Image.open(path).load(),
+        ".html": lambda path: path.read_text().rindex("</html>"),
+    }
+    files = [path for path in store.rglob("*") if path.is_file() and not path.name.startswith(".tmp-")]
+    assert files
+    for path in files:
+        if "_delta_log" in path.parts:
+            assert [json.loads(line) for line in path.read_text().splitlines()]
+        else:
+            read[path.suffix](path)
 
 
 def assert_adds_up(run: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from tests.catalogs import draw_photo
+from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 
 TABLES = ("images", "adapters", "rejections")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from tests.catalogs import product_row
+from tests.drawn_products import product_row
 from tests.flows.shop import Shop, assert_adds_up, assert_sound
 
 

@@ -12,23 +12,32 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+)
 
 RESOLUTION = 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def build_tiny_sd(folder: Path, prediction_type: str = "epsilon") -> Path:
-    """Writes a StableDiffusionPipeline folder; 64 x 64 pixels, 8 x 8 latents."""
+def build_tiny_sd(folder: Path, prediction_type: str = "epsilon", levels: int = 2) -> Path:
+    """Writes a StableDiffusionPipeline folder; 64 x 64 pixels, 8 x 8 latents; a UNet of one or two levels.
+
+    A velocity model has no signal left at its last timestep, as those trained after arXiv:2305.08891 have.
+    """
     torch.manual_seed(0)
     StableDiffusionPipeline(
         vae=_vae(0.18215),
         text_encoder=CLIPTextModel(_text_config(32)).eval(),
-        tokenizer=_tokenizer(folder / "words"),
-        unet=UNet2DConditionModel(cross_attention_dim=32, attention_head_dim=4, **_unet_layout()),
-        scheduler=DDIMScheduler(
-            **BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type=prediction_type
-        ),
+        tokenizer=tiny_tokenizer(folder / "words"),
+        unet=UNet2DConditionModel(cross_attention_dim=32, attention_head_dim=4, **_unet_layout(levels)),
+        scheduler=_scheduler(prediction_type),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -43,8 +52,8 @@ def build_tiny_sdxl(folder: Path) -> Path:
         vae=_vae(0.13025),
         text_encoder=CLIPTextModel(_text_config(32)).eval(),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(32)).eval(),
-        tokenizer=_tokenizer(folder / "words"),
-        tokenizer_2=_tokenizer(folder / "words"),
+        tokenizer=tiny_tokenizer(folder / "words"),
+        tokenizer_2=tiny_tokenizer(folder / "words"),
         unet=UNet2DConditionModel(
             cross_attention_dim=64,
             attention_head_dim=(2, 4),
@@ -53,7 +62,7 @@ def build_tiny_sdxl(folder: Path) -> Path:
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=32 + 6 * 8,
             transformer_layers_per_block=(1, 2),
-            **_unet_layout(),
+            **_unet_layout(2),
         ),
         scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
         force_zeros_for_empty_prompt=True,
@@ -61,13 +70,25 @@ def build_tiny_sdxl(folder: Path) -> Path:
     return folder
 
 
-def _unet_layout() -> dict:
+def _scheduler(prediction_type: str) -> DDIMScheduler:
+    if prediction_type == "epsilon":
+        return DDIMScheduler(**BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    bare = {
+        "rescale_betas_zero_snr": True,
+        "steps_offset": 1,
+        "timestep_spacing": "trailing",
+        "prediction_type": prediction_type,
+    }
+    return DDIMScheduler(**BETAS, clip_sample=False, **bare)
+
+
+def _unet_layout(levels: int) -> dict:
     return {
         "sample_size": 8,
-        "block_out_channels": (32, 64),
+        "block_out_channels": (32, 64)[:levels],
         "layers_per_block": 1,
-        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "down_block_types": ("CrossAttnDownBlock2D",) * levels,
+        "up_block_types": ("CrossAttnUpBlock2D",) * levels,
         "norm_num_groups": 8,
     }
 
@@ -100,7 +121,7 @@ def _text_config(width: int) -> CLIPTextConfig:
     )
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     """Every byte a token, alone and at a word's end: any text is encodable, and texts stay distinct."""
     folder.mkdir(parents=True, exist_ok=True)
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -114,3 +135,18 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
         file.unlink()
     folder.rmdir()
     return tokenizer
+
+
+def build_tiny_clip(folder: Path) -> Path:
+    """Writes a CLIPModel folder with its tokenizer and the preparation of images; 32 x 32 pixels."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = CLIPTextConfig(vocab_size=1000, bos_token_id=0, eos_token_id=1, pad_token_id=1, **small)
+    vision = CLIPVisionConfig(image_size=32, patch_size=8, **small)
+    CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    ).save_pretrained(folder)
+    tiny_tokenizer(folder / "words").save_pretrained(folder)
+    prepared = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(prepared))
+    return folder

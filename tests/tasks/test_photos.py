@@ -10,7 +10,7 @@ from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.photos import list_photos
 from tasks.storage.sources import Sources
-from tests.catalogs import write_photos
+from tests.drawn_products import write_photos
 
 
 @pytest.fixture

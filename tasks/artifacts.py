@@ -1,0 +1,124 @@
+"""What a run's page in the Prefect UI shows, under Artifacts: a table, thumbnails, and what was refused.
+
+The artifacts have no keys: the UI opens those at a click, while one with a key opens as a list over all runs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from catalog_schemas.image import ImageRecord
+from catalog_schemas.plan import Plan
+from catalog_schemas.rejection import Rejection
+from catalog_schemas.run import RunRecord
+from tasks.context import RunContext
+from tasks.imaging.decode import decode
+from tasks.imaging.thumbnail import data_uri, thumbnail
+from tasks.publish import Harvest
+from tasks.storage.objects import ObjectStore
+
+THUMBNAILS_SHOWN = 12  # each travels inside the artifact
+THUMBNAIL_SIDE = 200
+COLUMNS = 4
+REFUSALS_SHOWN = 10
+PLANNED_SHOWN = 1000
+
+
+def show_plan(plan: Plan) -> None:
+    """Shows a plan in the UI."""
+    rows = [
+        {"SKU": one.spec.sku, "image": one.spec.name, "channels": ", ".join(one.channels), "why": one.reason}
+        for job in plan.jobs
+        for one in job.variants
+    ]
+    made = sum(len(one.channels) for job in plan.jobs for one in job.variants)
+    note = f"{_number(made, 'image')} to make, {plan.images_skipped} there already"
+    create_table_artifact(table=rows[:PLANNED_SHOWN] or [{"SKU": "none", "image": "none"}], description=note)
+
+
+def show_run(context: RunContext, harvest: Harvest, run: RunRecord, gallery: str) -> None:
+    """Shows what a run has made, with thumbnails, and its counts. Raises StoreError."""
+    shown = _first_of_each(harvest.images)
+    products = len({image.sku for image in harvest.images})
+    made = f"{_number(len(harvest.images), 'image')} of {_number(products, 'product')}"
+    parts = [
+        f"## {made}" if run.images_planned else "## Nothing to make: it is all there already",
+        f"**{context.model.warning}**" if context.model.warning else "",
+        _markdown(_summary(run)),
+        *_thumbnails(shown, context.open()),
+        f"and {len(harvest.images) - len(shown)} more in the gallery" if len(harvest.images) > len(shown) else "",
+        _refused(harvest.rejections),
+        f"Gallery of every image, with its checks: `{gallery}`",
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    create_markdown_artifact(markdown=text, description=f"Made: {made}")
+    create_table_artifact(table=_summary(run), description="counts")
+
+
+def _summary(run: RunRecord) -> list[dict[str, Any]]:
+    return [
+        {"what": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
+         "refused": run.skus_quarantined, "failed": run.skus_failed},
+        {"what": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
+         "refused": run.images_rejected, "failed": run.images_failed},
+    ]  # fmt: skip
+
+
+def _first_of_each(images: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """As many as are shown, taken in turns from each product, so that none is left out for another's tenth."""
+    products: dict[str, list[ImageRecord]] = defaultdict(list)
+    for image in images:
+        products[image.sku].append(image)
+    turns = (image for turn in zip_longest(*products.values()) for image in turn if image is not None)
+    return list(islice(turns, THUMBNAILS_SHOWN))
+
+
+def _thumbnails(images: Iterable[ImageRecord], store: ObjectStore) -> Iterator[str]:
+    """Each product's title over a table of its pictures, each with what it shows below."""
+    products: dict[str, list[ImageRecord]] = defaultdict(list)
+    for image in images:
+        products[image.sku].append(image)
+    for sku, shown in products.items():
+        yield f"**{_plain(sku)}** {_plain(shown[0].title)}"
+        lines = []
+        for start in range(0, len(shown), COLUMNS):
+            row = shown[start : start + COLUMNS]
+            lines += [[f"![{_plain(one.alt_text)}]({_picture(store, one)})" for one in row], [*map(_caption, row)]]
+        yield _table([lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
+def _caption(image: ImageRecord) -> str:
+    return _plain(", ".join(name for name in (image.scene, image.colour, image.technique) if name != "none"))
+
+
+def _picture(store: ObjectStore, image: ImageRecord) -> str:
+    return data_uri(thumbnail(decode(store.read(image.key), 1 << 40).rgb, THUMBNAIL_SIDE))
+
+
+def _refused(rejections: Sequence[Rejection]) -> str:
+    """The first few refusals, in their own words."""
+    if not rejections:
+        return ""
+    lines = [f"- {_plain(one.detail)}" for one in rejections[:REFUSALS_SHOWN]]
+    more = [f"- and {len(rejections) - REFUSALS_SHOWN} more"] if len(rejections) > REFUSALS_SHOWN else []
+    return "\n".join(["**Refused**", "", *lines, *more])
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    return _table([list(rows[0]), ["---"] * len(rows[0]), *(list(map(str, row.values())) for row in rows)])
+
+
+def _table(lines: Iterable[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes as text."""
+    return "".join(letter if letter.isalnum() or letter in " ,.-:;'/()" else " " for letter in text)

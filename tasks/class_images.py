@@ -1,0 +1,41 @@
+"""Images of a plain class prompt, drawn once by the base model for the whole catalog, for prior preservation.
+
+They lie at `cache/class_images/<id>/<n>.png`, where the id is the hash of the base model, the prompt and the sampler.
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog_schemas.errors import ModelError
+from catalog_schemas.identity import content_id
+from configs.schema import GenerationConfig
+from tasks.context import RunContext
+from tasks.engine.base_model import BaseModel
+from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tasks.imaging.decode import decode, encode_png
+from tasks.storage.objects import ObjectStore
+from tasks.versions import RENDERER_VERSION
+
+Rgb = NDArray[np.uint8]
+
+
+def class_images(context: RunContext, base: BaseModel, prompt: str, count: int, store: ObjectStore) -> tuple[Rgb, ...]:
+    """`count` images of `prompt`, from the store or drawn now. Raises ModelError and StoreError."""
+    settings = settings_of(context.config.generation, context.resolution)
+    identity = content_id([context.model.identity, prompt, asdict(settings), RENDERER_VERSION])
+    keys = [f"cache/class_images/{identity}/{number}.png" for number in range(count)]
+    missing = [number for number, key in enumerate(keys) if not store.exists(key)]
+    requests = [RenderRequest(prompt, "", number) for number in missing]
+    drawn = render(base, requests, settings, {}, context.config.compute.batch_size, lambda done, total: None)
+    for number, image in zip(missing, drawn, strict=True):
+        if image is None:
+            raise ModelError(f"{context.model.path}: the base model gave no finite image for {prompt!r}")
+        store.write(keys[number], encode_png(image))
+    return tuple(decode(store.read(key), 1 << 40).rgb for key in keys)
+
+
+def settings_of(generation: GenerationConfig, resolution: int) -> RenderSettings:
+    """How images are drawn in this run."""
+    return RenderSettings(generation.steps, generation.guidance, generation.scheduler, resolution, resolution)

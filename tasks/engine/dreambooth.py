@@ -1,0 +1,83 @@
+"""Full DreamBooth (Ruiz et al. 2023, arXiv:2208.12242): every weight of the UNet learns, one SKU at a time.
+
+What is kept is the difference to the base model, in bfloat16, under the `.diff` keys that ComfyUI and A1111 add to a
+model's weights. It is as large as half the UNet in single precision, and its images cannot share a batch.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from configs.schema import TrainingConfig
+from tasks.engine.bank import AdapterBank
+from tasks.engine.base_model import BaseModel
+from tasks.engine.conditioning import encode_prompt
+from tasks.engine.crops import encode_class_images, encode_crops
+from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged
+from tasks.engine.lora_file import LoraWeights
+from tasks.engine.objective import Objective
+from tasks.engine.tenant import Tenant
+
+CHECK_EVERY = 25
+
+
+def train_whole(
+    base: BaseModel, job: TrainingJob, recipe: TrainingConfig, resolution: int, step_done: Callable[[], None]
+) -> Outcome:
+    """One SKU's own UNet, as its difference to the base model's. `step_done` is called after each step."""
+    master = torch.float64 if base.dtype == torch.float64 else torch.float32
+    unet = copy.deepcopy(base.unet).to(master).requires_grad_(True)
+    tenant = _tenant(base, job, recipe, resolution)
+    nothing = AdapterBank(base.unet, 1, 1, ())
+    objective = Objective(base, nothing, recipe, _mixed(base, unet), anchor=base.unet)
+    tenant.loss_before = objective.probe(tenant)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    for step in range(1, job.steps + 1):
+        tenant.step = step
+        warm = min(1.0, step / recipe.warmup_steps) if recipe.warmup_steps else 1.0
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * warm
+        loss = objective.losses([tenant]).sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), recipe.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        step_done()
+        if step % CHECK_EVERY == 0 and not math.isfinite(float(loss.detach())):
+            return _diverged(tenant, float(loss.detach()), recipe)
+    after = objective.probe(tenant)
+    if not (math.isfinite(after) and after < RUNAWAY * tenant.loss_before):
+        return _diverged(tenant, after, recipe)
+    weights = LoraWeights({}, 1, 1.0, differences=_differences(base, unet))
+    return TrainedAdapter(job.adapter_id, job.sku, weights, job.steps, tenant.loss_before, after)
+
+
+def _tenant(base: BaseModel, job: TrainingJob, recipe: TrainingConfig, resolution: int) -> Tenant:
+    generator = torch.Generator().manual_seed(job.seed)
+    crops = encode_crops(base, job.photos, resolution, recipe.crops, recipe.flip, recipe.background_weight, generator)
+    rehearsal = encode_class_images(base, job.class_images, resolution) if recipe.prior_images else None
+    texts = encode_prompt(base, job.instance), encode_prompt(base, job.prior)
+    return Tenant(job, 0, generator, crops, *texts, rehearsal)
+
+
+def _mixed(base: BaseModel, unet: torch.nn.Module) -> Callable[..., tuple[Tensor, ...]]:
+    """The UNet computing in the base model's precision, its weights staying in their own."""
+    half = base.dtype in (torch.bfloat16, torch.float16)
+
+    def forward(*inputs: Tensor, **options: object) -> tuple[Tensor, ...]:
+        with torch.autocast(base.device.type, base.dtype if half else torch.bfloat16, enabled=half):
+            return unet(*inputs, **options)
+
+    return forward
+
+
+def _differences(base: BaseModel, unet: torch.nn.Module) -> dict[str, Tensor]:
+    before = dict(base.unet.named_parameters())
+    changes = ((name, after.detach() - before[name].to(after)) for name, after in unet.named_parameters())
+    return {name: change.to(torch.bfloat16).cpu() for name, change in changes if bool(change.any())}
+
+
+def _diverged(tenant: Tenant, loss: float, recipe: TrainingConfig) -> DivergedAdapter:
+    return diverged(tenant.job, tenant.step, loss, tenant.loss_before, recipe.learning_rate)

@@ -1,0 +1,47 @@
+"""What a SKU in training is shown to, and judged by: a few fixed prompts, its held-out photos, and a CLIP model."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.schema import EvaluationConfig
+from tasks.class_images import settings_of
+from tasks.context import RunContext
+from tasks.engine.jobs import TrainingJob
+from tasks.engine.rendering import RenderRequest
+from tasks.engine.selection import Evaluation, Score
+from tasks.engine.similarity import Scorer
+
+Rgb = NDArray[np.uint8]
+PLACES = ("", ", on a wooden table", ", on green grass in a garden", ", on white marble")
+
+
+def evaluation_of(
+    context: RunContext, config: EvaluationConfig, scorer: Scorer, held_out: dict[str, list[Rgb]]
+) -> Evaluation:
+    """The looks of a training run. `held_out` are each SKU's photos that it does not train on, by adapter id."""
+    token = context.config.training.token
+    photos = {name: scorer.images(pictures) for name, pictures in held_out.items()}
+
+    def requests(job: TrainingJob) -> list[RenderRequest]:
+        return [RenderRequest(job.instance + place, "", seed) for seed, place in enumerate(PLACES)]
+
+    def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
+        drawn = [(image, place) for image, place in zip(images, PLACES, strict=True) if image is not None]
+        if not drawn:
+            return Score(-1.0, -1.0)
+        features = scorer.images([image for image, _ in drawn])
+        plain = job.instance.replace(f"{token} ", "")
+        texts = scorer.texts([plain + place for _, place in drawn])
+        likeness = float((features @ photos[job.adapter_id].T).mean())
+        return Score(likeness, float((features * texts).sum(1).mean()))
+
+    return Evaluation(
+        every=config.every,
+        requests=requests,
+        settings=settings_of(context.config.generation, context.resolution),
+        score=score,
+        batch_size=context.config.compute.batch_size,
+        patience=config.patience,
+        gain=config.gain,
+        forfeit=config.forfeit,
+    )

@@ -1,0 +1,107 @@
+"""Catalog text stays text wherever a person or a program meets it: in the gallery, in feeds, in names of files."""
+
+import csv
+import io
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks.export import google_feed, shopify_csv
+from tasks.gallery import GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
+from tests.bad_input.night import assert_names_stay_inside
+from tests.gallery.test_gallery import IMAGE, PAGE
+
+MARKUP = {
+    "a script": "<script>alert(1)</script>",
+    "a handler": '<img src=x onerror="alert(1)">',
+    "the end of an attribute": "\"><svg onload=alert(1)> ' onmouseover='alert(1)",
+    "the end of the title": "</title></style></script><script>alert(1)</script>",
+    "a comment": "<!-- --><!-->--!>",
+    "a jinja expression": "{{7*7}}{{ cycler.__init__.__globals__ }}",
+    "a jinja statement": "{% for x in ().__class__.__base__.__subclasses__() %}{{x}}{% endfor %}",
+    "a format field": "{0.__class__} %(sku)s %s ${HOME} `id`",
+    "entities": "&lt;script&gt; &#60;b&#62; &amp;",
+    "an override": "Mug \u202egpj.exe",
+    "an astral sign": "\N{PILE OF POO}\U0010fffd",
+}
+LINKS = [
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "data:text/html,<script>1</script>",
+    "vbscript:x",
+    " javascript:x",
+]
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1:A9)",
+    "\t=1+1",
+    "\r=1+1",
+    '=HYPERLINK("http://x.example","click")',
+    '"=1+1',
+    "a,b\nc;d\te",
+]
+
+
+class Shape(HTMLParser):
+    """A page's elements and the names of their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.text: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, tuple(name for name, _ in attributes)))
+        self.links += [value or "" for name, value in attributes if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page(text: str, link: str = "a.jpg") -> GalleryPage:
+    """A gallery in which everything that a catalog can say says `text`."""
+    image = replace(IMAGE, uri=link, thumbnail=link, prompt=text, alt_text=text)
+    refused = replace(image, reason="check_failed", detail=text)
+    photo = GalleryPhoto(link, reason="reference_missing", detail=text)
+    return replace(PAGE, products=(GalleryProduct(text, text, text, text, (photo,), (image,), (refused,), text),))
+
+
+@pytest.mark.parametrize("name", MARKUP)
+def test_the_gallery_shows_it_as_it_was_written(name: str) -> None:
+    text = MARKUP[name]
+    plain, hostile = Shape(render_gallery(page("plain"))), Shape(render_gallery(page(text)))
+    assert hostile.elements == plain.elements, "no element and no attribute more"
+    assert text in "".join(hostile.text)
+    assert "49" not in "".join(hostile.text).replace(text, "")
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_the_gallery_links_to_pictures_only(link: str) -> None:
+    assert not [target for target in Shape(render_gallery(page("plain", link))).links if "script" in target.lower()]
+
+
+def row(text: str, sku: str = "mug-1") -> dict[str, object]:
+    return {"sku": sku, "title": text, "alt_text": text, "key": "images/mug-1/web/a b.jpg"}
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_feeds_hold_cells_and_no_formulas(text: str) -> None:
+    (_, *rows) = csv.reader(io.StringIO(shopify_csv([row(text), row(text)], "https://shop.example"), newline=""))
+    assert len(rows) == 2
+    assert rows[0][1].lstrip("'") == text
+    sku = " ".join(text.split())  # a row whose SKU holds other blanks is refused
+    (_, *lines) = csv.reader(io.StringIO(google_feed([row("x", sku)], "https://shop.example"), newline=""), "excel-tab")
+    assert len(lines) == 1
+    for cells in (*rows, *lines):
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_every_text_is_a_name_of_its_own() -> None:
+    assert_names_stay_inside(
+        [*MARKUP.values(), *LINKS, *FORMULAS, "", ".", "..", "../../x", "CON", "con", "a/b", "a%2Fb"]
+    )

@@ -1,0 +1,274 @@
+"""The cost of a night: `make bench-refresh` plans and publishes catalogs of growing size, 1 % of each changed.
+
+Every phase runs in a process of its own, whose seconds and peak memory are measured. The photos are a pool of files
+that the SKUs share, since millions of files would measure the disk; each SKU lists three of them. Images are rows
+without bytes: planning and publishing read none. The result is a JSON file and a table.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import write_deltalake
+
+from catalog_schemas.image import ImageRecord
+from catalog_schemas.plan import Plan
+from catalog_schemas.product import CATALOG_SCHEMA, Product
+from catalog_schemas.run import RunRecord
+from catalog_schemas.sku import SkuRecord
+from catalog_schemas.variant import VariantSpec
+from configs.library import load_preset
+from configs.schema import Channel, VariantMatrix
+from tasks.changes import read_changes
+from tasks.context import ModelFolder, RunContext
+from tasks.finish_images import SPEC
+from tasks.known import slot_of
+from tasks.matrix import Drawing, expand
+from tasks.plan import Selection, image_id, make_plan
+from tasks.publish import Harvest, publish, sku_records
+from tasks.read_catalog import catalog_batches
+from tasks.storage.tables import Tables, rows_of
+
+POOL = 1000
+BATCH = 5000
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--skus", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--variants", type=int, default=20)
+    parser.add_argument("--changed", type=float, default=0.01)
+    options = parser.parse_args()
+    rows = []
+    for skus in options.skus:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(_night(Path(folder), skus, options.variants, options.changed))
+            sys.stdout.write(json.dumps(rows[-1]) + "\n")
+    _keep({"variants": options.variants, "changed": options.changed, "nights": rows})
+
+
+def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, object]:
+    write_catalog(folder, skus, 0.0)
+    seeded = measured(seed_store, folder, variants)
+    idle = measured(plan_night, folder, variants)
+    write_catalog(folder, skus, changed)
+    planned = measured(plan_night, folder, variants)
+    published = measured(publish_night, folder, variants)
+    after = measured(plan_night, folder, variants)
+    return {
+        "skus": skus,
+        "seed": seeded,
+        "no_op_plan": idle,
+        "plan": planned,
+        "plan_and_publish": published,
+        "next_no_op_plan": after,
+    }
+
+
+def measured(phase: Callable[[Path, int], dict[str, int]], folder: Path, variants: int) -> dict[str, object]:
+    """Seconds and peak MiB of `phase` in a fresh process, beside what it counted."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_child, args=(phase, folder, variants, queue))
+    process.start()
+    answer = queue.get()
+    process.join()
+    return answer
+
+
+def _child(
+    phase: Callable[[Path, int], dict[str, int]], folder: Path, variants: int, queue: multiprocessing.Queue
+) -> None:  # type: ignore[type-arg]
+    started = time.perf_counter()
+    counts = phase(folder, variants)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    queue.put({"seconds": round(time.perf_counter() - started, 2), "peak_mib": peak, **counts})
+
+
+def write_catalog(folder: Path, skus: int, changed: float) -> None:
+    """A catalog in which a share of the SKUs, spread evenly, lists other photos than before."""
+    photos = folder / "photos"
+    if not photos.exists():
+        photos.mkdir()
+        for number in range(POOL):
+            (photos / f"{number}.png").write_bytes(str(number).encode() * 50)
+    schema = pa.schema([field.with_nullable(True) for field in CATALOG_SCHEMA])
+    every = round(1 / changed) if changed else 0
+    with pq.ParquetWriter(folder / "catalog.parquet", schema) as writer:
+        for start in range(0, skus, 50_000):
+            numbers = np.arange(start, min(start + 50_000, skus))
+            count = len(numbers)
+            shift = [500 if every and n % every == 0 else 0 for n in numbers]
+            columns = {
+                "sku": [f"SKU-{n:08d}" for n in numbers],
+                "title": [f"Product number {n} of the large catalog" for n in numbers],
+                "class_noun": ["mug"] * count,
+                "references": [
+                    [f"photos/{(3 * n + move + k) % POOL}.png" for k in range(3)]
+                    for n, move in zip(numbers, shift, strict=True)
+                ],
+                "category": ["Home > Kitchen > Mugs"] * count,
+                "brand": [f"Brand {n % 100}" for n in numbers],
+            }
+            arrays = [pa.array(columns.get(f.name, [None] * count), f.type) for f in schema]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def context_of(folder: Path, variants: int) -> RunContext:
+    """A run on the bench's catalog; no model is loaded, so only its identity is there."""
+    config = load_preset("demo")
+    matrix = VariantMatrix(scenes=("all",), techniques=("composite", "packshot"), limit_per_sku=variants)
+    config = config.model_copy(update={"variants": matrix})
+    now = datetime.now(UTC)
+    model = ModelFolder("", "bench", 128, "")
+    return RunContext(
+        f"bench-{now:%H%M%S%f}", str(folder / "catalog.parquet"), str(folder / "store"), config, model, now
+    )
+
+
+def seed_store(folder: Path, variants: int) -> dict[str, int]:
+    """The tables as a night leaves them that made everything, appended a batch at a time."""
+    context = context_of(folder, variants)
+    tables = Tables(context.open())
+    changes = read_changes(context, tables)
+    template, images = _template(context), 0
+    for batch in catalog_batches(context.catalog):
+        changes.select(batch)
+        for start in range(0, len(batch), BATCH):
+            skus = batch["sku"].slice(start, BATCH).to_pylist()
+            rows = _image_rows(template, skus)
+            images += len(rows)
+            write_deltalake(tables.uri("images"), rows, mode="append")
+            records = [
+                SkuRecord(sku, context.catalog, changes.fingerprints[sku], "published", variants, "seed", NOW)
+                for sku in skus
+            ]
+            write_deltalake(tables.uri("skus"), rows_of("skus", records), mode="append")
+    return {"images": images}
+
+
+def plan_night(folder: Path, variants: int) -> dict[str, int]:
+    """A plan, as `packshot plan` makes it."""
+    plan = make_plan(context_of(folder, variants), Selection())
+    return {
+        "skus": plan.rows,
+        "unchanged": plan.skipped,
+        "jobs": len(plan.jobs),
+        "images": sum(len(one.channels) for job in plan.jobs for one in job.variants),
+    }
+
+
+def publish_night(folder: Path, variants: int) -> dict[str, int]:
+    """A plan, and the publication of all its images, which replace those of the night before."""
+    context = context_of(folder, variants)
+    plan = make_plan(context, Selection())
+    library = context.library()
+    images = [
+        _record(context, one.spec, job.product.title, library.channels[name])
+        for job in plan.jobs
+        for one in job.variants
+        for name in one.channels
+    ]
+    harvest = Harvest((), tuple(images), plan.rejections, plan.retired)
+    harvest = replace(harvest, skus=sku_records(context, plan, list(plan.jobs), harvest))
+    started = time.perf_counter()
+    publish.fn(context, harvest, _run(context, plan, len(images)))
+    return {"images": len(images), "publish_seconds": round(time.perf_counter() - started)}
+
+
+def _template(context: RunContext) -> list[ImageRecord]:
+    """The images of one product, to be copied for all."""
+    product = Product("SKU", "Product", "mug", ("photos/0.png",), category="Home > Kitchen > Mugs")
+    drawing = Drawing("sks", "", context.model.identity, ("before",), context.resolution, 1)
+    library, config = context.library(), context.config
+    specs = expand(product, config.variants, config.generation, library, drawing)
+    return [_record(context, spec, product.title, library.channels["web"]) for spec in specs]
+
+
+def _image_rows(template: list[ImageRecord], skus: list[str]) -> pa.Table:
+    """The template's rows for each of `skus`, in their order."""
+    parts = []
+    for record in template:
+        row = rows_of("images", [record])
+        columns = {name: pa.array(row[name].to_pylist() * len(skus), row[name].type) for name in row.column_names}
+        for name in ("sku", "slot", "key", "spec", "image_id", "variant_id"):
+            value = getattr(record, name)
+            texts = [value.replace("SKU", sku, 1) if "SKU" in value else f"{sku}/{value[:48]}" for sku in skus]
+            columns[name] = pa.array(texts, pa.string())
+        parts.append(pa.table(columns, schema=row.schema))
+    return pa.concat_tables(parts).sort_by("sku")
+
+
+def _record(context: RunContext, spec: VariantSpec, title: str, channel: Channel) -> ImageRecord:
+    return ImageRecord(
+        image_id=image_id(spec, channel),
+        variant_id=spec.id,
+        slot=slot_of(spec, channel.name),
+        sku=spec.sku,
+        title=title,
+        channel=channel.name,
+        scene=spec.scene,
+        colour=spec.colour,
+        background=spec.background,
+        technique=spec.technique,
+        seed=spec.seed,
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        adapter_id=spec.adapter_id,
+        base_model=spec.base_model,
+        steps=spec.steps,
+        guidance=spec.guidance,
+        scheduler=spec.scheduler,
+        key=f"images/{spec.sku}/{channel.name}/{spec.name}-{spec.id[:12]}.webp",
+        sha256=spec.id,
+        bytes=20_000,
+        width=spec.width,
+        height=spec.height,
+        format=channel.format,
+        alt_text=f"{title}, {spec.scene}",
+        checks="[]",
+        spec=SPEC.dump_json(spec).decode(),
+        origin=context.origin,
+        run_id=context.run_id,
+        created_at=NOW,
+    )
+
+
+def _run(context: RunContext, plan: Plan, images: int) -> RunRecord:
+    now = datetime.now(UTC)
+    jobs = len(plan.jobs)
+    return RunRecord(
+        context.run_id, context.catalog, "{}", "completed", plan.rows, jobs, 0, 0, plan.skipped, 0,
+        images, images, 0, 0, plan.images_skipped, 0.0, context.started_at, now,
+    )  # fmt: skip
+
+
+def _keep(result: dict[str, object]) -> None:
+    """The result, with what is needed to compare it with another one."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    about = {"date": day, "commit": commit, "device": f"{os.cpu_count()} CPU cores, {platform.machine()}"}
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"refresh-{day}-cpu-{commit}.json"
+    file.write_text(json.dumps(about | result, indent=2) + "\n")
+    sys.stdout.write(f"kept in {file.relative_to(Path.cwd())}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The benchmark runs, and its numbers hang together."""
+
+import json
+
+import pytest
+
+from tasks.engine.base_model import load_base
+from tests.bench.bench_train import _options, _write, measure
+from tests.models.tiny import build_tiny_sd
+
+
+@pytest.mark.parametrize("prior", ["prediction", "images"])
+def test_the_benchmark_reports_every_cohort_beside_the_plain_loop(tmp_path, prior, capsys):
+    model = build_tiny_sd(tmp_path / "model")
+    arguments = ["--cohorts", "1,2", "--steps", "2", "--rank", "2", "--prior", prior, "--class-images", "2"]
+    options = _options([*arguments, "--results", str(tmp_path / "results")])
+    _write(measure(load_base(model, "float32", "cpu"), model, options), options.results)
+    (file,) = (tmp_path / "results").glob("*.json")
+    report = json.loads(file.read_text())
+    assert [(row["name"], row["skus"]) for row in report["rows"]] == [
+        ("plain loop, eager", 1),
+        ("cohort, eager", 1),
+        ("cohort, eager", 2),
+    ]
+    for row in report["rows"]:
+        assert row["skus_per_hour"] * row["seconds_per_sku"] == pytest.approx(3600)
+        assert row["tflops"] == pytest.approx(report["step_tflop_per_sku"] * row["skus"] / row["step_seconds"])
+        assert row["memory_gb"] > 0
+    assert "cohort, eager" in capsys.readouterr().out

@@ -1,0 +1,63 @@
+"""One server and one browser for the whole session."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.served import Served
+from tests.browser.shop import write_catalog
+from tests.configs_tiny import write_tiny_config
+from tests.models.tiny import build_tiny_sd
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
+SCENES = ("wooden-table", "kitchen-counter", "garden-grass")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of them, so that one server and one browser serve."""
+    for item in items:
+        if Path(item.path).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where the browser is. A machine without one skips these tests and says so; CI fails."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found:
+        return found
+    missing = "no Chromium on the path: apt-get install chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(f"NOT TESTED IN A BROWSER: {missing}")
+
+
+@pytest.fixture(scope="session")
+def served(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`packshot serve` on three products and the tiny model."""
+    folder = tmp_path_factory.mktemp("served")
+    config = write_tiny_config(
+        folder / "tiny.yaml",
+        build_tiny_sd(folder / "model"),
+        variants={"scenes": list(SCENES), "techniques": ["composite"], "colours": ["original"]},
+    )
+    catalog = write_catalog(folder / "catalog")
+    schedule = ("--cron", "30 3 * * *", "--timezone", "Europe/Berlin")
+    started = Served.start(catalog, folder / "store", str(config), folder / "home", *schedule)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def page(chromium: str) -> "Iterator[playwright.Page]":
+    """A tab of a browser of its own."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+        tab.set_default_timeout(30_000)
+        playwright.expect.set_options(timeout=30_000)
+        yield tab
+        browser.close()

@@ -1,0 +1,77 @@
+"""Takes the pictures of docs/merchandisers.md anew, on the demo catalog:
+
+    python -m tests.browser.screenshots FOLDER --config demo
+
+FOLDER keeps the shop that is photographed; the pictures go to docs/images/.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+from infra.demo.catalog import write_demo_catalog
+from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming, submit
+from tests.browser.served import ROOT, Served
+
+IMAGES = ROOT / "docs" / "images"
+FORM_HEIGHT = 1060  # down to where the form turns to what is filled in already
+
+
+def take(folder: Path, config: str) -> None:
+    """Walks a merchandiser's way once, and takes a picture at each step."""
+    catalog = write_demo_catalog(folder / "catalog")
+    served = Served.start(catalog, folder / "store", config, folder / "home", "--timezone", "Europe/Berlin")
+    try:
+        with _page() as page:
+            skus = [path.name for path in sorted((catalog.parent / "photos").iterdir())][:3]
+            page.set_viewport_size({"width": 1180, "height": 1900})
+            fill_form(page, served, "\n".join(skus), ["wooden-table", "kitchen-counter"])
+            page.get_by_label("Select TechniqueChoice").click()
+            page.get_by_role("option", name="packshot", exact=True).click()
+            page.keyboard.press("Escape")
+            page.mouse.move(0, 0)
+            _shoot(page, "form", FORM_HEIGHT)
+            run_id = submit(page)
+            served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED"}, seconds=900)
+            page.set_viewport_size({"width": 1180, "height": 820})
+            open_artifacts(page, served, run_id)
+            page.wait_for_timeout(4000)  # the drawing of the run settles
+            _shoot(page, "run", 820)
+            page.get_by_text("Made:").click()
+            expect(page.locator("img[src^='data:image/']").first).to_be_visible()
+            page.set_viewport_size({"width": 1180, "height": 1240})
+            _shoot(page, "images", 1240)
+            page.set_viewport_size({"width": 1180, "height": 660})
+            open_upcoming(page, served, "nightly-refresh")
+            expect(page.get_by_text("auto-scheduled").first).to_be_visible()
+            _shoot(page, "night", 660)
+    finally:
+        served.stop()
+
+
+@contextmanager
+def _page() -> Iterator[Page]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser.new_page(timezone_id="Europe/Berlin")
+        browser.close()
+
+
+def _shoot(page: Page, name: str, height: int) -> None:
+    page.wait_for_timeout(1500)
+    file = IMAGES / f"{name}.png"
+    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": 1180, "height": height})
+    Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--config", default="demo")
+    given = parser.parse_args()
+    take(given.folder.absolute(), given.config)

@@ -1,0 +1,89 @@
+"""`packshot serve` as a merchandiser meets it: in a real browser, on a real server with a real worker.
+
+The tests share one server, and the last one stops it.
+"""
+
+import signal
+import sqlite3
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import psutil
+from playwright.sync_api import Page, expect
+
+from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming, submit
+from tests.browser.served import Served
+
+
+def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails(served: Served, page: Page) -> None:
+    fill_form(page, served, skus="MUG-01, VASE-02", scenes=["wooden-table", "kitchen-counter"])
+    run_id = submit(page)
+    run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, seconds=180)
+    assert run["state_type"] == "COMPLETED", run["state"]
+    open_artifacts(page, served, run_id)
+    page.get_by_text("Made: 4 images of 2 products").click()
+    expect(page.get_by_role("heading", name="4 images of 2 products")).to_be_visible()
+    counted = page.get_by_role("row").filter(has_text="images").get_by_role("cell")
+    expect(counted).to_have_text(["images", "4", "4", "0", "0", "0"])
+    pictures = page.locator("img[src^='data:image/']")
+    expect(pictures).to_have_count(4)
+    assert all(picture.evaluate("it => it.complete && it.naturalWidth > 0") for picture in pictures.all())
+
+
+def test_the_counts_open_as_a_table_of_their_own(served: Served, page: Page) -> None:
+    (run,) = served.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
+    open_artifacts(page, served, run["id"])
+    page.get_by_text("counts", exact=True).click()
+    expect(page.get_by_role("cell", name="SKUs", exact=True)).to_be_visible()
+
+
+def test_a_mistyped_sku_is_named_on_the_runs_page(served: Served, page: Page) -> None:
+    fill_form(page, served, skus="MUG-01, VASE-20", scenes=[])
+    run_id = submit(page)
+    run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED"}, seconds=120)
+    assert run["state_type"] == "FAILED"
+    page.goto(f"{served.url}/v2/runs/flow-run/{run_id}?tab=Logs")
+    expect(page.get_by_text("did you mean VASE-02?").first).to_be_visible()
+
+
+def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served, page: Page) -> None:
+    page.goto(served.form)
+    expect(page.get_by_label("Catalog", exact=True)).to_have_value(str(served.home.parent / "catalog/catalog.parquet"))
+    expect(page.get_by_label("Store", exact=True)).to_have_value(str(served.home.parent / "store"))
+    expect(page.get_by_text("Say which products")).to_be_visible()
+    page.get_by_label("Select ColourChoice").click()
+    expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
+
+
+def test_the_nightly_schedule_stands_with_its_next_run(served: Served, page: Page) -> None:
+    open_upcoming(page, served, "nightly-refresh")
+    expect(page.get_by_text("At 03:30 AM")).to_be_visible()
+    expect(page.get_by_text("Scheduled").nth(1)).to_be_visible()
+    scheduled = served.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}})
+    following = min(datetime.fromisoformat(run["expected_start_time"]) for run in scheduled)
+    assert following.astimezone(ZoneInfo("Europe/Berlin")).strftime("%H:%M") == "03:30"
+
+
+def test_one_at_a_time_on_the_gpu_and_in_each_deployment(served: Served) -> None:
+    limits = served.ask("/v2/concurrency_limits/filter", {})
+    assert {limit["name"]: limit["limit"] for limit in limits}["tag:gpu"] == 1
+    deployments = {one["name"]: one for one in served.ask("/deployments/filter", {})}
+    strategies = {name: one["concurrency_options"]["collision_strategy"] for name, one in deployments.items()}
+    assert strategies == {"nightly-refresh": "CANCEL_NEW", "make-variants": "ENQUEUE"}
+    assert {one["global_concurrency_limit"]["limit"] for one in deployments.values()} == {1}
+
+
+def test_stopping_ends_server_worker_and_runs_and_leaves_the_schedule_on(served: Served) -> None:
+    (nightly,) = [one for one in served.ask("/deployments/filter", {}) if one["name"] == "nightly-refresh"]
+    run_id = served.ask(f"/deployments/{nightly['id']}/create_flow_run", {})["id"]
+    served.wait_for_run(run_id, {"RUNNING"}, seconds=120)
+    started = served.descendants()
+    assert len(started) >= 3, "a server, a worker and a run"
+    assert served.stop(signal.SIGINT) == 0, served.said()
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert not alive
+    with sqlite3.connect(served.home / "prefect.db") as database:
+        assert database.execute("select active from deployment_schedule").fetchall() == [(1,)]
+        assert database.execute("select paused from deployment").fetchall() == [(0,), (0,)]
+        assert database.execute("select state_type from flow_run where id = ?", (run_id,)).fetchone() == ("CANCELLED",)
+        assert database.execute("select sum(active_slots) from concurrency_limit_v2").fetchone() == (0,)

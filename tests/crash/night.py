@@ -1,0 +1,255 @@
+"""A night in which training and drawing are replaced by their records: the ledger, the objects and the tables are real.
+
+It follows `flows.pipeline` step by step: what is finished is recorded, what is recorded is not made again, and
+everything becomes visible in `tasks.publish`. A stage that loses its connection is tried again, as Prefect does with
+tasks; elsewhere a lost connection ends the night.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.draft import Draft
+from catalog_schemas.errors import StoreUnreachable
+from catalog_schemas.identity import bytes_id, content_id
+from catalog_schemas.image import ImageRecord
+from catalog_schemas.reference import Reference
+from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.run import RunRecord
+from catalog_schemas.sku import SkuRecord
+from configs.schema import RunConfig
+from tasks.context import ModelFolder, RunContext
+from tasks.ledger import StageResult, forget, once, recorded
+from tasks.publish import Harvest, finish_publishing, publish
+from tasks.storage.keys import safe_name
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+
+Result = TypeVar("Result")
+
+SLOTS = ("front", "side")
+BAD = "bad"  # the SKU whose photo is refused
+STAGES = ("prepare_references", "train_adapters", "generate_variants", "finish_images")
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class NightContext(RunContext):
+    """A context that opens the store that the test watches."""
+
+    objects: ObjectStore | None = None
+
+    def open(self) -> ObjectStore:
+        assert self.objects is not None
+        return self.objects
+
+
+def context_of(store: ObjectStore, run_id: str, now: datetime = EPOCH) -> NightContext:
+    """A run's context."""
+    config = RunConfig.model_construct()
+    return NightContext(
+        run_id, "catalog.parquet", store.url, config, ModelFolder("", "", 64, ""), now, "catalog", store
+    )
+
+
+def adapter_id(sku: str, photo: int) -> str:
+    """What a SKU learned from a photo is called."""
+    return content_id(["adapter", sku, photo])
+
+
+def image_id(sku: str, photo: int, slot: str) -> str:
+    """What a slot's image with that photo is called."""
+    return content_id(["image", sku, photo, slot])
+
+
+@dataclass
+class Work:
+    """What a night has to do."""
+
+    photos: dict[str, int]  # of the SKUs to make
+    train: list[str]
+    retired: tuple[str, ...]
+    gone: list[str]
+    seen: dict[str, int] = field(default_factory=dict)
+
+
+def plan(store: ObjectStore, catalog: dict[str, int]) -> Work:
+    """The difference between a catalog (SKU to the version of its photo) and the tables."""
+    tables = Tables(store)
+    live = tables.live_images(["image_id", "sku"]).to_pylist()
+    there = {row["image_id"] for row in live}
+    trained = set(tables.read("adapters", ["adapter_id"])["adapter_id"].to_pylist())
+    skus = {row["sku"]: row for row in tables.read("skus", ["sku", "status", "fingerprint"]).to_pylist()}
+    looked = {s: p for s, p in catalog.items() if s not in skus or skus[s]["fingerprint"] != f"photo {p}"}
+    gone = [s for s, row in skus.items() if s not in catalog and row["status"] != "retired"]
+    photos = {s: p for s, p in looked.items() if s != BAD and any(image_id(s, p, slot) not in there for slot in SLOTS)}
+    return Work(
+        photos=photos,
+        train=[s for s, p in photos.items() if adapter_id(s, p) not in trained],
+        retired=tuple(row["image_id"] for row in live if row["sku"] in gone),
+        gone=gone,
+        seen=looked,
+    )
+
+
+def run_night(store: ObjectStore, catalog: dict[str, int], run_id: str, now: datetime = EPOCH) -> RunRecord:
+    """A whole night; returns its record."""
+    context = context_of(store, run_id, now)
+    store.write(f"runs/{run_id}/config.json", b"{}")
+    _tried(lambda: finish_publishing.fn(context))
+    work = plan(store, catalog)
+    _tried(lambda: store.write(f"runs/{run_id}/plan.parquet", json.dumps(work.photos).encode()))
+    harvest = make(context, work)
+    run = run_record(context, harvest)
+    _tried(lambda: publish.fn(context, harvest, run))
+    _forget(store, work)
+    _tried(lambda: store.write(f"runs/{run_id}/report/index.html", b"<html>"))
+    _tried(lambda: store.write(f"runs/{run_id}/report/summary.json", b"{}"))
+    return run
+
+
+def make(context: NightContext, work: Work) -> Harvest:
+    """Prepares, trains, draws and finishes, stage by stage, as far as the store does not hold it."""
+    store, adapters, images = context.open(), list[AdapterRecord](), list[ImageRecord]()
+    for sku, photo in work.photos.items():
+        _tried(
+            lambda s=sku, p=photo: once(store, STAGES[0], Reference, [s, str(p)], lambda: _prepared(store, s, p))  # type: ignore[misc]
+        )
+    left = recorded(store, STAGES[1], AdapterRecord).values()
+    kept = {one.adapter_id: one for result in left for one in result.records}
+    wanted = {adapter_id(sku, work.photos[sku]): sku for sku in work.train}
+    for cohort in _pairs(list(wanted)):
+        todo = [name for name in cohort if name not in kept]
+        if todo:
+            result = _tried(
+                lambda t=todo: once(store, STAGES[1], AdapterRecord, t, lambda: _trained(context, work, wanted, t))  # type: ignore[misc]
+            )
+            kept |= {one.adapter_id: one for one in result.records}
+    adapters += [kept[name] for name in wanted]
+    for sku, photo in work.photos.items():
+        chunk = [image_id(sku, photo, slot) for slot in SLOTS]
+        drawn = _tried(lambda c=chunk: once(store, STAGES[2], Draft, c, lambda: _drawn(store, c)))  # type: ignore[misc]
+        done = _tried(
+            lambda s=sku, p=photo, c=chunk, d=drawn: once(  # type: ignore[misc]
+                store, STAGES[3], ImageRecord, c, lambda: _finished(context, s, p, d.records)
+            )
+        )
+        images += done.records
+    refused = [rejection(context, sku) for sku in work.seen if sku == BAD]
+    return Harvest(tuple(adapters), tuple(images), tuple(refused), work.retired, _skus(context, work))
+
+
+def run_record(context: RunContext, harvest: Harvest) -> RunRecord:
+    """The run's own row."""
+    count, now = len(harvest.images), context.started_at + timedelta(seconds=1)
+    skus = len({image.sku for image in harvest.images})
+    bad = len(harvest.rejections)
+    return RunRecord(
+        context.run_id, context.catalog, "{}", "completed", skus + bad, skus, bad, 0, 0, len(harvest.adapters),
+        count, count, 0, 0, 0, 1.0, context.started_at, now,
+    )  # fmt: skip
+
+
+def rejection(context: RunContext, sku: str) -> Rejection:
+    """The verdict on a SKU."""
+    return Rejection(sku, STAGES[0], Reason.REFERENCE_BLANK, sku, "blank", context.run_id, context.started_at)
+
+
+def adapter_record(context: RunContext, sku: str, photo: int) -> tuple[AdapterRecord, bytes]:
+    """An adapter's record and its bytes."""
+    name = adapter_id(sku, photo)
+    data = f"lora {sku} {photo}".encode()
+    key = f"adapters/{safe_name(sku)}/{name[:16]}/adapter.safetensors"
+    values = _blank(AdapterRecord) | {
+        "adapter_id": name, "sku": sku, "references": (str(photo),), "key": key, "sha256": bytes_id(data),
+        "bytes": len(data), "run_id": context.run_id, "created_at": context.started_at,
+    }  # fmt: skip
+    return AdapterRecord(**values), data
+
+
+def _blank(record: type) -> dict[str, Any]:
+    """Every text and number of a record, empty."""
+    return {column: kind() for column, kind in record.__annotations__.items() if kind in (str, int, float)}
+
+
+def image_record(context: RunContext, sku: str, photo: int, slot: str) -> tuple[ImageRecord, bytes]:
+    """An image's record and its bytes."""
+    name, data = image_id(sku, photo, slot), f"pixels {sku} {photo} {slot}".encode()
+    sha256 = bytes_id(data)
+    values = _blank(ImageRecord) | {
+        "image_id": name, "variant_id": name, "slot": content_id([sku, slot]), "sku": sku, "scene": slot,
+        "channel": "web", "adapter_id": adapter_id(sku, photo), "sha256": sha256, "bytes": len(data),
+        "key": f"images/{safe_name(sku)}/web/{slot}-{sha256[:12]}.jpg", "origin": "catalog",
+        "run_id": context.run_id, "created_at": context.started_at,
+    }  # fmt: skip
+    return ImageRecord(**values), data
+
+
+def _prepared(store: ObjectStore, sku: str, photo: int) -> StageResult[Reference]:
+    name = content_id(["photo", sku, photo])
+    keys = f"cache/references/{name}.png", f"cache/references/{name}-mask.png"
+    for key in keys:
+        store.write(key, key.encode())
+    return StageResult((Reference(name, sku, f"{sku}.png", *keys, 64, 64, "given", 0.5, 1.0),))
+
+
+def _trained(context: NightContext, work: Work, wanted: dict[str, str], todo: list[str]) -> StageResult[AdapterRecord]:
+    store, records = context.open(), []
+    for sku in (wanted[name] for name in todo):
+        record, data = adapter_record(context, sku, work.photos[sku])
+        store.write(record.key, data)
+        store.write(f"{record.key.rpartition('/')[0]}/record.json", b"{}")
+        records.append(record)
+    return StageResult(tuple(records))
+
+
+def _drawn(store: ObjectStore, chunk: list[str]) -> StageResult[Draft]:
+    for name in chunk:
+        store.write(f"cache/drafts/{name}.png", name.encode())
+    return StageResult(tuple(Draft(name, f"cache/drafts/{name}.png", "", 0.1) for name in chunk))
+
+
+def _finished(context: NightContext, sku: str, photo: int, drafts: Iterable[Draft]) -> StageResult[ImageRecord]:
+    records = []
+    for draft, slot in zip(drafts, SLOTS, strict=True):
+        assert context.open().read(draft.image_key)
+        record, data = image_record(context, sku, photo, slot)
+        context.open().write(record.key, data)
+        records.append(record)
+    return StageResult(tuple(records))
+
+
+def _skus(context: RunContext, work: Work) -> tuple[SkuRecord, ...]:
+    def record(sku: str, fingerprint: str, status: str, images: int) -> SkuRecord:
+        return SkuRecord(sku, context.catalog, fingerprint, status, images, context.run_id, context.started_at)
+
+    looked = [
+        record(s, f"photo {p}", "quarantined" if s == BAD else "published", 0 if s == BAD else len(SLOTS))
+        for s, p in work.seen.items()
+    ]
+    return (*looked, *(record(sku, "", "retired", 0) for sku in work.gone))
+
+
+def _forget(store: ObjectStore, work: Work) -> None:
+    forget(store, STAGES[0], ([sku, str(photo)] for sku, photo in work.photos.items()))
+    published = {adapter_id(sku, work.photos[sku]) for sku in work.train}
+    left = recorded(store, STAGES[1], AdapterRecord)
+    store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
+    chunks = [[image_id(sku, photo, slot) for slot in SLOTS] for sku, photo in work.photos.items()]
+    for stage in STAGES[2:]:
+        forget(store, stage, chunks)
+
+
+def _tried(call: Callable[[], Result]) -> Result:
+    """Once more where the store was away."""
+    try:
+        return call()
+    except StoreUnreachable:
+        return call()
+
+
+def _pairs(items: list[str]) -> list[list[str]]:
+    return [items[start : start + 2] for start in range(0, len(items), 2)]

@@ -1,0 +1,57 @@
+"""What holds for a store at every moment, whoever was killed: the checker of this suite."""
+
+from collections import Counter
+from typing import Any
+
+from catalog_schemas.identity import bytes_id
+from tasks.storage.objects import ObjectMissing, ObjectStore
+from tasks.storage.tables import TABLES, Tables
+
+# Differ between two runs that did the same work.
+OWN_TO_A_RUN = {"run_id", "created_at", "retired_at", "updated_at"}
+
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def read_tables(store: ObjectStore) -> Rows:
+    """All rows of all tables."""
+    tables = Tables(store)
+    return {name: tables.read(name).to_pylist() for name in TABLES}
+
+
+def violations(store: ObjectStore, tables: Rows | None = None) -> list[str]:
+    """Everything that is wrong with the tables and the objects they name; empty where the store is sound."""
+    tables = tables or read_tables(store)
+    found = [
+        f"{name}: {count} rows have the key {key}"
+        for name, spec in TABLES.items()
+        for key, count in Counter(row[spec.key] for row in tables[name]).items()
+        if count > 1
+    ]
+    live = [row for row in tables["images"] if row["retired_at"] is None]
+    slots = Counter(row["slot"] for row in live)
+    found += [f"images: {count} rows of slot {slot} are live" for slot, count in slots.items() if count > 1]
+    adapters = {row["adapter_id"] for row in tables["adapters"]}
+    found += [f"images: {row['key']} is live without its adapter" for row in live if row["adapter_id"] not in adapters]
+    return found + [fault for row in (*live, *tables["adapters"]) if (fault := _bytes_fault(store, row))]
+
+
+def content(tables: Rows) -> Rows:
+    """The tables without what differs between two runs of the same work; all but `runs`, whose rows are the runs."""
+    return {name: _content(rows) for name, rows in tables.items() if name != "runs"}
+
+
+def _content(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    plain = [{k: v for k, v in row.items() if k not in OWN_TO_A_RUN} for row in rows]
+    for row, whole in zip(plain, rows, strict=True):
+        row["live"] = whole.get("retired_at") is None
+    return sorted(plain, key=str)
+
+
+def _bytes_fault(store: ObjectStore, row: dict[str, Any]) -> str:
+    try:
+        came = bytes_id(store.read(row["key"]))
+    except ObjectMissing:
+        return f"{row['key']}: has a row and no bytes"
+    return "" if came == row["sha256"] else f"{row['key']}: other bytes than its row says"

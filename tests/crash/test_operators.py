@@ -1,0 +1,365 @@
+"""verify, gc, rollback and export on stores where nights were killed, and where others are at work."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog_schemas.errors import StoreError
+from flows.command_line import main
+from tasks.collect_garbage import Garbage, collect_garbage
+from tasks.roll_back import Rollback, roll_back
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+from tasks.verify import verify
+from tests.crash.crashing import OTHERS, crash_hook
+from tests.crash.night import plan, run_night
+from tests.crash.soundness import content, read_tables, violations
+from tests.crash.watched import Clock, ClockedStore, Killed, Operation
+
+WEEK, LATER = timedelta(days=7), timedelta(days=8)
+CATALOG = {"mug": 1, "vase": 1}
+CHANGED = {"mug": 2, "vase": 1}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(memory: Path, clock: Clock) -> ClockedStore:
+    return ClockedStore(str(memory / "store"), clock)
+
+
+def _night(store: ClockedStore, catalog: dict[str, int], run_id: str) -> None:
+    run_night(store, catalog, run_id, store.clock.now())
+
+
+def _gc(store: ClockedStore, rehearse: bool = False) -> Garbage:
+    return collect_garbage(store, WEEK, store.clock.now(), rehearse)
+
+
+def _killed_at(store: ClockedStore, key: str, run_id: str = "killed", catalog: dict[str, int] = CATALOG) -> None:
+    """A night that is killed before it touches a key that holds `key`."""
+
+    def kill(operation: Operation, call: Callable[[], Any]) -> Any:
+        if any(key in one for one in operation.keys):
+            raise Killed
+        return call()
+
+    store.hook = kill
+    with pytest.raises(Killed):
+        _night(store, catalog, run_id)
+    store.hook = lambda _, call: call()
+
+
+def _files(store: ObjectStore) -> set[str]:
+    return {str(path.relative_to(store.url)) for path in Path(store.url).rglob("*") if path.is_file()}
+
+
+def _live(store: ObjectStore) -> set[tuple[str, str]]:
+    return {(row["sku"], row["key"]) for row in Tables(store).live_images(["sku", "key"]).to_pylist()}
+
+
+def test_gc_leaves_a_store_alone_whose_nights_have_ended(store: ClockedStore, clock: Clock) -> None:
+    _night(store, CATALOG, "one")
+    before = _files(store)
+    _gc(store)
+    assert _files(store) == before
+    clock.advance(LATER)
+    gone = _gc(store)
+    assert gone.keys
+    assert {key.split("/")[0] for key in gone.keys} == {"cache"}
+    assert _files(store) == before - set(gone.keys)
+    assert verify(store, lambda *_: None).faults == ()
+    assert not plan(store, CATALOG).photos
+
+
+def test_a_rehearsal_names_what_would_go_and_deletes_nothing(store: ClockedStore, clock: Clock) -> None:
+    _night(store, CATALOG, "one")
+    _night(store, CHANGED, "two")
+    clock.advance(LATER)
+    before = _files(store)
+    rehearsed = _gc(store, rehearse=True)
+    assert _files(store) == before
+    assert _gc(store) == rehearsed
+
+
+def test_gc_refuses_while_a_run_may_be_running_and_takes_a_dead_one_after_the_grace_period(
+    store: ClockedStore, clock: Clock
+) -> None:
+    _killed_at(store, "cache/publishing")
+    before = _files(store)
+    for rehearse in (True, False):
+        with pytest.raises(StoreError, match=r"run killed began within the last 7 days.*--grace"):
+            _gc(store, rehearse)
+    assert _files(store) == before
+    clock.advance(LATER)
+    assert {key.split("/")[0] for key in _gc(store).keys} == {"images", "adapters", "cache"}
+    _night(store, CATALOG, "again")
+    assert violations(store) == []
+
+
+def test_a_run_that_begins_while_gc_lists_the_store_is_safe(store: ClockedStore, clock: Clock) -> None:
+    _killed_at(store, "cache/publishing")
+    clock.advance(LATER)
+    before, listed = _files(store), store.list
+
+    def begin(prefix: str = "") -> Any:
+        if prefix == "images":
+            store.write("runs/new/config.json", b"{}")
+        return listed(prefix)
+
+    store.list = begin  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="run new began"):
+        _gc(store)
+    assert _files(store) == before | {"runs/new/config.json"}
+
+
+@pytest.mark.parametrize("place", ["tables/adapters", "tables/images", "tables/skus", "tables/runs"])
+def test_gc_leaves_what_a_publication_that_was_cut_off_names_however_old(
+    store: ClockedStore, clock: Clock, place: str
+) -> None:
+    _night(store, CATALOG, "one")
+    _killed_at(store, place, catalog=CHANGED)
+    clock.advance(LATER)
+    gone = _gc(store)
+    assert not any(key.startswith(("adapters", "cache/publishing")) for key in gone.keys)
+    _night(store, CHANGED, "two")
+    assert violations(store) == []
+    assert not plan(store, CHANGED).photos
+    runs = Tables(store).read("runs", ["run_id"])["run_id"].to_pylist()
+    assert sorted(runs) == ["killed", "one", "two"]
+
+
+def test_gc_leaves_what_a_younger_record_speaks_of(store: ClockedStore, clock: Clock) -> None:
+    """The objects of a long stage are older than its record."""
+    _killed_at(store, "cache/publishing")
+    clock.advance(LATER)
+    for info in list(store.list("cache/stages")):
+        store.write(info.key, store.read(info.key))
+    before = _files(store)
+    assert _gc(store) == Garbage((), 0)
+    assert _files(store) == before
+    _night(store, CATALOG, "again")
+    assert violations(store) == []
+
+
+def test_a_gc_that_is_killed_at_any_operation_leaves_a_store_that_the_next_night_completes(
+    memory: Path, clock: Clock
+) -> None:
+    for number in range(100):
+        store = ClockedStore(str(memory / str(number)), Clock())
+        _killed_at(store, "cache/publishing")
+        store.clock.advance(LATER)
+        store.hook = crash_hook("after", number, store)
+        try:
+            _gc(store)
+        except Killed:
+            store.hook = lambda _, call: call()
+            _night(store, CATALOG, "again")
+            assert violations(store) == []
+            assert not plan(store, CATALOG).photos
+        else:
+            break
+    assert number >= 2
+
+
+def test_gc_sweeps_what_killed_writers_left(store: ClockedStore, clock: Clock) -> None:
+    _night(store, CATALOG, "one")
+    _night(store, CHANGED, "two")
+    litter = {
+        "images/mug/web/.tmp-0123",
+        "tables/images/.tmp-4567",
+        "probe/0123",
+        "tables/images/lost.parquet",
+        "tables/images/_delta_log/00000000000000000009.json#1",
+    }
+    for name in litter:
+        (Path(store.url) / name).parent.mkdir(exist_ok=True)
+        (Path(store.url) / name).write_bytes(b"half")
+    live, version = read_tables(store), Tables(store).version("images")
+    assert not litter & set(_gc(store).keys), "they may be of a writer that lives"
+    clock.advance(LATER)
+    gone = set(_gc(store).keys)
+    assert litter <= gone
+    assert not gone & {key for _, key in _live(store)}
+    assert read_tables(store) == live
+    assert Tables(store).version("images") == version
+    assert len([name for name in _files(store) if name.startswith("tables/images/") and "_delta_log" not in name]) >= 1
+    assert _gc(store) == Garbage((), 0)
+
+
+def test_gc_keeps_the_data_files_of_versions_that_were_current_within_the_grace_period(
+    store: ClockedStore, clock: Clock
+) -> None:
+    _night(store, CATALOG, "one")
+    old = Tables(store).version("images")
+    clock.advance(LATER)
+    _night(store, CHANGED, "two")
+    _gc(store)
+    assert roll_back(store, old, "back", clock.now()) == Rollback(2, 2)
+    assert violations(store) == []
+
+
+def test_a_rollback_brings_an_earlier_version_back_and_can_itself_be_rolled_back(
+    store: ClockedStore, clock: Clock
+) -> None:
+    _night(store, CATALOG, "one")
+    first, version = _live(store), Tables(store).version("images")
+    _night(store, CHANGED, "two")
+    second, newer = _live(store), Tables(store).version("images")
+    assert roll_back(store, version, "back", clock.now()) == Rollback(2, 2)
+    assert _live(store) == first
+    assert roll_back(store, newer, "forth", clock.now()) == Rollback(2, 2)
+    assert _live(store) == second
+    assert roll_back(store, newer, "stay", clock.now()) == Rollback(0, 0)
+    assert violations(store) == []
+    assert not list(store.list("runs/back")), "its mark is taken away"
+
+
+def test_a_rollback_whose_bytes_are_gone_is_refused_and_changes_nothing(store: ClockedStore, clock: Clock) -> None:
+    _night(store, CATALOG, "one")
+    version = Tables(store).version("images")
+    _night(store, CHANGED, "two")
+    lost = next(row["key"] for row in read_tables(store)["images"] if row["retired_at"])
+    store.delete([lost])
+    before = content(read_tables(store))
+    with pytest.raises(StoreError, match=rf"the bytes of 1 images of version {version} are deleted, the first: {lost}"):
+        roll_back(store, version, "back", clock.now())
+    assert content(read_tables(store)) == before
+    assert not list(store.list("runs/back"))
+
+
+def test_a_rollback_past_what_gc_keeps_says_so(store: ClockedStore, clock: Clock) -> None:
+    _night(store, CATALOG, "one")
+    version = Tables(store).version("images")
+    _night(store, CHANGED, "two")
+    clock.advance(LATER)
+    _gc(store)
+    with pytest.raises(StoreError, match=rf"version {version} is older than what garbage collection keeps"):
+        roll_back(store, version, "back", clock.now())
+    with pytest.raises(StoreError, match=r"has the versions 0 to \d+; there is no version 99"):
+        roll_back(store, 99, "back", clock.now())
+
+
+def test_a_rollback_of_an_empty_store_says_so(store: ClockedStore, clock: Clock) -> None:
+    with pytest.raises(StoreError, match=r"tables/images: does not exist yet; there is no version 0"):
+        roll_back(store, 0, "back", clock.now())
+
+
+def test_a_rollback_publishes_first_what_a_killed_run_had_begun_to(store: ClockedStore, clock: Clock) -> None:
+    _night(store, CATALOG, "one")
+    first, version = _live(store), Tables(store).version("images")
+    _killed_at(store, "tables/images", catalog=CHANGED)
+    roll_back(store, version, "back", clock.now())
+    assert _live(store) == first
+    _night(store, CHANGED, "two")
+    assert _live(store) == first, "the next night leaves it so"
+    assert violations(store) == []
+
+
+def test_a_run_that_publishes_during_a_rollback_leaves_a_sound_store(memory: Path) -> None:
+    for number in range(100):
+        store = ClockedStore(str(memory / str(number)), Clock())
+        _night(store, CATALOG, "one")
+        version = Tables(store).version("images")
+        _night(store, CHANGED, "two")
+        reached: list[str] = []
+        hook = crash_hook(OTHERS, number, store)
+
+        def watch(operation: Operation, call: Callable[[], Any], hook: Any = hook, reached: list[str] = reached) -> Any:
+            reached += operation.keys
+            return hook(operation, call)
+
+        store.hook = watch
+        roll_back(store, version, "back", store.clock.now())
+        assert violations(store) == []
+        if len(reached) <= number:
+            break
+    assert number >= 3
+
+
+def _flip(store: ObjectStore, key: str) -> None:
+    data = bytearray(store.read(key))
+    data[0] ^= 1
+    store.write(key, bytes(data))
+
+
+def test_verify_finds_a_flipped_byte_a_lost_file_and_an_orphan(store: ClockedStore) -> None:
+    _night(store, CATALOG, "one")
+    sound = verify(store, lambda *_: None)
+    assert (sound.checked, sound.faults, sound.orphans) == (6, (), ())
+    flipped, lost = sorted(key for _, key in _live(store))[:2]
+    adapter = next(info.key for info in store.list("adapters") if info.key.endswith(".safetensors"))
+    _flip(store, flipped)
+    _flip(store, adapter)
+    store.delete([lost])
+    store.write("images/stray.jpg", b"x")
+    steps: list[tuple[int, int]] = []
+    found = verify(store, lambda *step: steps.append(step))
+    assert {(fault.table, fault.key) for fault in found.faults} == {
+        ("images", flipped),
+        ("images", lost),
+        ("adapters", adapter),
+    }
+    assert [fault.came for fault in found.faults if fault.key == lost] == ["nothing"]
+    assert found.orphans == ("images/stray.jpg",)
+    assert steps == [(number, 6) for number in range(1, 7)]
+
+
+def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "flows.command_line", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ, check=False)
+
+
+def test_the_command_verify_ends_with_4_on_a_flipped_byte(store: ClockedStore) -> None:
+    _night(store, CATALOG, "one")
+    sound = _command("verify", "--store", store.url)
+    assert (sound.returncode, sound.stdout) == (0, "6 live rows checked, 0 faults, 0 orphans\n")
+    flipped = min(key for _, key in _live(store))
+    _flip(store, flipped)
+    broken = _command("verify", "--store", store.url, "--json")
+    assert broken.returncode == 4, broken.stderr
+    assert [fault["key"] for fault in json.loads(broken.stdout)["faults"]] == [flipped]
+
+
+def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main([*arguments, "--json"])
+    written = capsys.readouterr()
+    return code, json.loads(written.out) if code == 0 else {"error": written.err}
+
+
+def test_the_commands_gc_rollback_and_export_do_what_they_say(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _night(store, CATALOG, "one")
+    version = Tables(store).version("images")
+    _night(store, CHANGED, "two")
+    first = {key for _, key in _live(store)}
+    at = ("--store", store.url)
+    code, answer = _said(capsys, "gc", *at, "--dry-run", "--grace", "0s")
+    assert (code, answer["deleted"]) == (0, False)
+    assert answer["keys"]
+    assert _said(capsys, "gc", *at)[1]["keys"] == [], "the grace period is a week"
+    code, answer = _said(capsys, "rollback", str(version), *at)
+    assert (code, answer["revived"], answer["retired"]) == (0, 2, 2)
+    code, answer = _said(capsys, "export", "tree", *at, "--out", str(tmp_path / "tree"))
+    assert (code, answer["images"]) == (0, 4)
+    copied = {path.name: path.read_bytes() for path in (tmp_path / "tree").rglob("*.jpg")}
+    assert copied == {key.rpartition("/")[2]: store.read(key) for _, key in _live(store)}
+    assert {key for _, key in _live(store)} != first
+    code, answer = _said(capsys, "rollback", "99", *at)
+    assert code == 4
+    assert "there is no version 99" in answer["error"]
+    assert _said(capsys, "gc", *at, "--grace", "soon")[0] == 2
+    code, answer = _said(capsys, "export", "google", *at, "--out", str(tmp_path / "feed.tsv"))
+    assert code == 2
+    assert "--base-url" in answer["error"]

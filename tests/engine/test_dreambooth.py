@@ -1,0 +1,108 @@
+"""Full DreamBooth: a UNet of the SKU's own, kept as a difference."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load as load_tensors
+
+from configs.schema import TrainingConfig
+from tasks.engine.base_model import load_base
+from tasks.engine.conditioning import encode_prompt, predict
+from tasks.engine.lora_file import read_lora, write_lora
+from tasks.engine.rendering import RenderRequest, render
+from tasks.engine.training import DivergedAdapter, train_cohort
+from tests.engine.material import HEADER, SETTINGS, job, poisoned, quiet, recipe, strong_adapter, train
+from tests.models.tiny import RESOLUTION
+
+MUG = RenderRequest("a photo of sks0 mug", "", 4, "mug")
+
+
+@pytest.fixture(scope="module")
+def base(folders):
+    return load_base(folders["sd"], "float32", "cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(base):
+    how = recipe(method="dreambooth", learning_rate=1e-3, prior_weight=0.0)
+    return train(base, [job(0, 12)], how)[0]
+
+
+def test_it_lowers_the_loss_and_leaves_the_base_model_alone(base, whole, folders):
+    assert whole.loss_after < 0.95 * whole.loss_before
+    fresh = load_base(folders["sd"], "float32", "cpu").unet.state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in base.unet.state_dict().items())
+
+
+def test_comfyui_adds_the_differences_that_rendering_adds(base, whole):
+    """ComfyUI `comfy/lora.py`: `<module>.diff` is added to the weight, `<module>.diff_b` to the bias."""
+    data = write_lora(whole.weights, HEADER)
+    tensors, unet, used = load_tensors(data), copy.deepcopy(base.unet), 0
+    for name, parameter in unet.named_parameters():
+        path, _, kind = name.rpartition(".")
+        key = f"lora_unet_{path.replace('.', '_')}{'.diff' if kind == 'weight' else '.diff_b'}"
+        if key in tensors:
+            parameter.data += tensors[key].float()
+            used += 1
+    assert used == len(tensors)
+    noisy, text = torch.randn(1, 4, 8, 8), encode_prompt(base, MUG.prompt)
+    ours = read_lora(data).differences
+    assert ours.keys() == whole.weights.differences.keys()
+    patched = predict(base, noisy, torch.tensor([500]), text, unet)
+    assert not torch.allclose(patched, predict(base, noisy, torch.tensor([500]), text), atol=1e-3)
+
+
+def test_its_images_and_those_of_other_adapters_come_in_their_order(base, whole):
+    before = copy.deepcopy(base.unet.state_dict())
+    files = {"mug": write_lora(whole.weights, HEADER), "lamp": write_lora(strong_adapter(base, 1), HEADER)}
+    requests = [dataclasses.replace(MUG, adapter=key) for key in ("lamp", "mug", "", "mug")]
+    seen = []
+    images = render(base, requests, SETTINGS, files, 2, lambda done, total: seen.append((done, total)))
+    for request, image in zip(requests, images, strict=True):
+        alone = render(base, [request], SETTINGS, files, 1, quiet)[0]
+        assert np.abs(image.astype(int) - alone).max() <= 1
+    assert np.abs(images[1].astype(int) - images[2]).max() > 3
+    assert seen == [(2, 4), (4, 4)]
+    assert all(torch.equal(value, before[name]) for name, value in base.unet.state_dict().items())
+
+
+def test_a_poisoned_sku_does_not_stop_the_next(base):
+    how, seen = recipe(method="dreambooth", learning_rate=1e-3), []
+    jobs = [poisoned(1, 2), job(0, 2)]
+    outcomes = train_cohort(base, jobs, how, RESOLUTION, 4, lambda *state: seen.append(state))
+    assert isinstance(outcomes[0], DivergedAdapter)
+    assert "SKU-1" in outcomes[0].detail
+    assert outcomes[1].weights.differences
+    assert seen[-1] == (4, 4)
+
+
+def test_the_prior_holds_the_class_to_the_base_models_answer(base):
+    """With the class's own photo prompt drifting less than without the prior."""
+    noisy = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    text, times = encode_prompt(base, "a photo of a mug").repeat_each(4), torch.tensor([100, 300, 500, 700])
+    drifts = []
+    for weight in (0.0, 5.0):
+        how = recipe(method="dreambooth", learning_rate=5e-4, prior_weight=weight)
+        unet = copy.deepcopy(base.unet)
+        for name, change in train(base, [job(0, 10)], how)[0].weights.differences.items():
+            unet.get_parameter(name).data += change.float()
+        with torch.no_grad():
+            drifts.append(float((predict(base, noisy, times, text, unet) - predict(base, noisy, times, text)).norm()))
+    assert drifts[1] < 0.8 * drifts[0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "dreambooth", "text_encoder": True},
+        {"method": "dreambooth", "evaluation": {}},
+        {"tokens": 2},
+    ],
+)
+def test_what_a_method_has_not_is_refused(fields):
+    with pytest.raises(ValidationError, match="needs"):
+        TrainingConfig(**fields)

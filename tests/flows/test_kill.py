@@ -1,0 +1,114 @@
+"""A run that is killed at any point is completed by the next one, as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.draft import Draft
+from tasks.ledger import recorded
+from tests.flows.killed import start
+from tests.flows.shop import Shop, assert_sound, assert_whole, comparable
+
+TABLES = ("images", "adapters", "rejections", "skus")
+SECONDS = 300  # on a busy machine
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str) -> Shop:
+    """Four products, one with a damaged photo, run once without a disturbance."""
+    shop = Shop(tmp_path_factory.mktemp("undisturbed"), model)
+    for number in range(4):
+        shop.add(f"sku-{number}", number)
+    shop.changes = {
+        "training": {"steps_minimum": 60, "steps_maximum": 60},
+        "checks": [{"name": "contrast", "minimum": 2}, {"name": "novelty", "minimum": 1}],
+    }
+    cut = shop.folder / "photos-2" / "1.png"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    shop.run()
+    assert len(shop.table("adapters")) == 4
+    return shop
+
+
+def _kill_once(shop: Shop, there: Callable[[Path], bool]) -> None:
+    """Starts a run in a process group of its own, and kills the group as soon as the store shows the sign."""
+    process = start(shop.parameters())
+    deadline = time.monotonic() + SECONDS
+    while not there(Path(shop.store)):
+        if not process.is_alive() or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"the run ended before it could be killed: {process.exitcode}")
+        time.sleep(0.002)
+    assert process.pid
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _files(store: Path, pattern: str) -> dict[str, tuple[int, int]]:
+    """Files with their inode and time: another pair where one was written again."""
+    return {str(path.relative_to(store)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in store.glob(pattern)}
+
+
+def _has(pattern: str) -> Callable[[Path], bool]:
+    return lambda store: any(store.glob(pattern))
+
+
+@pytest.mark.parametrize(
+    ("phase", "finished"),
+    [
+        ("cache/stages/train_adapters/*.json", "adapters/*/*/adapter.safetensors"),
+        ("cache/stages/generate_variants/*.json", "adapters/*/*/adapter.safetensors"),
+        ("cache/publishing/*.json", "images/*/*/*"),
+    ],
+    ids=["training", "generation", "publishing"],
+)
+def test_a_killed_run_is_completed_by_the_next(undisturbed: Shop, tmp_path: Path, phase: str, finished: str) -> None:
+    shop = replace(undisturbed, store=str(tmp_path / "store"))
+    store = Path(shop.store)
+    _kill_once(shop, _has(phase))
+    assert not shop.table("runs"), "killed in time"
+    assert_whole(store)
+    done = _files(store, finished)
+    drafts = {name: seen for chunk in _finished_chunks(shop) for name, seen in _files(store, f"{chunk}*").items()}
+    assert done
+
+    shop.run()
+
+    for name in TABLES:
+        assert comparable(shop, name) == comparable(undisturbed, name), name
+    assert_sound(shop)
+    assert_whole(store)
+    assert _kept(done, _files(store, finished)), "what was finished is not made again"
+    assert _kept(drafts, _files(store, "cache/drafts/*")), "drafts of finished chunks are not drawn again"
+    again = shop.run().record
+    assert (again.adapters_trained, again.images_planned) == (0, 0)
+
+
+def _finished_chunks(shop: Shop) -> list[str]:
+    """The drafts that a stage record speaks of."""
+    results = recorded(shop.objects, "generate_variants", Draft).values()
+    return [draft.image_key for result in results for draft in result.records]
+
+
+def _kept(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> bool:
+    return {name: after.get(name) for name in before} == before
+
+
+def test_a_run_in_a_process_prints_one_json_object_and_nothing_else(undisturbed: Shop) -> None:
+    """The boundary itself: Prefect's own embedded server, standard output for machines, exit code 0."""
+    line = undisturbed.command()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    home = {"PREFECT_HOME": str(undisturbed.folder / "prefect"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, env=environment | home, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["skus_input"], answer["skus_skipped"], answer["images_planned"]) == (4, 4, 0)
+    assert done.stderr == ""

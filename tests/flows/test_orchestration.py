@@ -1,0 +1,96 @@
+"""How a run shows in Prefect: few task runs, each named for its work; and the merchandisers' flow."""
+
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import Artifact, TaskRun
+
+from catalog_schemas.errors import ConfigError
+from flows.make_variants import make_variants
+from flows.parameters import MakeVariantsParameters
+from flows.refresh_catalog import refresh_catalog
+from tests.flows.shop import Shop, assert_sound
+
+
+def _runs(flow_run: UUID) -> list[TaskRun]:
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
+
+
+def _artifacts(flow_run: UUID) -> list[Artifact]:
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
+
+
+def test_task_runs_are_named_per_cohort_and_chunk_and_never_per_image(shop: Shop) -> None:
+    for number in range(3):
+        shop.add(f"sku-{number}", number)
+    state = refresh_catalog(shop.parameters(), return_state=True)
+    assert state.is_completed()
+    flow_run = state.state_details.flow_run_id
+    runs = _runs(flow_run)
+    verbs = Counter(run.name.split()[0] for run in runs)
+    assert verbs["train"] == 2, "two cohorts of two"
+    assert verbs["generate"] == verbs["check"] == verbs["finish"] - 1 == 5, (
+        "18 images in chunks of four, and one to finish"
+    )
+    assert len(runs) < 18 + 6
+    names = {run.name for run in runs}
+    assert {"train sku-0 and 1 more", "train sku-2", "generate sku-0 and 3 more"} <= names
+    tags = {run.name.split()[0]: set(run.tags) for run in runs}
+    assert tags["train"] == tags["generate"] == {"gpu"}
+    assert tags["check"] == tags["prepare"] == {"cpu"}
+    kinds = Counter(artifact.type for artifact in _artifacts(flow_run))
+    assert kinds["table"] >= 1
+    assert kinds["markdown"] >= 1
+    assert kinds["progress"] >= 2
+
+
+def _asked(shop: Shop, **fields: object) -> MakeVariantsParameters:
+    return MakeVariantsParameters.model_validate(shop.parameters().model_dump() | fields)
+
+
+def test_a_merchandiser_gets_what_was_chosen_and_only_that(open_shop: Shop) -> None:
+    before = {row["image_id"] for row in open_shop.live()}
+    outcome = make_variants(
+        _asked(open_shop, skus=["vase-2"], scenes=["beach-sand"], colours=["sage"], techniques=["composite"], images=2)
+    )
+    assert outcome
+    assert (outcome.record.skus_input, outcome.record.images_published, outcome.record.adapters_trained) == (1, 2, 0)
+    new = [row for row in open_shop.live() if row["image_id"] not in before]
+    assert {(row["sku"], row["scene"], row["colour"], row["technique"]) for row in new} == {
+        ("vase-2", "beach-sand", "sage", "composite")
+    }
+    assert len({row["seed"] for row in new}) == 2
+    assert before < {row["image_id"] for row in open_shop.live()}
+    assert_sound(open_shop)
+    assert not open_shop.plan().retired, "the night leaves what a person asked for"
+
+
+def test_a_dry_run_makes_nothing(open_shop: Shop) -> None:
+    keys = open_shop.keys("")
+    assert make_variants(_asked(open_shop, skus=["mug-1"], scenes=["beach-sand"], dry_run=True)) is None
+    assert open_shop.keys("") == keys
+
+
+def test_a_category_selects_its_products(open_shop: Shop) -> None:
+    open_shop.rows[0]["category"] = "Home > Bath"
+    outcome = make_variants(_asked(open_shop, category="bath", scenes=["beach-sand"], limit_per_sku=1))
+    assert outcome
+    assert outcome.record.skus_input == 1
+
+
+def test_a_sku_that_is_not_in_the_catalog_is_said_at_once(open_shop: Shop) -> None:
+    with pytest.raises(ConfigError, match=r"vase-3 \(did you mean vase-2\?\)"):
+        make_variants(_asked(open_shop, skus=["mug-1", "vase-3"]))
+
+
+def test_a_chosen_sku_whose_row_is_bad_is_quarantined_with_its_reason(open_shop: Shop) -> None:
+    open_shop.rows[0]["class_noun"] = ""
+    outcome = make_variants(_asked(open_shop, skus=["mug-1", "vase-2"], scenes=["beach-sand"], limit_per_sku=1))
+    assert outcome
+    assert (outcome.record.skus_input, outcome.record.skus_quarantined, outcome.record.skus_published) == (2, 1, 1)
+    assert open_shop.reasons() == [("mug-1", "row_field_missing")]

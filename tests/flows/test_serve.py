@@ -1,0 +1,81 @@
+"""What `packshot serve` refuses before it starts anything; how it serves is tested in `tests/browser`."""
+
+import fcntl
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.errors import ConfigError
+from flows.deployments import Nightly
+from flows.parameters import MakeVariantsParameters
+from flows.serve import ServeOptions, serve
+
+
+def _options(home: Path) -> ServeOptions:
+    return ServeOptions(catalog="catalog.parquet", store="store", port=0, home=home)
+
+
+def test_no_door_is_opened_to_other_machines_without_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    for host in ("0.0.0.0", "::", "192.0.2.7", "shop.example"):
+        with pytest.raises(ConfigError, match="PREFECT_SERVER_API_AUTH_STRING"):
+            serve(replace(_options(tmp_path / "home"), host=host), print)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--port {port} .*--port 0"):
+            serve(replace(_options(tmp_path), port=port), print)
+
+
+def test_a_home_has_one_server(tmp_path: Path) -> None:
+    with (tmp_path / "serve.lock").open("w") as lock:
+        lock.write("server 4711\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match=r"another packshot serve.*server 4711"):
+            serve(_options(tmp_path), print)
+
+
+def test_a_preset_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sd15"):
+        serve(replace(_options(tmp_path), preset="sd16"), print)
+
+
+@pytest.mark.parametrize(("cron", "timezone"), [("every night", "UTC"), ("0 2 * * *", "Europe/Atlantis")])
+def test_a_schedule_that_is_none_is_refused(cron: str, timezone: str) -> None:
+    with pytest.raises(ConfigError, match="the schedule"):
+        Nightly(cron, timezone).next_run(datetime.now(UTC))
+
+
+def test_the_next_night_is_told_in_the_schedules_own_zone() -> None:
+    before_summer_time = datetime(2026, 3, 28, 12, tzinfo=UTC)
+    following = Nightly("0 4 * * *", "Europe/Berlin").next_run(before_summer_time)
+    assert following.isoformat() == "2026-03-29T04:00:00+02:00"
+
+
+@pytest.mark.parametrize("text", ["A-1,B 2, C", "A-1\nB 2\r\nC\n", "A-1\tB 2;C, A-1", ["A-1", "B 2", "C"]])
+def test_skus_come_as_a_person_would_paste_them(text: str) -> None:
+    parameters = MakeVariantsParameters.model_validate({"catalog": "c", "store": "s", "skus": text})
+    assert parameters.products.skus == ("A-1", "B 2", "C")
+
+
+def test_a_form_without_products_is_not_the_whole_catalog() -> None:
+    parameters = MakeVariantsParameters(catalog="c", store="s", skus=" , \n", category=" ")
+    with pytest.raises(ConfigError, match="nightly-refresh"):
+        _ = parameters.products
+
+
+def test_the_form_keeps_titles_descriptions_and_bounds() -> None:
+    fields = MakeVariantsParameters.model_json_schema()["properties"]
+    assert all(field["title"] and field["description"] for field in fields.values())
+    assert sorted(field["position"] for field in fields.values()) == [*range(1, 10), 90, 91, 92]
+    assert (fields["images"]["minimum"], fields["images"]["maximum"]) == (1, 20)
+    assert not [name for name, field in fields.items() if "anyOf" in field], "an Optional is a toggle in the form"

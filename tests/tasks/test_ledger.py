@@ -1,0 +1,46 @@
+"""A finished stage is not done again, and one that failed leaves no record."""
+
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.draft import Draft
+from tasks.ledger import StageResult, forget, once, recorded
+from tasks.storage.objects import ObjectStore
+
+DRAFT = Draft("v", "cache/drafts/v.png", "", 0.5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(str(tmp_path / "store"))
+
+
+def _never() -> StageResult[Draft]:
+    raise AssertionError("it was done again")
+
+
+def test_what_is_recorded_is_returned_and_not_made_again(store: ObjectStore) -> None:
+    made = once(store, "draw", Draft, ["a", "b"], lambda: StageResult((DRAFT,)))
+    assert once(store, "draw", Draft, ["a", "b"], _never) == made
+
+
+def test_other_work_another_order_and_another_stage_are_other_records(store: ObjectStore) -> None:
+    once(store, "draw", Draft, ["a", "b"], lambda: StageResult((DRAFT,)))
+    for stage, work in (("draw", ["b", "a"]), ("draw", ["a"]), ("draw", ["ab"]), ("check", ["a", "b"])):
+        with pytest.raises(AssertionError, match="done again"):
+            once(store, stage, Draft, work, _never)
+
+
+def test_work_that_failed_is_not_recorded(store: ObjectStore) -> None:
+    with pytest.raises(AssertionError):
+        once(store, "draw", Draft, ["a"], _never)
+    assert once(store, "draw", Draft, ["a"], lambda: StageResult((DRAFT,))).records == (DRAFT,)
+
+
+def test_forgetting_takes_the_records_named_and_no_other(store: ObjectStore) -> None:
+    for work in (["a"], ["b"]):
+        once(store, "draw", Draft, work, lambda: StageResult((DRAFT,)))
+    forget(store, "draw", [["a"], ["never recorded"]])
+    assert len(recorded(store, "draw", Draft)) == 1
+    assert once(store, "draw", Draft, ["b"], _never).records == (DRAFT,)
