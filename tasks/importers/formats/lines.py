@@ -54,7 +54,7 @@ def _encoding(file: Path) -> str:
             raise CatalogError(str(file), [f"expected text, got {what}"])
     if head.startswith(_UTF16):
         return "utf-16"
-    if head.count(0) * 4 > len(head):
+    if head.count(0) * 5 > len(head):
         raise CatalogError(str(file), ["expected text in UTF-8, got a binary file or UTF-16 without its mark"])
     return "utf-8-sig"
 
