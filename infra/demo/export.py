@@ -86,11 +86,7 @@ def export(vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, painter: Painter, fol
 
 
 def _compute_in_float32(config: Path) -> None:
-<<<<<<< HEAD
-    """Let float16 weights load as float32, as diffusers does with its own: transformers follows the config."""
-=======
     """Let float16 weights load as float32 by default, as diffusers does: transformers follows the config instead."""
->>>>>>> demo
 
     def widened(told: Any) -> Any:
         if isinstance(told, dict):
