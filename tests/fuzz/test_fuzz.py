@@ -109,6 +109,7 @@ def test_the_image_decoder_gives_pixels_or_a_verdict(rounds) -> None:
             assert decode(mutated(chance.choice(PHOTOS), PHOTOS, chance), 1_000_000).rgb.size <= 3_000_000
 
 
+@pytest.mark.soak  # pyarrow itself can abort on a mutated Parquet file, and takes the process with it
 def test_the_catalog_reader_gives_rows_or_a_verdict(rounds, tmp_path: Path) -> None:
     seeds, file = catalogs(), tmp_path / "catalog.parquet"
     for seed in rounds:
