@@ -20,7 +20,7 @@ demo: $(READY)  ## the main job on the demo catalog; the second time there is no
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
 
 test: check  ## the gate and all tests that fit in minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0
 
 soak: $(READY)  ## hours: every crash point, 200 x 50 steps of the state machine, and twenty minutes of mutated input
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -n 2 --dist load
