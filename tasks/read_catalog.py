@@ -1,6 +1,7 @@
 """Reads a catalog in batches: a file that breaks the schema ends the run with every fault, a bad row only itself."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,7 +97,7 @@ class RowReader:
         references = tuple(url.strip() for url in row["references"] or () if url and url.strip())
         if not references:
             raise Rejected(Reason.ROW_NO_REFERENCES, "references is empty; list photo URLs or a folder of photos")
-        sku = row["sku"]
+        sku = unicodedata.normalize("NFC", row["sku"])  # as the catalog gives it; rows come from elsewhere too
         if sku in self.seen:
             raise Rejected(Reason.ROW_DUPLICATE_SKU, f"an earlier row has the SKU {sku!r}; that one is kept")
         self.seen.add(sku)
