@@ -23,7 +23,6 @@ from tasks.engine.conditioning import Conditioning, concatenate, encode_negative
 from tasks.engine.lora_file import TEXT, LoraWeights, read_lora
 from tasks.engine.text import encode, tokenize
 
-RENDERER_VERSION = 1  # part of a variant's identity: raise it when the same variant would give other pixels
 DECODE_ROWS = 4  # images decoded at once: more can overflow the VAE's 32-bit index at 1024 x 1024
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "dpm": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True}),

@@ -21,7 +21,6 @@ from tasks.engine.selection import Evaluation, Score
 from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
 
 __all__ = [
-    "TRAINER_VERSION",
     "CurvePoint",
     "DivergedAdapter",
     "Evaluation",
@@ -34,7 +33,6 @@ __all__ = [
     "steps_for",
     "train_cohort",
 ]
-TRAINER_VERSION = 1  # part of an adapter's identity: raise it when the same recipe would give other weights
 logger = logging.getLogger(__name__)
 
 
