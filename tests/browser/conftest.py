@@ -16,6 +16,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the browser test
 SCENES = ("wooden-table", "kitchen-counter", "garden-grass")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all of them, so that one server and one browser serve."""
     for item in items:

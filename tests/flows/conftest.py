@@ -15,6 +15,7 @@ from tests.models.tiny import build_tiny_sd
 torch.set_num_threads(1)  # the model is so small that threads only wait for each other; and equal bytes need one
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all of them, so that one server and one model serve."""
     for item in items:
