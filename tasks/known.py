@@ -30,7 +30,7 @@ _IMAGE_REASONS = {
     "negative_prompt": "scene changed",
     "surface": "scene changed",
 }
-_FINAL = (Reason.CHECK_FAILED, Reason.FINISH_FAILED, Reason.RENDER_FAILED)  # trying again would give the same
+_FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)  # trying again would give the same
 _SPEC = TypeAdapter(VariantSpec)
 
 
@@ -48,7 +48,7 @@ class LiveImage:
 class Known:
     """The ids of `adapters`, the newest adapter specs and the live images by SKU.
 
-    `refused` holds the ids of what cannot be had: variants, their trials at the gate, and images.
+    `refused` holds the ids of what cannot be had: adapters, variants, their trials at the gate, and images.
     """
 
     adapters: set[str]

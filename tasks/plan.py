@@ -240,7 +240,8 @@ class _Planner:
 
     def _is_refused(self, spec: VariantSpec, channel: Channel) -> bool:
         """Whether a run before has found that this image cannot be had."""
-        return not self.known.refused.isdisjoint((spec.id, gate_id(spec, self.config), image_id(spec, channel)))
+        trials = (spec.adapter_id, spec.id, gate_id(spec, self.config), image_id(spec, channel))
+        return not self.known.refused.isdisjoint(trials)
 
     def _rejection(self, sku: str, uri: str, verdict: Rejected) -> Rejection:
         context = self.context

@@ -114,20 +114,18 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
 def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest) -> tuple[SkuRecord, ...]:
     """What the next run is to know of the SKUs that this one looked at.
 
-    A SKU whose training diverged is left out, so that the next run tries again. `jobs` are the plan's less those
-    without a usable photo.
+    `jobs` are the plan's less those without a usable photo.
     """
     usable = {job.product.sku for job in jobs}
     unusable = {job.product.sku for job in plan.jobs} - usable
     photoless = (Reason.ROW_NO_REFERENCES, Reason.SKU_NO_USABLE_REFERENCES)
     refused = {one.subject for one in plan.rejections if one.reason in photoless} & set(plan.quarantined)
-    again = {one.sku for one in harvest.rejections if one.reason == Reason.TRAINING_DIVERGED}
     made = Counter(image.sku for image in harvest.images)
     records = []
     for sku, fingerprint in plan.fingerprints.items():
         if sku in unusable or sku in refused:
             records.append(_record(context, sku, fingerprint, "quarantined", 0))
-        elif sku not in again and (sku in usable or sku in plan.held):
+        elif sku in usable or sku in plan.held:
             records.append(_record(context, sku, fingerprint, "published", plan.held.get(sku, 0) + made[sku]))
     return (*records, *(_record(context, sku, "", "retired", 0) for sku in plan.gone))
 

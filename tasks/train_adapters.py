@@ -187,8 +187,8 @@ def _keep(
 
 def _diverged(job: SkuJob, outcome: Outcome, context: RunContext) -> Rejection:
     assert isinstance(outcome, DivergedAdapter)
-    sku = job.product.sku
-    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, sku, outcome.detail, context.run_id, context.started_at)
+    sku, tried = job.product.sku, _spec(job).id
+    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, tried, outcome.detail, context.run_id, context.started_at)
 
 
 def _spec(job: SkuJob) -> AdapterSpec:

@@ -73,6 +73,9 @@ def test_a_sku_whose_training_diverges_fails_alone_and_keeps_what_needs_no_adapt
     assert sorted(made["sick"]) == ["composite", "composite", "packshot", "packshot"]
     assert len(made["calm-1"]) == len(made["calm-2"]) == 6
     assert_sound(shop)
+    assert shop.run().record.skus_skipped == 3, "the same training would diverge again"
+    shop.changes["training"]["learning_rate"] = 3e-3
+    assert shop.run().record.adapters_trained == 3, "another recipe is another training"
 
 
 def test_an_image_that_breaks_its_technique_fails_alone(shop: Shop) -> None:
