@@ -30,7 +30,8 @@ _IMAGE_REASONS = {
     "negative_prompt": "scene changed",
     "surface": "scene changed",
 }
-_FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)  # trying again would give the same
+# Trying again would give the same.
+_FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)
 _SPEC = TypeAdapter(VariantSpec)
 
 
