@@ -13,22 +13,9 @@ import pytest
 from flows.command_line import QUIET, main
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy
-from tests.servers.moto import SECRET, S3Server, free_port, s3_server
+from tests.servers.moto import SECRET, S3Server, free_port
 
 STORE_FAILED = 4
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
-
-
-@pytest.fixture
-def s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 @pytest.fixture
