@@ -6,7 +6,6 @@ run's rows are there wholly or not at all, once.
 """
 
 import json
-import os
 import random
 import time
 import uuid
@@ -29,6 +28,7 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
+from tasks.storage.clouds import delta_options
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectInfo, ObjectStore
@@ -277,14 +277,11 @@ class Tables:
 
     @property
     def _options(self) -> dict[str, str]:
-        """Beside the credentials, which the Delta driver takes from the same variables: bounded waits, plain http."""
+        """Beside the credentials, which the Delta driver takes from the same variables: bounded waits, the endpoint."""
         if self._local:
             return {}
-        options = {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": "5s"}
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        if self.store.url.startswith("s3://") and endpoint:
-            options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
-        return options
+        waits = {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": "5s"}
+        return waits | delta_options(self.store.url.partition("://")[0])
 
 
 def _removed(commit: bytes) -> set[str]:

@@ -13,7 +13,8 @@ import pytest
 from flows.command_line import QUIET, main
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy
-from tests.servers.moto import SECRET, S3Server, free_port
+from tests.servers.moto import SECRET, S3Server
+from tests.servers.process import free_port
 
 STORE_FAILED = 4
 

@@ -15,15 +15,21 @@ REFUSE = "drop before"  # close the connection, the server has seen nothing
 LOSE_REPLY = "reply lost"  # the server has done it, the connection closes without an answer
 CUT = "cut body"  # half of the answer's body
 STALL = "stall"  # say nothing for `STALL_SECONDS`
-UNCONDITIONAL = "unconditional"  # pass it on without If-None-Match, as servers that lack it do
+UNCONDITIONAL = "unconditional"  # pass it on without its condition, as servers that lack conditions do
 STALL_SECONDS = 60.0
 
 Decide = Callable[[str, str], str]  # (method, path with query) -> one of the above
+Headers = dict[str, str]
+Rewrite = Callable[
+    [str, str, Headers], tuple[str, str, Headers]
+]  # method, path and headers as the server is to see them
 _HOP = {"transfer-encoding", "connection", "content-length", "keep-alive"}
 
 
 @contextmanager
-def faulty_proxy(upstream: str, decide: Decide) -> Iterator[str]:
+def faulty_proxy(
+    upstream: str, decide: Decide, rewrite: Rewrite = lambda method, path, headers: (method, path, headers)
+) -> Iterator[str]:
     """Runs the proxy for the length of the block; yields its endpoint."""
     host = urlsplit(upstream).netloc
     stopped = threading.Event()
@@ -46,10 +52,12 @@ def faulty_proxy(upstream: str, decide: Decide) -> Iterator[str]:
 
         def relay(self, fault: str, body: bytes) -> None:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            method, path, headers = rewrite(self.command, self.path, headers)
             if fault == UNCONDITIONAL:
                 headers = {name: value for name, value in headers.items() if name.lower() != "if-none-match"}
+                path = path.replace("&ifGenerationMatch=0", "")
             connection = http.client.HTTPConnection(host, timeout=30)
-            connection.request(self.command, self.path, body, headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             data = answer.read()
             connection.close()

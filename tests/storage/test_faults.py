@@ -12,7 +12,8 @@ from tasks.storage.faults import ObjectMissing, attempt, translate
 from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import Tables
 from tests.servers.faulty import CUT, ERROR, LOSE_REPLY, PASS, REFUSE, THROTTLE, UNCONDITIONAL, faulty_proxy, first
-from tests.servers.moto import SECRET, free_port
+from tests.servers.moto import SECRET
+from tests.servers.process import free_port
 from tests.storage.publisher import publish
 
 HARD = [ERROR, THROTTLE, REFUSE, LOSE_REPLY]

@@ -11,7 +11,7 @@ from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.storage.objects import open_store
 from tasks.storage.sources import Sources
-from tests.servers.moto import free_port
+from tests.servers.process import free_port
 
 OPEN = CatalogConfig()
 
