@@ -20,22 +20,30 @@ STALL_SECONDS = 60.0
 
 Decide = Callable[[str, str], str]  # (method, path with query) -> one of the above
 Headers = dict[str, str]
-Rewrite = Callable[
-    [str, str, Headers], tuple[str, str, Headers]
-]  # method, path and headers as the server is to see them
 _HOP = {"transfer-encoding", "connection", "content-length", "keep-alive"}
 
 
+class Translator:
+    """What stands between a client and a server that speak a little differently; this one changes nothing."""
+
+    def ask(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[str, str, Headers, bytes]:
+        """A request as the server is to see it."""
+        return method, path, headers, body
+
+    def answer(self, method: str, path: str, headers: Headers, data: bytes) -> tuple[Headers, bytes]:
+        """The answer to that request as the client is to see it."""
+        return headers, data
+
+
 @contextmanager
-def faulty_proxy(
-    upstream: str, decide: Decide, rewrite: Rewrite = lambda method, path, headers: (method, path, headers)
-) -> Iterator[str]:
+def faulty_proxy(upstream: str, decide: Decide, translator: Translator | None = None) -> Iterator[str]:
     """Runs the proxy for the length of the block; yields its endpoint."""
     host = urlsplit(upstream).netloc
-    stopped = threading.Event()
+    stopped, between = threading.Event(), translator or Translator()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # an answer's head and body are two writes: the second would wait 40 ms
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -52,7 +60,7 @@ def faulty_proxy(
 
         def relay(self, fault: str, body: bytes) -> None:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-            method, path, headers = rewrite(self.command, self.path, headers)
+            method, path, headers, body = between.ask(self.command, self.path, headers, body)
             if fault == UNCONDITIONAL:
                 headers = {name: value for name, value in headers.items() if name.lower() != "if-none-match"}
                 path = path.replace("&ifGenerationMatch=0", "")
@@ -64,7 +72,8 @@ def faulty_proxy(
             if fault == LOSE_REPLY:
                 self.close_connection = True
                 return
-            self.reply(answer.status, dict(answer.getheaders()), data, cut=fault == CUT)
+            headers, data = between.answer(self.command, self.path, dict(answer.getheaders()), data)
+            self.reply(answer.status, headers, data, cut=fault == CUT)
 
         def reply(self, status: int, headers: dict[str, str], data: bytes, cut: bool = False) -> None:
             self.send_response_only(status)
@@ -81,7 +90,13 @@ def faulty_proxy(
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 64
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that is gone is no fault of the proxy, and none to talk about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

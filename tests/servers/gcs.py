@@ -1,23 +1,28 @@
 """A Google Cloud Storage endpoint: fake-gcs-server, in memory, with a translator in front of it.
 
-The Delta driver writes with Google's XML API. The server reads and lists by that one, but takes uploads by the JSON API
-only; the translator turns each XML upload, with its condition, into a JSON one.
+The Delta driver uses Google's XML API. The server reads by that one, but takes uploads by the JSON API only, and lists
+from the beginning whatever `start-after` says; the translator makes each XML upload, with its condition, a JSON one,
+and shortens listings.
 """
 
 import json
 import os
+import re
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import unescape
 
 import pytest
 
-from tests.servers.faulty import PASS, Headers, faulty_proxy
+from tests.servers.faulty import PASS, Headers, Translator, faulty_proxy
 from tests.servers.process import free_port, server_process
 
+_BETWEEN = uuid.uuid4().hex
 _JSON = ("/storage/", "/upload/", "/download/", "/batch")
 
 
@@ -61,16 +66,46 @@ def google_server(home: Path) -> Iterator[GoogleServer]:
     command += ["-port", address.partition(":")[2], "-public-host", address, "-external-url", f"http://{address}"]
     with (
         server_process(command, home, f"http://{address}/storage/v1/b"),
-        faulty_proxy(f"http://{address}", lambda *_: PASS, json_upload) as endpoint,
+        faulty_proxy(f"http://{address}", lambda *_: PASS, XmlApi(address)) as endpoint,
     ):
         yield GoogleServer(endpoint)
 
 
-def json_upload(method: str, path: str, headers: Headers) -> tuple[str, str, Headers]:
-    """An XML upload as a JSON one; everything else as it is."""
-    if method != "PUT" or path.startswith(_JSON):
-        return method, path, headers
-    bucket, _, key = path.partition("?")[0].lstrip("/").partition("/")
-    condition = {name.lower(): value for name, value in headers.items()}.get("x-goog-if-generation-match")
-    target = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(unquote(key), safe='')}"
-    return "POST", target + (f"&ifGenerationMatch={condition}" if condition else ""), headers
+class XmlApi(Translator):
+    """Speaks the part of the XML API that the server lacks; the rest goes to it under the name that it answers for."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def ask(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[str, str, Headers, bytes]:
+        headers = {name.lower(): value for name, value in headers.items()} | {"host": self.address}
+        if not _is_upload(method, path):
+            return method, path, headers, body
+        bucket, _, key = path.partition("?")[0].lstrip("/").partition("/")
+        condition = headers.get("x-goog-if-generation-match")
+        target = f"/upload/storage/v1/b/{bucket}/o?uploadType=multipart"  # the one kind whose condition it looks at
+        target += f"&ifGenerationMatch={condition}" if condition else ""
+        head = f"--{_BETWEEN}\r\nContent-Type: application/json\r\n\r\n{json.dumps({'name': unquote(key)})}\r\n"
+        head += f"--{_BETWEEN}\r\nContent-Type: application/octet-stream\r\n\r\n"
+        body = head.encode() + body + f"\r\n--{_BETWEEN}--\r\n".encode()
+        kind = {"content-type": f"multipart/related; boundary={_BETWEEN}", "content-length": str(len(body))}
+        return "POST", target, headers | kind, body
+
+    def answer(self, method: str, path: str, headers: Headers, data: bytes) -> tuple[Headers, bytes]:
+        if _is_upload(method, path):
+            return headers | {"ETag": '"1"'}, data
+        after = parse_qs(urlsplit(path).query).get("start-after")
+        return headers, _later(data, after[0]) if after else data
+
+
+def _later(listing: bytes, after: str) -> bytes:
+    return re.sub(
+        rb"<Contents>.*?<Key>(.*?)</Key>.*?</Contents>",
+        lambda entry: entry[0] if unescape(entry[1].decode()) > after else b"",
+        listing,
+        flags=re.DOTALL,
+    )
+
+
+def _is_upload(method: str, path: str) -> bool:
+    return method == "PUT" and not path.startswith(_JSON)
