@@ -3,10 +3,11 @@
 import io
 import json
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import aiohttp
 from fsspec.asyn import _run_coros_in_chunks, sync
@@ -16,6 +17,7 @@ from typing_extensions import override
 from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket, NoSuchBucket
 
 _DELETE_AT_ONCE = 32
+_ASKED = re.compile(r"/b/(?P<bucket>[^/?]+)/o(?:/(?P<object>[^?]+))?")  # by a request: an object, or else the bucket
 
 
 class GoogleFiles(GCSFileSystem):
@@ -29,19 +31,17 @@ class GoogleFiles(GCSFileSystem):
         try:
             return await GCSFileSystem._request.__wrapped__(self, method, path, *args, **options)
         except FileNotFoundError:
-            if "/upload/" in path:
+            asked = _ASKED.search(self._format_path(path, args))
+            if asked and not asked["object"]:
                 raise NoSuchBucket from None
-            if args and (args[1:] or path == "b/{}/o"):
-                await self._expect_bucket(args[0], itself=path == "b/{}/o")
+            if asked and asked["bucket"] not in self.__dict__.setdefault("seen", set()):
+                await self.first(unquote(asked["bucket"]))
+                self.seen.add(asked["bucket"])
             raise
 
-    async def _expect_bucket(self, bucket: str, itself: bool) -> None:
-        """Listing takes no right beyond that to objects, as asking about the bucket would."""
-        if itself:
-            raise NoSuchBucket
-        if bucket not in self.__dict__.setdefault("seen", set()):
-            await self._call("GET", "b/{}/o", bucket, maxResults=1)
-            self.seen.add(bucket)
+    async def first(self, bucket: str) -> None:
+        """Raises NoSuchBucket where there is none. Listing takes no right beyond that to the bucket's objects."""
+        await self._call("GET", "b/{}/o", bucket, maxResults=1)
 
     async def put(self, bucket: str, key: str, data: bytes, metadata: dict[str, str], create: bool) -> None:
         """Uploads in one request. gcsfs's own `pipe_file` cuts data that holds the boundary that it always uses."""
@@ -106,7 +106,7 @@ class GoogleBucket(Bucket):
     @override
     def probe(self) -> None:
         try:
-            self.files.call("GET", "b/{}/o", self.name, maxResults=1)
+            sync(self.files.loop, self.files.first, self.name)
         except NoSuchBucket:
             raise FileNotFoundError(self.name) from None
 

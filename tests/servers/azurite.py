@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ class AzureServer:
     def at(self, endpoint: str) -> dict[str, str]:
         """What a process needs in its environment to use this server, and no other, through that address."""
         parts = {"AccountName": ACCOUNT, "AccountKey": KEY, "BlobEndpoint": f"{endpoint}/{ACCOUNT}"}
+        return {"AZURE_STORAGE_CONNECTION_STRING": ";".join(f"{name}={value}" for name, value in parts.items())}
+
+    def with_token(self, endpoint: str) -> dict[str, str]:
+        """The same with a shared access signature in place of the key."""
+        from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+        everything = ResourceTypes(service=True, container=True, object=True)
+        rights, until = AccountSasPermissions.from_string("rwdlac"), datetime.now(UTC) + timedelta(days=1)
+        token = generate_account_sas(ACCOUNT, KEY, everything, rights, until)
+        parts = {"BlobEndpoint": f"{endpoint}/{ACCOUNT}", "AccountName": ACCOUNT, "SharedAccessSignature": token}
         return {"AZURE_STORAGE_CONNECTION_STRING": ";".join(f"{name}={value}" for name, value in parts.items())}
 
     @property

@@ -80,7 +80,8 @@ def faulty_proxy(upstream: str, decide: Decide, translator: Translator | None = 
             for name, value in headers.items():
                 if name.lower() not in _HOP:
                     self.send_header(name, value)
-            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(data))
+            said = next((value for name, value in headers.items() if name.lower() == "content-length"), "0")
+            length = said if self.command == "HEAD" else str(len(data))
             self.send_header("Content-Length", length)
             self.end_headers()
             self.wfile.write(data[: len(data) // 2] if cut else data)
