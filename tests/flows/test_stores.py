@@ -1,4 +1,4 @@
-"""The same run in any store gives the same tables; one that cannot be used ends it with a line and nothing published."""
+"""The same run gives the same tables in any store; a store that cannot be used ends it with one line and no images."""
 
 import json
 import os

@@ -99,7 +99,7 @@ def test_an_endpoint_where_nobody_listens_is_unreachable_within_seconds(cloud: C
 
 
 @pytest.mark.parametrize("fault", HARD)
-def test_a_passing_fault_is_ridden_out_at_every_operation(cloud: CloudServer, monkeypatch, fault) -> None:
+def test_a_passing_fault_is_ridden_out_at_every_operation(cloud: CloudServer, monkeypatch, fault: str) -> None:
     url = cloud.make_bucket(f"weather-{HARD.index(fault)}")
     decide = first(PASS)
 

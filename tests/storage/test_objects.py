@@ -21,7 +21,8 @@ def test_what_is_written_is_read_back(store: ObjectStore) -> None:
 
 
 def test_a_large_object_goes_up_in_parts_and_comes_back_whole(store: ObjectStore) -> None:
-    data = bytes(range(256)) * 4 * 1024 * 110  # 110 MiB: beyond one PUT
+    parts = 110 if store.url.startswith("s3") else 68  # MiB: beyond one request
+    data = bytes(range(256)) * 4 * 1024 * parts
     store.write("adapters/big.safetensors", data)
     assert store.read("adapters/big.safetensors") == data
 
