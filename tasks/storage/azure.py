@@ -134,27 +134,26 @@ def filesystem() -> AzureFiles:
     return AzureFiles(use_listings_cache=False, skip_instance_cache=True)
 
 
-def delta_options() -> dict[str, str]:
-    """What the Delta driver is to be told beside what it reads from the environment itself."""
-    if not os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
-        return {}
-    account = Account.from_environment()
-    options = {
-        "azure_storage_account_name": account.name,
-        "azure_storage_account_key": account.key,
-        "azure_storage_sas_key": "" if account.key else account.token,
-        "azure_storage_endpoint": account.endpoint,
-        "azure_allow_http": "true" if account.endpoint.startswith("http://") else "",
-    }
-    return {name: value for name, value in options.items() if value}
-
-
 class AzureBucket(Bucket):
     """See `Bucket`; Azure calls it a container."""
 
     @override
     def connect(self) -> AzureFiles:
         return filesystem()
+
+    @override
+    def delta_options(self) -> dict[str, str]:
+        if not os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
+            return super().delta_options()
+        account = Account.from_environment()
+        options = {
+            "azure_storage_account_name": account.name,
+            "azure_storage_account_key": account.key,
+            "azure_storage_sas_key": "" if account.key else account.token,
+            "azure_storage_endpoint": account.endpoint,
+            "azure_allow_http": "true" if account.endpoint.startswith("http://") else "",
+        }
+        return super().delta_options() | {name: value for name, value in options.items() if value}
 
     @override
     def probe(self) -> None:

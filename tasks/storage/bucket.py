@@ -38,6 +38,10 @@ class Bucket(ABC):
         Attempts are counted in one place, `faults.attempt`: three layers of retries would multiply to minutes.
         """
 
+    def delta_options(self) -> dict[str, str]:
+        """What the Delta driver is to be told beside the credentials, which it takes from the environment as well."""
+        return {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": f"{CONNECT_SECONDS}s"}
+
     @property
     def files(self) -> Any:
         """The filesystem; a forked process makes its own, since connections and their thread do not survive a fork."""

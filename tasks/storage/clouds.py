@@ -26,11 +26,5 @@ def filesystem(scheme: str) -> Any:
     return _module(scheme).filesystem()
 
 
-def delta_options(scheme: str) -> dict[str, str]:
-    """What the Delta driver is to be told beside what it reads from the environment itself."""
-    options: dict[str, str] = _module(scheme).delta_options()
-    return options
-
-
 def _module(scheme: str) -> Any:
     return import_module(f"tasks.storage.{_CODE[canonical(scheme)][0]}")

@@ -86,22 +86,30 @@ async def _refuse(reply: aiohttp.ClientResponse) -> None:
         reply.raise_for_status()
 
 
-def delta_options() -> dict[str, str]:
-    """What the Delta driver is to be told beside what it reads from the environment itself."""
-    host = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    if not host:
-        return {}
-    url = host if "://" in host else f"http://{host}"
-    nobody = {"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": True, "gcs_base_url": url}
-    return {"google_service_account_key": json.dumps(nobody), "allow_http": str(url.startswith("http://")).lower()}
-
-
 class GoogleBucket(Bucket):
     """See `Bucket`."""
 
     @override
     def connect(self) -> GoogleFiles:
         return filesystem()
+
+    @override
+    def delta_options(self) -> dict[str, str]:
+        host = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        if not host:
+            return super().delta_options()
+        url = host if "://" in host else f"http://{host}"
+        nobody = {
+            "client_email": "",
+            "private_key": "",
+            "private_key_id": "",
+            "disable_oauth": True,
+            "gcs_base_url": url,
+        }
+        return super().delta_options() | {
+            "google_service_account_key": json.dumps(nobody),
+            "allow_http": str(url.startswith("http://")).lower(),
+        }
 
     @override
     def probe(self) -> None:

@@ -67,6 +67,11 @@ class ObjectStore:
         """Where the key's file is or would be; None in a bucket."""
         return self._driver.root / check_key(key) if isinstance(self._driver, Disk) else None
 
+    @property
+    def delta_options(self) -> dict[str, str]:
+        """What a Delta reader is to be given as storage options. Holds secrets: not to be shown or kept."""
+        return {} if isinstance(self._driver, Disk) else self._driver.delta_options()
+
     def probe(self) -> None:
         """Raises StoreNotFound, StoreDenied or StoreUnreachable unless the store can be used."""
         try:

@@ -11,24 +11,16 @@ from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket
 from tasks.storage.faults import code_of
 
 
-def filesystem() -> Any:
+def filesystem(read_seconds: int = READ_SECONDS) -> Any:
     """See `Bucket.connect`."""
     network = {
         "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": READ_SECONDS,
+        "read_timeout": read_seconds,
         "retries": {"total_max_attempts": 1},
     }
     made = s3fs.S3FileSystem(config_kwargs=network, use_listings_cache=False, skip_instance_cache=True)
     made.retries = 1
     return made
-
-
-def delta_options() -> dict[str, str]:
-    """What the Delta driver is to be told beside what it reads from the environment itself."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    if not endpoint:
-        return {}
-    return {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
 
 
 class S3Bucket(Bucket):
@@ -37,6 +29,16 @@ class S3Bucket(Bucket):
     @override
     def connect(self) -> Any:
         return filesystem()
+
+    @override
+    def delta_options(self) -> dict[str, str]:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        if not endpoint:
+            return super().delta_options()
+        return super().delta_options() | {
+            "aws_endpoint_url": endpoint,
+            "aws_allow_http": str(endpoint.startswith("http://")).lower(),
+        }
 
     @override
     def probe(self) -> None:

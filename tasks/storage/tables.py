@@ -28,7 +28,6 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
-from tasks.storage.clouds import delta_options
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectInfo, ObjectStore
@@ -242,7 +241,7 @@ class Tables:
     def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
             try:
-                return DeltaTable(self.uri(name), version=version, storage_options=self._options)
+                return DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options)
             except TableNotFoundError:
                 return None
 
@@ -251,7 +250,7 @@ class Tables:
     def _created(self, name: str) -> DeltaTable | None:
         """The new empty table; None where another writer was faster."""
         properties = CommitProperties(max_commit_retries=0)
-        schema, options = TABLES[name].schema, self._options
+        schema, options = TABLES[name].schema, self.store.delta_options
         won = self._won(
             name,
             0,
@@ -274,14 +273,6 @@ class Tables:
             return True
 
         return self.store.commit(f"tables/{name}/_delta_log/{version:020}.json", once)
-
-    @property
-    def _options(self) -> dict[str, str]:
-        """Beside the credentials, which the Delta driver takes from the same variables: bounded waits, the endpoint."""
-        if self._local:
-            return {}
-        waits = {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": "5s"}
-        return waits | delta_options(self.store.url.partition("://")[0])
 
 
 def _removed(commit: bytes) -> set[str]:

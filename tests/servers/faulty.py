@@ -1,6 +1,8 @@
 """A proxy on loopback that passes requests on to a real server, or fails in the way that a test asks for."""
 
 import http.client
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ PASS = "pass"  # as the server answers
 ERROR = "503"  # answer 503, without asking the server
 THROTTLE = "429"  # answer 429
 REFUSE = "drop before"  # close the connection, the server has seen nothing
+RESET = "reset"  # the same, as a host that has gone does it
 LOSE_REPLY = "reply lost"  # the server has done it, the connection closes without an answer
 CUT = "cut body"  # half of the answer's body
 STALL = "stall"  # say nothing for `STALL_SECONDS`
@@ -53,7 +56,9 @@ def faulty_proxy(upstream: str, decide: Decide, translator: Translator | None = 
             elif fault == STALL:
                 stopped.wait(STALL_SECONDS)
                 self.close_connection = True
-            elif fault == REFUSE:
+            elif fault in (REFUSE, RESET):
+                if fault == RESET:  # without lingering, closing sends a reset
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.close_connection = True
             else:
                 self.relay(fault, body)
