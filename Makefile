@@ -39,7 +39,7 @@ fix: $(READY)  ## format, and what lint can mend
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "packshot needs Python 3.11 or newer; set PYTHON=python3.11 or the like")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,s3]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,s3,gcs,azure]"
 	@touch $@
 
 constraints: $(READY)  ## pins what is installed now

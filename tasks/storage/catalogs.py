@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog_schemas.errors import CatalogError
-from tasks.storage.bucket import SCHEMES, filesystem
+from tasks.storage.clouds import SCHEMES, filesystem
 from tasks.storage.faults import ObjectMissing, attempt, translate
 
 ROWS_MAXIMUM = 20_000_000
@@ -31,7 +31,7 @@ def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
     """
     scheme = _scheme(uri)
     if "::" in uri or (scheme and scheme not in SCHEMES):
-        raise CatalogError(uri, ["expected a path, file://, s3://, gs:// or abfs://, got another kind of URL"])
+        raise CatalogError(uri, ["expected a path, file://, s3://, gs://, az:// or abfs://, got another kind of URL"])
     try:
         source = attempt(lambda: _opened(uri), uri)
     except ObjectMissing:

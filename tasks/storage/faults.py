@@ -28,9 +28,11 @@ _BUGS = (AssertionError, AttributeError, NameError, TypeError, MemoryError)
 
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "abfs": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or an account that the machine has",
+    "abfs": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+_CREDENTIALS["az"] = _CREDENTIALS["abfs"]
+_EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure", "az": "azure"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _DENIED = {
     *("AccessDenied", "AllAccessDisabled", "AccountProblem", "AuthorizationHeaderMalformed", "ExpiredToken"),
@@ -44,6 +46,7 @@ _UNREACHABLE = {
     *("ConditionalRequestConflict", "OperationAborted"),  # two conditional writes met: the same call may succeed now
     *("ConnectionError", "TimeoutError", "gaierror", "HTTPClientError", "ClientConnectionError", "ClientPayloadError"),
     *("IncompleteReadError", "IncompleteRead", "ResponseParserError", "ServiceRequestError", "ServiceResponseError"),
+    *("TransportError", "ServerBusy"),
 }
 _ERRNO_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ERRNO_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -88,7 +91,8 @@ def attempt(call: Callable[[], Result], uri: str, pauses: tuple[float, ...] = PA
 def translate(error: BaseException, uri: str) -> StoreError:
     """The StoreError that says what `error`, raised while working on `uri`, means to a user."""
     if isinstance(error, ImportError):
-        return StoreError(f"{uri}: its driver is not installed; pip install s3fs, gcsfs or adlfs for s3, gs or abfs")
+        extra = _EXTRAS.get(uri.partition("://")[0], "s3")
+        return StoreError(f"{uri}: its driver is not installed; pip install 'packshot[{extra}]'")
     words = set(_words(error))
     number = error.errno if isinstance(error, OSError) else None
     shown = _shown(error)
@@ -109,12 +113,15 @@ def translate(error: BaseException, uri: str) -> StoreError:
 
 def code_of(error: BaseException) -> str:
     """The server's error code ("PreconditionFailed", "404"), or "" where no server answered."""
-    return next((str(reply.get("Error", {}).get("Code", "")) for reply in _replies(error)), "")
+    if given := next((str(reply.get("Error", {}).get("Code", "")) for reply in _replies(error)), ""):
+        return given
+    named: object = next((code for link in _chain(error) if (code := getattr(link, "error_code", None))), "")
+    return str(getattr(named, "value", named))  # Azure's client gives an enumeration's member
 
 
 def has_reply(error: BaseException) -> bool:
     """Whether a server answered: its code then counts, and not the errno that a driver made of it."""
-    return any(True for _ in _replies(error))
+    return any(True for _ in _replies(error)) or bool(code_of(error))
 
 
 def _replies(error: BaseException) -> Iterator[dict]:
@@ -134,19 +141,30 @@ def _words(error: BaseException) -> Iterator[str]:
     """Every name under which the cause may be known: classes, server codes, HTTP statuses by their meaning."""
     for link in _chain(error):
         yield from (kind.__name__ for kind in type(link).__mro__)
-        status = getattr(link, "status", None) or getattr(link, "status_code", None) or getattr(link, "code", None)
-        yield from _meaning(status)
+        yield from _meaning(_status(link))
     for reply in _replies(error):
         yield str(reply.get("Error", {}).get("Code", ""))
         yield from _meaning(reply.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-    if type(error).__module__.startswith(("deltalake", "_internal", "builtins")) and not has_reply(error):
+    yield code_of(error)
+    if _is_text(error):
         text = str(error)
         yield from (word for pattern, word in _TEXTS if pattern.search(text))
 
 
-def _meaning(status: object) -> Iterator[str]:
-    if not isinstance(status, int):
-        return
+def _is_text(error: BaseException) -> bool:
+    """Whether only its text tells what an error means. Other errors' texts hold names, which may look like a cause."""
+    if type(error) is OSError:
+        return error.errno is None and not has_reply(error)
+    return type(error).__module__.startswith(("deltalake", "_internal")) or type(error) is Exception
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status that an error carries; 0 for none."""
+    named = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((status for status in named if isinstance(status, int)), 0)
+
+
+def _meaning(status: int) -> Iterator[str]:
     if status in (401, 403):
         yield "AccessDenied"
     elif status == 507:
@@ -161,6 +179,8 @@ def _shown(error: BaseException) -> str:
         return re.sub(r"[^A-Za-z0-9]", "", code)[:64]
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
+    if status := next(filter(None, map(_status, _chain(error))), 0):
+        return f"HTTP {status}"
     return type(error).__name__
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
-from tasks.storage.bucket import SCHEMES, Bucket
+from tasks.storage.bucket import Bucket
+from tasks.storage.clouds import SCHEMES, bucket
 from tasks.storage.disk import Disk
 from tasks.storage.faults import PAUSES, ObjectMissing, attempt
 from tasks.storage.info import ObjectInfo
@@ -22,7 +23,7 @@ _DELETE_AT_ONCE = 1000
 
 
 def open_store(url: str, single_writer: bool = False) -> "ObjectStore":
-    """The store at `url`: a plain path, file://, s3://, gs:// or abfs://, found usable.
+    """The store at `url`: a plain path, file://, s3://, gs://, az:// or abfs://, found usable.
 
     A bucket must exist and answer; a folder must be writable, or creatable by the first write. Credentials come from
     the environment. `single_writer` promises that one run at a time writes, and so admits a bucket whose server
@@ -66,6 +67,11 @@ class ObjectStore:
         """Where the key's file is or would be; None in a bucket."""
         return self._driver.root / check_key(key) if isinstance(self._driver, Disk) else None
 
+    @property
+    def delta_options(self) -> dict[str, str]:
+        """What a Delta reader is to be given as storage options. Holds secrets: not to be shown or kept."""
+        return {} if isinstance(self._driver, Disk) else self._driver.delta_options()
+
     def probe(self) -> None:
         """Raises StoreNotFound, StoreDenied or StoreUnreachable unless the store can be used."""
         try:
@@ -97,8 +103,8 @@ class ObjectStore:
     def create(self, key: str, data: bytes) -> bool:
         """Puts `data` under `key` unless something is there: True for exactly one of any number of callers.
 
-        A caller whose reply was lost still gets its True on S3; elsewhere it may get False. A caller that is to find
-        its own object again after a kill puts something of its own into `data`.
+        A caller whose reply was lost still gets its True. A caller that is to find its own object again after a kill
+        puts something of its own into `data`.
         """
         self.uri(key)
         self.probe_conditional_writes()
@@ -188,16 +194,20 @@ def _driver(url: str) -> Disk | Bucket:
             raise StoreError(f"{folder}: the path of a store may not hold '%', which Delta readers decode; rename it")
         return Disk(folder)
     if scheme not in SCHEMES:
-        raise StoreNotFound(f"{scheme}://…: not a kind of store; expected a path, file://, s3://, gs:// or abfs://")
+        raise StoreNotFound(
+            f"{scheme}://…: not a kind of store; expected a path, file://, s3://, gs://, az:// or abfs://"
+        )
     root = rest.rstrip("/")
-    bucket, _, prefix = root.partition("/")
-    if ":" in bucket:
+    name, _, prefix = root.partition("/")
+    if ":" in name:
         raise StoreDenied(f"{scheme}://…: credentials do not belong in a URL; give them in the environment")
-    if not bucket:
+    if "@" in name:
+        raise StoreNotFound(f"{scheme}://…: write {scheme}://container/prefix; the account comes from the environment")
+    if not name:
         raise StoreNotFound(f"{url}: expected a bucket in the URL, found none; write {scheme}://bucket/prefix")
     if prefix:
         check_key(prefix)
-    return Bucket(scheme, root)
+    return attempt(lambda: bucket(scheme, root), url, ())
 
 
 def _translated(entries: Iterator[ObjectInfo], uri: str) -> Iterator[ObjectInfo]:

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 from catalog_schemas.errors import CatalogError, ConfigError, Rejected, StoreDenied
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
-from tasks.storage.bucket import SCHEMES, filesystem
 from tasks.storage.catalogs import open_parquet, row_batches
+from tasks.storage.clouds import SCHEMES, canonical, filesystem
 from tasks.storage.faults import ObjectMissing, attempt, translate
 
 __all__ = ["Sources", "open_parquet", "row_batches"]
@@ -41,7 +41,7 @@ class Sources:
             self._base = _base(base_uri)
         except Rejected:
             raise CatalogError(
-                base_uri, ["expected a path, file://, s3://, gs:// or abfs://, got another kind of URL"]
+                base_uri, ["expected a path, file://, s3://, gs://, az:// or abfs://, got another kind of URL"]
             ) from None
         try:
             self._allowed = (self._base, *(_normal(prefix, self._base) for prefix in config.reference_prefixes))
@@ -184,12 +184,12 @@ def _normal(reference: str, base: str) -> str:
     if scheme in ("http", "https"):
         raise _forbidden(reference, "is a web address, which is not supported; copy the photo beside the catalog")
     if scheme not in SCHEMES:
-        raise _forbidden(reference, "has a scheme other than file, s3, gs and abfs")
+        raise _forbidden(reference, "has a scheme other than file, s3, gs, az and abfs")
     bucket, _, key = rest.partition("/")
     key = posixpath.normpath("/" + key).lstrip("/")
     if not bucket or bucket in (".", "..") or re.search(r"[?#*\[\]]", key):
         raise _forbidden(reference, "has no bucket, or one of ?#*[] in its key")
-    return f"{scheme}://{bucket}/{key}".rstrip("/")
+    return f"{canonical(scheme)}://{bucket}/{key}".rstrip("/")
 
 
 @contextmanager

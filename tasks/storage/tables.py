@@ -6,7 +6,6 @@ run's rows are there wholly or not at all, once.
 """
 
 import json
-import os
 import random
 import time
 import uuid
@@ -242,7 +241,7 @@ class Tables:
     def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         def open_table() -> DeltaTable | None:
             try:
-                return DeltaTable(self.uri(name), version=version, storage_options=self._options)
+                return DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options)
             except TableNotFoundError:
                 return None
 
@@ -251,7 +250,7 @@ class Tables:
     def _created(self, name: str) -> DeltaTable | None:
         """The new empty table; None where another writer was faster."""
         properties = CommitProperties(max_commit_retries=0)
-        schema, options = TABLES[name].schema, self._options
+        schema, options = TABLES[name].schema, self.store.delta_options
         won = self._won(
             name,
             0,
@@ -274,17 +273,6 @@ class Tables:
             return True
 
         return self.store.commit(f"tables/{name}/_delta_log/{version:020}.json", once)
-
-    @property
-    def _options(self) -> dict[str, str]:
-        """Beside the credentials, which the Delta driver takes from the same variables: bounded waits, plain http."""
-        if self._local:
-            return {}
-        options = {"max_retries": "2", "retry_timeout": "15s", "timeout": "60s", "connect_timeout": "5s"}
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        if self.store.url.startswith("s3://") and endpoint:
-            options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
-        return options
 
 
 def _removed(commit: bytes) -> set[str]:

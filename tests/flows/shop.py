@@ -19,6 +19,7 @@ from flows.pipeline import RunOutcome
 from flows.refresh_catalog import refresh_catalog
 from flows.start import start_run
 from tasks.plan import Selection, make_plan
+from tasks.storage.keys import is_unfinished
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 from tests.configs_tiny import write_tiny_config
@@ -138,7 +139,7 @@ def assert_whole(store: Path) -> None:
         ".webp": lambda path: Image.open(path).load(),
         ".html": lambda path: path.read_text().rindex("</html>"),
     }
-    files = [path for path in store.rglob("*") if path.is_file() and not path.name.startswith(".tmp-")]
+    files = [path for path in store.rglob("*") if path.is_file() and not is_unfinished(path.name)]
     assert files
     for path in files:
         if "_delta_log" in path.parts:

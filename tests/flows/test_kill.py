@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -46,8 +48,16 @@ def _kill_once(shop: Shop, there: Callable[[Path], bool]) -> None:
             process.kill()
             pytest.fail(f"the run ended before it could be killed: {process.exitcode}")
         time.sleep(0.002)
+    _kill(process)
+
+
+def _kill(process: ForkServerProcess) -> None:
+    """Kills a run with all that it has started."""
     assert process.pid
-    os.killpg(process.pid, signal.SIGKILL)
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
 
@@ -100,6 +110,52 @@ def _finished_chunks(shop: Shop) -> list[str]:
 
 def _kept(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> bool:
     return {name: after.get(name) for name in before} == before
+
+
+@pytest.fixture(scope="module")
+def seconds(undisturbed: Shop, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """How long a run takes in a process of its own."""
+    shop = replace(undisturbed, store=str(tmp_path_factory.mktemp("timed") / "store"))
+    began, process = time.monotonic(), start(shop.parameters())
+    process.join(SECONDS)
+    assert process.exitcode == 0
+    return time.monotonic() - began
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("series", range(50))
+def test_runs_that_are_killed_at_random_moments_end_as_if_they_had_not_been(
+    undisturbed: Shop, seconds: float, tmp_path: Path, series: int
+) -> None:
+    """Four kills in each series: of one run and those that go on with it, or of several where one ends first."""
+    moments, kills, stores = random.Random(series), 0, 0
+    while kills < 4:
+        stores += 1
+        shop = replace(undisturbed, store=str(tmp_path / f"store-{stores}"))
+        while kills < 4 and _killed_after(moments.uniform(0, seconds), shop):
+            kills += 1
+            if any(Path(shop.store).rglob("*.*")):
+                assert_whole(Path(shop.store))
+            assert_sound(shop)
+        shop.run()
+        for name in TABLES:
+            assert comparable(shop, name) == comparable(undisturbed, name), name
+        assert_sound(shop)
+        assert_whole(Path(shop.store))
+        assert shop.keys("images") == undisturbed.keys("images")
+        again = shop.run().record
+        assert (again.adapters_trained, again.images_planned) == (0, 0)
+
+
+def _killed_after(moment: float, shop: Shop) -> bool:
+    """Starts a run and kills it; False where it has ended before, as it should."""
+    process = start(shop.parameters())
+    process.join(moment)
+    if process.exitcode is None:
+        _kill(process)
+        return True
+    assert process.exitcode == 0
+    return False
 
 
 def test_a_run_in_a_process_prints_one_json_object_and_nothing_else(undisturbed: Shop) -> None:

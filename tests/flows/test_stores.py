@@ -1,4 +1,4 @@
-"""The same run on S3 gives the same tables; a store that cannot be used ends it with one line and nothing published."""
+"""The same run gives the same tables in any store; a store that cannot be used ends it with one line and no images."""
 
 import json
 import os
@@ -13,22 +13,11 @@ import pytest
 from flows.command_line import QUIET, main
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy
-from tests.servers.moto import SECRET, S3Server, free_port, s3_server
+from tests.servers.fixtures import CloudServer
+from tests.servers.moto import SECRET, S3Server
+from tests.servers.process import free_port
 
 STORE_FAILED = 4
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
-
-
-@pytest.fixture
-def s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 @pytest.fixture
@@ -61,8 +50,8 @@ def test_a_process_of_its_own_says_the_same_one_line(finished: Shop, tmp_path: P
     assert line.startswith(f"packshot: {shop.store}")
 
 
-def test_the_same_run_on_s3_gives_the_same_tables(small: Shop, bucket: str) -> None:
-    shop = replace(small, store=bucket)
+def test_the_same_run_in_a_bucket_gives_the_same_tables(small: Shop, cloud: CloudServer) -> None:
+    shop = replace(small, store=cloud.make_bucket(f"shop-{uuid.uuid4().hex[:12]}") + "/store")
     shop.run()
     for name in ("images", "adapters", "rejections", "skus"):
         assert comparable(shop, name) == comparable(small, name), name

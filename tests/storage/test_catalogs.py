@@ -11,19 +11,20 @@ from catalog_schemas.errors import CatalogError, PackshotError
 from catalog_schemas.product import CATALOG_SCHEMA
 from tasks.storage.objects import open_store
 from tasks.storage.sources import open_parquet, row_batches
+from tests.servers.fixtures import CLOUDS, CloudServer
 
 
 def catalog(rows: int = 100) -> pa.Table:
     return pa.table({"sku": [f"sku-{number}" for number in range(rows)], "title": ["a title"] * rows})
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", *CLOUDS])
 def place(request: pytest.FixtureRequest, tmp_path: Path):
     """Puts bytes where a catalog may be, and says where that is."""
     url = (
         str(tmp_path)
         if request.param == "file"
-        else request.getfixturevalue("s3").make_bucket(f"place-{os.urandom(4).hex()}")
+        else request.getfixturevalue(request.param).make_bucket(f"place-{os.urandom(4).hex()}")
     )
     store = open_store(url)
 
@@ -79,16 +80,16 @@ def test_a_page_that_is_damaged_is_a_catalog_error(place) -> None:
         list(row_batches(file, uri))
 
 
-def test_a_missing_catalog_is_a_catalog_error(tmp_path: Path, s3) -> None:
-    s3.make_bucket("no-catalog")
-    for uri in (str(tmp_path / "none.parquet"), str(tmp_path), "s3://no-catalog/none.parquet"):
+def test_a_missing_catalog_is_a_catalog_error(tmp_path: Path, cloud: CloudServer) -> None:
+    bucket = cloud.make_bucket(f"no-catalog-{os.urandom(4).hex()}")
+    for uri in (str(tmp_path / "none.parquet"), str(tmp_path), f"{bucket}/none.parquet"):
         with pytest.raises(CatalogError, match="expected a Parquet file, found none"):
             open_parquet(uri)
     for uri in ("https://shop.example/c.parquet", "simplecache::file:///etc/passwd", "memory://c.parquet"):
         with pytest.raises(CatalogError, match="another kind of URL"):
             open_parquet(uri)
     with pytest.raises(PackshotError, match="no such bucket"):
-        open_parquet("s3://no-such-bucket/none.parquet")
+        open_parquet(cloud.url("no-such-bucket") + "/none.parquet")
 
 
 def test_a_catalog_beyond_the_caps_is_a_catalog_error(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.storage.objects import open_store
 from tasks.storage.sources import Sources
-from tests.servers.moto import free_port
+from tests.servers.fixtures import CloudServer, use
+from tests.servers.process import free_port
 
 OPEN = CatalogConfig()
 
@@ -72,6 +73,7 @@ FORBIDDEN = [
     "s3://other-bucket/a.png",
     "gs://other/a.png",
     "abfs://other/a.png",
+    "az://other/a.png",
     "file://host/share/a.png",
     "file://../a.png",
     "s3://",
@@ -179,14 +181,15 @@ def test_the_stamp_changes_with_the_bytes(shop: Path, sources: Sources) -> None:
     assert refused(sources.stamp, "photos/mug/gone.png") == Reason.REFERENCE_MISSING
 
 
-def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(s3) -> None:
-    store = open_store(s3.make_bucket("catalogs"))
+def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(cloud: CloudServer) -> None:
+    bucket = cloud.make_bucket("catalogs")
+    store = open_store(bucket)
     for name in ("b.JPG", "a.png", "notes.txt", "deeper/c.png"):
         store.write(f"shop/photos/mug/{name}", name.encode())
     store.write("shop/empty.png", b"")
     store.write("other/secret.png", b"secret")
-    sources = pickle.loads(pickle.dumps(Sources("s3://catalogs/shop/catalog.parquet", OPEN)))
-    mug = "s3://catalogs/shop/photos/mug"
+    sources = pickle.loads(pickle.dumps(Sources(f"{bucket}/shop/catalog.parquet", OPEN)))
+    mug = f"{bucket}/shop/photos/mug"
     assert sources.expand(["photos/mug", f"{mug}/", "photos/mug/a.png"]) == [f"{mug}/a.png", f"{mug}/b.JPG"] * 2 + [
         f"{mug}/a.png"
     ]
@@ -195,14 +198,14 @@ def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(s3) -> None:
     assert refused(sources.read, "photos/mug/a.png", 4) == Reason.REFERENCE_TOO_LARGE
     assert refused(sources.read, "photos/gone.png", 4) == Reason.REFERENCE_MISSING
     assert refused(sources.read, "photos/mug", 4) == Reason.REFERENCE_MISSING
-    assert sources.expand(["photos/none"]) == ["s3://catalogs/shop/photos/none"]
+    assert sources.expand(["photos/none"]) == [f"{bucket}/shop/photos/none"]
     before = sources.stamp("photos/mug/a.png")
     assert sources.stamp("photos/mug/a.png") == before
     store.write("shop/photos/mug/a.png", b"b.png")
     assert sources.stamp("photos/mug/a.png") != before
     for text in (
         "../other/secret.png",
-        "s3://catalogs/other/secret.png",
+        f"{bucket}/other/secret.png",
         "/etc/passwd",
         "file:///etc/passwd",
         "a.png?versionId=1",
@@ -210,11 +213,18 @@ def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(s3) -> None:
         assert refused(sources.read, text, 10) == Reason.REFERENCE_FORBIDDEN
 
 
-def test_a_storage_that_fails_is_not_a_missing_photo(s3, monkeypatch) -> None:
-    sources = Sources("s3://no-such-bucket/catalog.parquet", OPEN)
+def test_a_storage_that_fails_is_not_a_missing_photo(cloud: CloudServer, monkeypatch) -> None:
+    catalog = cloud.url("no-such-bucket") + "/catalog.parquet"
+    sources = Sources(catalog, OPEN)
     for call in (lambda: sources.read("a.png", 10), lambda: sources.stamp("a.png"), lambda: sources.expand(["photos"])):
         with pytest.raises(StoreNotFound):
             call()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    use(cloud.at(f"http://127.0.0.1:{free_port()}"), monkeypatch)
     with pytest.raises(StoreUnreachable):
-        Sources("s3://no-such-bucket/catalog.parquet", OPEN).read("a.png", 10)
+        Sources(catalog, OPEN).read("a.png", 10)
+
+
+def test_az_and_abfs_are_one_place() -> None:
+    sources = Sources("az://shop/catalog.parquet", CatalogConfig(reference_prefixes=("abfs://photos/brand",)))
+    assert sources.resolve("a.png") == sources.resolve("abfs://shop/a.png") == "abfs://shop/a.png"
+    assert sources.resolve("az://photos/brand/x.png") == "abfs://photos/brand/x.png"

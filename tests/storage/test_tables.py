@@ -132,7 +132,7 @@ def test_a_table_of_an_older_version_gains_the_new_columns(tables: Tables) -> No
     old = TABLES["images"].schema
     for name in ("retired_at", "alt_text"):
         old = old.remove(old.get_field_index(name))
-    options = tables._options
+    options = tables.store.delta_options
     DeltaTable.create(tables.uri("images"), old, storage_options=options)
     write_deltalake(tables.uri("images"), images("a1").select(old.names), mode="append", storage_options=options)
     assert tables.read("images", ["image_id", "alt_text"]).to_pylist() == [{"image_id": "a1", "alt_text": None}]
@@ -144,7 +144,7 @@ def test_a_table_of_an_older_version_gains_the_new_columns(tables: Tables) -> No
 
 def test_a_table_of_a_newer_version_keeps_its_columns(tables: Tables) -> None:
     newer = TABLES["images"].schema.append(pa.field("mood", pa.string()))
-    options = tables._options
+    options = tables.store.delta_options
     DeltaTable.create(tables.uri("images"), newer, storage_options=options)
     rows = images("a1").append_column(newer.field("mood"), pa.array(["calm"]))
     write_deltalake(tables.uri("images"), rows, mode="append", storage_options=options)
@@ -157,7 +157,7 @@ def test_a_table_of_a_newer_version_keeps_its_columns(tables: Tables) -> None:
 def test_anyone_reads_the_tables(store, tables: Tables, tmp_path: Path) -> None:
     tables.merge("images", images("a1", "a2", title="t"), "image_id", "r1")
     tables.merge("images", images("a1", title="u"), "image_id", "r2", ("title",))
-    table = DeltaTable(tables.uri("images"), storage_options=tables._options)
+    table = DeltaTable(tables.uri("images"), storage_options=tables.store.delta_options)
     frame = table.to_pandas()
     assert isinstance(frame, pd.DataFrame)
     assert sorted(frame["image_id"]) == ["a1", "a2"]

@@ -1,0 +1,78 @@
+"""Buckets of S3 and of the servers that speak as it does, through s3fs."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import s3fs
+from typing_extensions import override
+
+from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket
+from tasks.storage.faults import code_of
+
+
+def filesystem(read_seconds: int = READ_SECONDS) -> Any:
+    """See `Bucket.connect`."""
+    network = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": read_seconds,
+        "retries": {"total_max_attempts": 1},
+    }
+    made = s3fs.S3FileSystem(config_kwargs=network, use_listings_cache=False, skip_instance_cache=True)
+    made.retries = 1
+    return made
+
+
+class S3Bucket(Bucket):
+    """See `Bucket`."""
+
+    @override
+    def connect(self) -> Any:
+        return filesystem()
+
+    @override
+    def delta_options(self) -> dict[str, str]:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        if not endpoint:
+            return super().delta_options()
+        return super().delta_options() | {
+            "aws_endpoint_url": endpoint,
+            "aws_allow_http": str(endpoint.startswith("http://")).lower(),
+        }
+
+    @override
+    def probe(self) -> None:
+        self.files.info(self.name)
+
+    @override
+    def write(self, key: str, data: bytes) -> None:
+        self.files.pipe_file(self._path(key), data)
+
+    @override
+    def create(self, key: str, data: bytes, token: str) -> bool:
+        try:
+            self.files.pipe_file(self._path(key), data, mode="create", Metadata={WRITER: token})
+            return True
+        except OSError as error:
+            if not isinstance(error, FileExistsError) and code_of(error) not in ("PreconditionFailed", "412"):
+                raise
+        return bool(self.files.metadata(self._path(key)).get(WRITER) == token)
+
+    @override
+    def exists(self, key: str) -> bool:
+        try:
+            return bool(self.files.info(self._path(key))["type"] == "file")
+        except FileNotFoundError as error:
+            if code_of(error) == "NoSuchBucket":
+                raise
+            return False
+
+    @override
+    def delete(self, keys: Sequence[str]) -> None:
+        try:
+            self.files.rm([self._path(key) for key in keys])
+        except FileNotFoundError as error:
+            if code_of(error) == "NoSuchBucket":
+                raise
+            for key in filter(self.exists, keys):
+                self.files.rm_file(self._path(key))

@@ -1,0 +1,53 @@
+"""Server processes: a port of their own, a folder of their own, ended by who started them."""
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def server_process(
+    command: Sequence[str], home: Path, answers: str, seconds: float = 60.0, **environment: str
+) -> Iterator[None]:
+    """Runs a server until the block ends, from the moment it answers at a URL, with whatever status."""
+    home.mkdir(parents=True, exist_ok=True)
+    own = {"HOME": str(home), "PATH": os.environ.get("PATH", "")} | environment
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(list(command), cwd=home, env=own, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait(process, answers, home / "server.log", seconds)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], answers: str, log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(answers, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError(f"{answers}: the server did not start; its log: {log.read_text()[-2000:]}")
