@@ -238,7 +238,9 @@ class ComputeConfig(Strict):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once; only one at a time draws")
-    cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
+    cohort_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        8, description="SKUs trained together in one batch; auto: as many as the device's free memory holds"
+    )
     snapshot_steps: int = Field(
         0,
         ge=0,

@@ -28,6 +28,7 @@ from tasks.plan import Selection, plan_run
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report
 
+AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
 References = dict[str, tuple[Reference, ...]]
 
@@ -89,11 +90,13 @@ def _train(
     Cohorts are cut before what is left over is taken out, so that a resumed run trains the same ones.
     """
     wanted = {job.adapter.id: job for job in jobs if job.train and job.adapter}
+    asked = context.config.compute.cohort_size
+    size = AUTO_COHORT if asked == "auto" else asked
     left = recorded(context.open(), training.STAGE, AdapterRecord).values()
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in _slices(list(wanted), context.config.compute.cohort_size):
+        for slots in _slices(list(wanted), size):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             if cohort:

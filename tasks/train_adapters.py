@@ -66,6 +66,7 @@ def _train(
     context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]], store: ObjectStore
 ) -> StageResult[AdapterRecord]:
     config, started = context.config, time.perf_counter()
+    slots = config.compute.cohort_size
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
     held_out: dict[str, list[Rgb]] = {}
     work = [_job(context, base, job, references[job.product.sku], held_out, store) for job in jobs]
@@ -75,7 +76,7 @@ def _train(
             work,
             config.training,
             context.resolution,
-            config.compute.cohort_size,
+            None if slots == "auto" else slots,
             progress.update,
             snapshots=_snapshots(context, jobs, store),
             evaluation=_evaluation(context, held_out),

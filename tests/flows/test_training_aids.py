@@ -50,9 +50,12 @@ def test_looks_without_a_clip_model_are_refused_before_anything_starts(shop: Sho
     assert not Path(shop.store).exists()
 
 
-def test_a_cohort_with_snapshots_learns_the_same(shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compute", [{"snapshot_steps": 3}, {"cohort_size": "auto"}])
+def test_how_a_cohort_is_computed_changes_nothing_of_what_it_learns(
+    shop: Shop, tmp_path: Path, compute: dict[str, object]
+) -> None:
     plain = small(shop).copy(tmp_path / "plain")
-    shop.changes["compute"] = {"snapshot_steps": 3}
+    shop.changes["compute"] = compute
     assert shop.run().record.adapters_trained == plain.run().record.adapters_trained == 2
     one, other = (one.tables.read("adapters", ["sku", "sha256"]).to_pydict() for one in (shop, plain))
     assert one == other
