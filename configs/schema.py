@@ -141,6 +141,14 @@ class TrainingConfig(Strict):
     flip: bool = Field(False, description="Mirror half of the crops; off by default, since it mirrors labels")
     token: str = Field("sks", pattern=r"^[a-z0-9]+$", description='The word of "a photo of a TOKEN mug"')
     seed: int = Field(0, ge=0)
+    start_from: Literal["", "class"] = Field(
+        "",
+        description="What a LoRA begins with. Empty: nothing; class: an adapter of its class noun, trained once over "
+        "the SKUs of the noun that the first run finds, for steps_maximum steps",
+    )
+    class_edition: int | None = Field(
+        None, ge=0, description="Another number trains the class adapters again, over the SKUs there are then"
+    )
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> "TrainingConfig":
@@ -154,6 +162,10 @@ class TrainingConfig(Strict):
             raise ValueError(f"tokens {self.tokens} needs method textual-inversion or pivotal, not {self.method!r}")
         if self.text_encoder and self.method in ("textual-inversion", "dreambooth"):
             raise ValueError(f"text_encoder needs method pivotal or none (LoRA), not {self.method!r}")
+        if self.start_from and self.method:
+            raise ValueError(f"start_from {self.start_from!r} needs method none (LoRA), not {self.method!r}")
+        if self.class_edition is not None and not self.start_from:
+            raise ValueError("class_edition needs start_from: class")
         if self.evaluation and self.method == "dreambooth":
             raise ValueError("evaluation needs a method that trains in cohorts, not 'dreambooth'")
         return self
