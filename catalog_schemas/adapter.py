@@ -38,7 +38,8 @@ class AdapterRecord:
     `sha256` and `bytes` describe that file. `loss_before` and `loss_after` are the loss on one fixed set of crops,
     timesteps and noises, before and after training, so that they compare. `curve` is the JSON of the looks that were
     taken on the way, or empty. `seconds` is the cohort's training time divided by its SKUs. `start` is the id of the
-    class adapter that it began with, or empty.
+    class adapter that it began with, or empty. `embedding` is the store key of the learned words alone, as a
+    textual-inversion file, or empty where there are none.
     """
 
     adapter_id: str
@@ -60,3 +61,4 @@ class AdapterRecord:
     run_id: str
     created_at: datetime
     start: str = ""
+    embedding: str = ""

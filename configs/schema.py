@@ -116,7 +116,9 @@ class TrainingConfig(Strict):
     token_learning_rate: float | None = Field(
         None, gt=0, lt=1, description="Of learned words in pivotal tuning; none: three times the learning rate"
     )
-    text_encoder: bool | None = Field(None, description="LoRA on the text encoders' attention as well")
+    text_encoder: bool | None = Field(
+        None, description="The text encoders learn as well: by LoRA on their attention, with dreambooth all of them"
+    )
     steps_per_photo: int = Field(100, ge=1, description="Training steps for each usable photo")
     steps_minimum: int = Field(300, ge=1)
     steps_maximum: int = Field(1000, ge=1)
@@ -160,8 +162,8 @@ class TrainingConfig(Strict):
     def _method_has_what_is_set(self) -> "TrainingConfig":
         if self.tokens and self.method not in ("textual-inversion", "pivotal"):
             raise ValueError(f"tokens {self.tokens} needs method textual-inversion or pivotal, not {self.method!r}")
-        if self.text_encoder and self.method in ("textual-inversion", "dreambooth"):
-            raise ValueError(f"text_encoder needs method pivotal or none (LoRA), not {self.method!r}")
+        if self.text_encoder and self.method == "textual-inversion":
+            raise ValueError("text_encoder needs method pivotal, dreambooth or none (LoRA), not 'textual-inversion'")
         if self.start_from and self.method:
             raise ValueError(f"start_from {self.start_from!r} needs method none (LoRA), not {self.method!r}")
         if self.class_edition is not None and not self.start_from:

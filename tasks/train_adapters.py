@@ -17,7 +17,7 @@ from tasks.class_images import class_images
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.crops import TrainingPhoto
-from tasks.engine.lora_file import LoraHeader, read_lora, write_lora
+from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write_lora
 from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import load_scorer
 from tasks.engine.snapshot import Snapshots
@@ -41,7 +41,8 @@ def train_adapters(
 ) -> StageResult[AdapterRecord]:
     """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged.
 
-    `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`.
+    `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`,
+    and `embedding.safetensors` where words were learned.
     Raises ModelError and StoreError.
     """
     store = context.open()
@@ -163,7 +164,7 @@ def keep_adapter(
         prediction=base.prediction,
     )
     data = write_lora(outcome.weights, header)
-    folder = adapter_folder(spec)
+    folder, words = adapter_folder(spec), bool(outcome.weights.tokens)
     record = AdapterRecord(
         adapter_id=spec.id,
         sku=spec.sku,
@@ -184,8 +185,11 @@ def keep_adapter(
         run_id=context.run_id,
         created_at=datetime.now(UTC),
         start=spec.start,
+        embedding=f"{folder}/embedding.safetensors" if words else "",
     )
     store.write(record.key, data)
+    if words:
+        store.write(record.embedding, write_embedding(outcome.weights, header))
     store.write(f"{folder}/record.json", canonical_json(record).encode())
     logger.info("%s: loss %.4f to %.4f", header.name, outcome.loss_before, outcome.loss_after)
     return record
