@@ -125,6 +125,9 @@ class TrainingConfig(Strict):
     batch_size: int = Field(1, ge=1, le=64, description="Photos in a SKU's step")
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     warmup_steps: int = Field(0, ge=0)
+    decay: Literal["", "linear"] = Field(
+        "", description="How the learning rate ends. Empty: as it was; linear: it falls to zero over the SKU's steps"
+    )
     weight_decay: float = Field(1e-2, ge=0)
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm of one SKU")
     prior_weight: float = Field(

@@ -19,7 +19,7 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import encode_prompt
 from tasks.engine.crops import encode_class_images, encode_crops
-from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged
+from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged, rate_at
 from tasks.engine.lora_file import LoraWeights
 from tasks.engine.objective import Objective
 from tasks.engine.tenant import Tenant
@@ -61,8 +61,7 @@ def _train(
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     for step in range(1, job.steps + 1):
         tenant.step = step
-        warm = min(1.0, step / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * warm
+        optimizer.param_groups[0]["lr"] = rate_at(recipe, step, job.steps)
         loss = objective.losses([tenant]).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
