@@ -48,6 +48,7 @@ from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
 from tests.bench.device import commit, device_name
 from tests.bench.likeness import Likeness, Product, Rgb, alone, ceiling, likeness, read_products
+from tests.bench.tables import as_markdown, as_text
 from tests.engine.material import quiet
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ class Bench:
     def __init__(self, base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Namespace) -> None:
         self.base, self.scorer, self.options = base, scorer, options
         self.products = read_products(catalog, options.skus, scorer)
-        config = RunConfig.model_validate(yaml.safe_load(options.config.read_text()))
+        config = RunConfig.model_validate(yaml.safe_load(options.config.readas_text()))
         side, drawing = base.resolution, config.generation
         self.recipe = config.training
         self.settings = RenderSettings(options.draw_steps or drawing.steps, drawing.guidance, "checkpoint", side, side)
@@ -153,7 +154,7 @@ class Bench:
             line["loss"] = float(np.mean([one.loss_after / one.loss_before for one in done])) if done else None
             line |= {"failed": len(self.products) - len(done), "seconds": trained.seconds}
             line["bytes"] = float(np.mean([len(data) for data in trained.files.values()])) if done else None
-        _say("  ".join(f"{key} {_text(value)}" for key, value in line.items()))
+        _say("  ".join(f"{key} {as_text(value)}" for key, value in line.items()))
         return line
 
     def agreement(self, drawn: list[Drawn]) -> float:
@@ -185,7 +186,7 @@ def table_likeness(bench: Bench) -> list[dict[str, Any]]:
         for way, one in zip(("none", "LoRA", "photographs"), three, strict=True):
             line |= {f"cosine, {way}": one.cosine, f"colour, {way}": one.colour}
         lines.append(line | {"named, LoRA": three[1].named})
-        _say("  ".join(f"{key} {_text(value)}" for key, value in lines[-1].items()))
+        _say("  ".join(f"{key} {as_text(value)}" for key, value in lines[-1].items()))
     if bench.options.sheet:
         _sheet(bench, drawn, bench.options.sheet)
     return lines
@@ -321,8 +322,8 @@ def write(report: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     some = "all" if len(report["tables"]) >= len(TABLES) - 1 else "-".join(report["tables"])
     path = folder / f"{report['date'][:10]}-fidelity-{some}-{report['commit']}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(report))
+    path.writeas_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".md").writeas_text(markdown(report))
     _say(f"written to {path} and .md")
 
 
@@ -337,10 +338,8 @@ def markdown(report: dict[str, Any]) -> str:
         f"The recipe: `{json.dumps(report['recipe'])}`",
     ]
     for name, rows in report["tables"].items():
-        columns = list(dict.fromkeys(key for row in rows for key in row))
         lines += ["", f"## {name}", "", (TABLES[name].__doc__ or "").strip(), ""]
-        lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-        lines += ["| " + " | ".join(_text(row.get(column, "")) for column in columns) + " |" for row in rows]
+        lines += as_markdown(rows)
     return "\n".join(lines) + "\n"
 
 
@@ -364,12 +363,6 @@ def _sheet(bench: Bench, drawn: list[list[Drawn]], path: Path) -> None:
         rows.append(np.concatenate(pictures, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, float):
-        return "" if value is None else str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _say(line: str) -> None:
