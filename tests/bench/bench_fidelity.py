@@ -61,9 +61,29 @@ METHODS: dict[str, dict[str, Any]] = {
     "pivotal": {"method": "pivotal"},
     "full DreamBooth": {"method": "dreambooth", "learning_rate": 3e-4},
 }
-OLD = {"learning_rate": 2e-3, "snr_gamma": 5.0, "decay": ""}
+# What the preset was, and what was tried beside it. `steps` is a factor on the preset's.
+OLD: dict[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 2e-3, "snr_gamma": 5.0, "decay": ""}
+FLAT = OLD | {"snr_gamma": 0.0}
+FALLING = FLAT | {"learning_rate": 5e-3, "decay": "linear"}
 RECIPES: dict[str, dict[str, Any]] = {
-    "the preset": {},
+    "2e-3, min-SNR 5": OLD,
+    "2e-3, no min-SNR": FLAT,
+    "5e-3, no min-SNR": FLAT | {"learning_rate": 5e-3},
+    "5e-3 falling, no min-SNR": FALLING,
+    "5e-3 falling, min-SNR 5": FALLING | {"snr_gamma": 5.0},
+    "8e-3 falling, no min-SNR": FALLING | {"learning_rate": 8e-3},
+    "5e-3 falling, twice the steps": FALLING | {"steps": 2.0},
+    "5e-3 falling, half the steps": FALLING | {"steps": 0.5},
+    "5e-3 falling, half the steps of 2": FALLING | {"steps": 0.5, "batch_size": 2},
+    "5e-3 falling, feed-forward too": FALLING | {"targets": ("attention", "feed_forward")},
+    "5e-3 falling, rank 4": FALLING | {"rank": 4, "alpha": 4.0},
+    "5e-3 falling, rank 16": FALLING | {"rank": 16, "alpha": 8.0},
+    "5e-3 falling, background as the product": FALLING | {"background_weight": 1.0},
+    "5e-3 falling, background a tenth": FALLING | {"background_weight": 0.1},
+    "5e-3 falling, prior 0.5": FALLING | {"prior_weight": 0.5},
+    "5e-3 falling, 16 crops": FALLING | {"crops": 16},
+    "5e-3 falling, text encoder too": FALLING | {"text_encoder": True},
+    "5e-3 falling, pivotal": FALLING | {"method": "pivotal"},
 }
 
 
@@ -90,7 +110,7 @@ class Bench:
     def __init__(self, base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Namespace) -> None:
         self.base, self.scorer, self.options = base, scorer, options
         self.products = read_products(catalog, options.skus, scorer)
-        config = RunConfig.model_validate(yaml.safe_load(options.config.readas_text()))
+        config = RunConfig.model_validate(yaml.safe_load(options.config.read_text()))
         side, drawing = base.resolution, config.generation
         self.recipe = config.training
         self.settings = RenderSettings(options.draw_steps or drawing.steps, drawing.guidance, "checkpoint", side, side)
@@ -266,7 +286,8 @@ def table_methods(bench: Bench) -> list[dict[str, Any]]:
 def table_recipes(bench: Bench) -> list[dict[str, Any]]:
     """Each recipe of `RECIPES`, or those given by --try, as changes to the preset's."""
     lines = [bench.row("no adapter", None, lambda one: one.noun)]
-    for name, changes in (bench.options.recipes or RECIPES).items():
+    recipes = bench.options.recipes or {name: RECIPES[name] for name in bench.options.only or RECIPES}
+    for name, changes in recipes.items():
         trained = bench.train(bench.jobs(), changes)
         lines.append(bench.row(name, trained, bench.token) | {"changes": json.dumps(changes)})
     return lines
@@ -322,8 +343,8 @@ def write(report: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     some = "all" if len(report["tables"]) >= len(TABLES) - 1 else "-".join(report["tables"])
     path = folder / f"{report['date'][:10]}-fidelity-{some}-{report['commit']}.json"
-    path.writeas_text(json.dumps(report, indent=1) + "\n")
-    path.with_suffix(".md").writeas_text(markdown(report))
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(report))
     _say(f"written to {path} and .md")
 
 
@@ -383,6 +404,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--try", type=json.loads, dest="recipes", help="JSON: recipes by name, as changes to the preset's"
     )
+    parser.add_argument("--only", type=lambda text: text.split(";"), help="some of the recipes, split by ;")
     parser.add_argument("--model", type=Path, default=ROOT / "infra" / "demo" / "model")
     parser.add_argument("--clip", type=Path, help="a CLIP model folder; by default the model's own")
     parser.add_argument("--catalog", type=Path, help="a catalog with masks; by default the demo studio's")
