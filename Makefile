@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test soak check fix demo-model bench-train bench-refresh constraints clean
+.PHONY: demo test soak check fix demo-model bench-train bench-fidelity bench-refresh constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@mkdir -p $(DEMO)/prefect
@@ -55,6 +55,9 @@ clean:  ## forgets the demo and the caches, not the environment
 
 bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compile"
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_train $(BENCH)
+
+bench-fidelity: $(READY)  ## do adapters show their products? about 12 minutes of one core; more in BENCH="--tables methods --skus 4"
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_fidelity $(BENCH)
 
 bench-refresh: $(READY)  ## a night over 10 k, 100 k and 1 M SKUs: seconds and memory
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_refresh

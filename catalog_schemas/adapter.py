@@ -11,7 +11,9 @@ class AdapterSpec:
     """All that determines an adapter; its `id` is the hash of it.
 
     `base_model` is the base model's own identity (hub id and revision, or a hash of its weights), `references` the
-    sorted ids of the photos as listed, `recipe` the canonical JSON of the training settings.
+    sorted ids of the photos as listed, `recipe` the canonical JSON of the training settings. `start` is the id of the
+    class adapter that training begins with, or empty. A class adapter has no `sku`; it is learned from the photos of
+    many SKUs of its class noun.
     """
 
     sku: str
@@ -20,6 +22,7 @@ class AdapterSpec:
     references: tuple[str, ...]
     recipe: str
     trainer_version: int
+    start: str = ""
 
     @property
     def id(self) -> str:
@@ -29,12 +32,14 @@ class AdapterSpec:
 
 @dataclass(frozen=True, slots=True)
 class AdapterRecord:
-    """One trained adapter: a row of `tables/adapters`.
+    """One trained adapter: a row of `tables/adapters`; one of a whole class has no `sku`.
 
     `token` is the word that stands for the product in prompts. `key` is the store key of the LoRA safetensors file,
     `sha256` and `bytes` describe that file. `loss_before` and `loss_after` are the loss on one fixed set of crops,
-    timesteps and noises, without and with the adapter, so that they compare. `curve` is the JSON of the looks that were
-    taken on the way, or empty. `seconds` is the cohort's training time divided by its SKUs.
+    timesteps and noises, before and after training, so that they compare. `curve` is the JSON of the looks that were
+    taken on the way, or empty. `seconds` is the cohort's training time divided by its SKUs. `start` is the id of the
+    class adapter that it began with, or empty. `embedding` is the store key of the learned words alone, as a
+    textual-inversion file, or empty where there are none.
     """
 
     adapter_id: str
@@ -55,3 +60,5 @@ class AdapterRecord:
     seconds: float
     run_id: str
     created_at: datetime
+    start: str = ""
+    embedding: str = ""

@@ -22,7 +22,8 @@ class PlannedVariant:
 class SkuJob:
     """What a run does for one SKU.
 
-    `adapter` is None where no variant needs one; `train` is the reason to train it, or empty where it is there.
+    `adapter` is None where no variant needs one; `train` is the reason to train it, or empty where it is there, and
+    `start` the class adapter that it begins with.
     """
 
     product: Product
@@ -30,6 +31,7 @@ class SkuJob:
     adapter: AdapterSpec | None
     train: str
     variants: tuple[PlannedVariant, ...]
+    start: AdapterSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Plan:
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
-    `gone` the SKUs whose row is gone.
+    `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store has not.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -56,3 +58,4 @@ class Plan:
     held: dict[str, int]
     retired: tuple[str, ...]
     gone: tuple[str, ...]
+    classes: tuple[AdapterSpec, ...] = ()

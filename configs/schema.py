@@ -116,13 +116,18 @@ class TrainingConfig(Strict):
     token_learning_rate: float | None = Field(
         None, gt=0, lt=1, description="Of learned words in pivotal tuning; none: three times the learning rate"
     )
-    text_encoder: bool | None = Field(None, description="LoRA on the text encoders' attention as well")
+    text_encoder: bool | None = Field(
+        None, description="The text encoders learn as well: by LoRA on their attention, with dreambooth all of them"
+    )
     steps_per_photo: int = Field(100, ge=1, description="Training steps for each usable photo")
     steps_minimum: int = Field(300, ge=1)
     steps_maximum: int = Field(1000, ge=1)
     batch_size: int = Field(1, ge=1, le=64, description="Photos in a SKU's step")
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     warmup_steps: int = Field(0, ge=0)
+    decay: Literal["", "linear"] = Field(
+        "", description="How the learning rate ends. Empty: as it was; linear: it falls to zero over the SKU's steps"
+    )
     weight_decay: float = Field(1e-2, ge=0)
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm of one SKU")
     prior_weight: float = Field(
@@ -141,6 +146,14 @@ class TrainingConfig(Strict):
     flip: bool = Field(False, description="Mirror half of the crops; off by default, since it mirrors labels")
     token: str = Field("sks", pattern=r"^[a-z0-9]+$", description='The word of "a photo of a TOKEN mug"')
     seed: int = Field(0, ge=0)
+    start_from: Literal["", "class"] = Field(
+        "",
+        description="What a LoRA begins with. Empty: nothing; class: an adapter of its class noun, trained once over "
+        "the SKUs of the noun that the first run finds, for steps_maximum steps",
+    )
+    class_edition: int | None = Field(
+        None, ge=0, description="Another number trains the class adapters again, over the SKUs there are then"
+    )
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> "TrainingConfig":
@@ -152,8 +165,12 @@ class TrainingConfig(Strict):
     def _method_has_what_is_set(self) -> "TrainingConfig":
         if self.tokens and self.method not in ("textual-inversion", "pivotal"):
             raise ValueError(f"tokens {self.tokens} needs method textual-inversion or pivotal, not {self.method!r}")
-        if self.text_encoder and self.method in ("textual-inversion", "dreambooth"):
-            raise ValueError(f"text_encoder needs method pivotal or none (LoRA), not {self.method!r}")
+        if self.text_encoder and self.method == "textual-inversion":
+            raise ValueError("text_encoder needs method pivotal, dreambooth or none (LoRA), not 'textual-inversion'")
+        if self.start_from and self.method:
+            raise ValueError(f"start_from {self.start_from!r} needs method none (LoRA), not {self.method!r}")
+        if self.class_edition is not None and not self.start_from:
+            raise ValueError("class_edition needs start_from: class")
         if self.evaluation and self.method == "dreambooth":
             raise ValueError("evaluation needs a method that trains in cohorts, not 'dreambooth'")
         return self
@@ -238,7 +255,9 @@ class ComputeConfig(Strict):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once; only one at a time draws")
-    cohort_size: int = Field(8, ge=1, le=256, description="SKUs trained together in one batch")
+    cohort_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        8, description="SKUs trained together in one batch; auto: as many as the device's free memory holds"
+    )
     snapshot_steps: int = Field(
         0,
         ge=0,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from prefect import Task
 from prefect.futures import PrefectFuture, wait
 
-from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.reference import Reference
@@ -21,6 +21,7 @@ from tasks import finish_images as finishing
 from tasks import generate_variants as generating
 from tasks import prepare_references as preparing
 from tasks import train_adapters as training
+from tasks import train_classes as classes
 from tasks.context import RunContext
 from tasks.ledger import forget, recorded
 from tasks.photos import no_usable_photo
@@ -28,6 +29,7 @@ from tasks.plan import Selection, plan_run
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report
 
+AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
 References = dict[str, tuple[Reference, ...]]
 
@@ -53,7 +55,9 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     plan = plan_run(context, selection)
     references, unusable = _prepare(context, plan)
     jobs = [job for job in plan.jobs if references[job.product.sku]]
-    adapters, diverged = _train(context, jobs, references)
+    begun, lost = _train_classes(context, plan, jobs, references)
+    adapters, diverged = _train(context, _without(jobs, lost), references)
+    adapters, diverged = [*begun, *adapters], [*lost, *diverged]
     drawable = _drawable(jobs, diverged)
     images, refused = _make_images(context, drawable, references)
     harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
@@ -81,6 +85,33 @@ def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejectio
     return {job.product.sku: tuple(references[job.product.sku]) for job in plan.jobs}, rejections
 
 
+def _train_classes(
+    context: RunContext, plan: Plan, jobs: list[SkuJob], references: References
+) -> tuple[list[AdapterRecord], list[Rejection]]:
+    """The class adapters that the store has not, of classes of which a SKU is to be trained now."""
+    wanted = {job.start.id for job in jobs if job.train and job.start}
+
+    def cohorts() -> Iterator[PrefectFuture[Any]]:
+        for some in _slices([spec for spec in plan.classes if spec.id in wanted], _cohort_size(context)):
+            own = [job for job in jobs if job.start in some]
+            photos = {job.product.sku: references[job.product.sku] for job in own}
+            yield _submit(classes.train_classes, _title("train class", some), context, some, own, photos)
+
+    results = _collect(cohorts(), context.config.compute.workers)
+    return [one for result in results for one in result.records], [one for r in results for one in r.rejections]
+
+
+def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
+    """The jobs of SKUs that can be trained; the others keep what they need no adapter for."""
+    skus = {rejection.sku for rejection in lost}
+    return [job for job in jobs if job.product.sku not in skus]
+
+
+def _cohort_size(context: RunContext) -> int:
+    size = context.config.compute.cohort_size
+    return AUTO_COHORT if size == "auto" else size
+
+
 def _train(
     context: RunContext, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
@@ -93,7 +124,7 @@ def _train(
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in _slices(list(wanted), context.config.compute.cohort_size):
+        for slots in _slices(list(wanted), _cohort_size(context)):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             if cohort:
@@ -145,8 +176,9 @@ def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], draw
     store, library, compute = context.open(), context.library(), context.config.compute
     forget(store, preparing.STAGE, (preparing.work_of(chunk) for chunk in _slices(plan.jobs, compute.chunk_size)))
     published = {record.adapter_id for record in adapters}
-    left = recorded(store, training.STAGE, AdapterRecord)
-    store.delete([key for key, of in left.items() if all(record.adapter_id in published for record in of.records)])
+    for stage in (training.STAGE, classes.STAGE):
+        left = recorded(store, stage, AdapterRecord)
+        store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
     chunks = list(_chunks(context, drawn))
     forget(store, generating.STAGE, (generating.work_of(chunk) for chunk in chunks))
     forget(store, checking.STAGE, (checking.work_of(context, chunk) for chunk in chunks))
@@ -186,7 +218,10 @@ def _slices(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _title(verb: str, work: Sequence[Any]) -> str:
-    first = work[0].spec.sku if isinstance(work[0], PlannedVariant) else work[0].product.sku
+    if isinstance(work[0], AdapterSpec):
+        first = work[0].class_noun
+    else:
+        first = work[0].spec.sku if isinstance(work[0], PlannedVariant) else work[0].product.sku
     return f"{verb} {first}" if len(work) == 1 else f"{verb} {first} and {len(work) - 1} more"
 
 

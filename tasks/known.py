@@ -17,6 +17,7 @@ _ADAPTER_REASONS = {
     "references": "photo changed",
     "class_noun": "class noun changed",
     "recipe": "recipe changed",
+    "start": "class adapter changed",
     "base_model": "model changed",
     "trainer_version": "trainer changed",
 }
@@ -115,10 +116,21 @@ class Known:
         return _ADAPTER_REASONS[next(changed)]
 
 
+def class_adapters(store: ObjectStore, base_model: str, recipe: str, trainer_version: int) -> dict[str, AdapterSpec]:
+    """The class adapters that the store holds for a base model and a recipe, by class noun; of two the older one."""
+    names = [*(f.name for f in fields(AdapterSpec)), "created_at"]
+    rows = Tables(store).read("adapters", names, [("sku", "==", "")]).sort_by([("created_at", "descending")])
+    specs = [_adapter_spec(row) for row in rows.to_pylist()]
+    same = (base_model, recipe, trainer_version)
+    return {one.class_noun: one for one in specs if (one.base_model, one.recipe, one.trainer_version) == same}
+
+
 def slot_of(spec: VariantSpec, channel: str) -> str:
     """The place of an image: what it shows, whatever its pixels are."""
     return f"{spec.sku}/{channel}/{spec.name}"
 
 
 def _adapter_spec(row: dict[str, Any]) -> AdapterSpec:
-    return AdapterSpec(**{f.name: row[f.name] for f in fields(AdapterSpec)} | {"references": tuple(row["references"])})
+    values = {f.name: row[f.name] for f in fields(AdapterSpec)}
+    # a store that an older packshot wrote has no column for the start
+    return AdapterSpec(**values | {"references": tuple(row["references"]), "start": row["start"] or ""})

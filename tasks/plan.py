@@ -2,10 +2,11 @@
 
 import difflib
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice, zip_longest
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from catalog_schemas.variant import VariantSpec
 from configs.schema import Channel, RunConfig
 from tasks.changes import read_changes
 from tasks.context import RunContext
-from tasks.known import Known, slot_of
+from tasks.known import Known, class_adapters, slot_of
 from tasks.matrix import Drawing, expand
 from tasks.photos import list_photos, no_usable_photo
 from tasks.read_catalog import RowReader, catalog_batches
@@ -34,6 +35,7 @@ from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
+CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
 
@@ -122,7 +124,11 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
     known = Known.of(store, [product.sku for product in products] + gone)
     planner = _Planner(context, known, retires=changes is not None)
     with ThreadPoolExecutor(READERS) as readers:
-        jobs = list(planner.jobs(products, readers.map(planner.photos, products), counts))
+        listed = readers.map(planner.photos, products)
+        if context.config.training.start_from:
+            listed = iter(found := list(listed))  # what a class learns from must be known before the first job
+            planner.find_classes(products, [photos for photos, _ in found])
+        jobs = list(planner.jobs(products, listed, counts))
     return Plan(
         jobs=tuple(jobs),
         rows=counts.rows,
@@ -135,6 +141,7 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
         fingerprints={} if changes is None else changes.fingerprints,
         retired=(*counts.retired, *known.images_of(gone)),
         gone=tuple(gone),
+        classes=tuple(planner.new_classes),
     )
 
 
@@ -174,6 +181,8 @@ class _Planner:
         self.known, self.retires = known, retires
         self.recipe = _recipe(self.config, context.resolution)
         self.channels = [self.library.channels[name] for name in self.config.channels]
+        self.classes: dict[str, AdapterSpec] = {}
+        self.new_classes: list[AdapterSpec] = []
 
     def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:
         """The product's photos; a verdict on the whole SKU comes back as one on the SKU."""
@@ -181,6 +190,22 @@ class _Planner:
             return list_photos(product, self.sources, self.config.catalog)
         except Rejected as verdict:
             return [], [(product.sku, verdict)]
+
+    def find_classes(self, products: list[Product], photos: list[list[Photo]]) -> None:
+        """Names the class adapter of each noun: the one that the store holds or, of a noun's first SKUs, a new one.
+
+        A SKU that comes later begins with the class adapter as it is, so that it changes no other SKU's adapter.
+        """
+        model, members = self.context.model.identity, defaultdict[str, list[list[Photo]]](list)
+        for product, own in sorted(zip(products, photos, strict=True), key=lambda pair: pair[0].sku):
+            members[product.class_noun].append(own)
+        self.classes = class_adapters(self.context.open(), model, self.recipe, TRAINER_VERSION)
+        for noun, of_skus in members.items():
+            turns = (photo.id for turn in zip_longest(*of_skus) for photo in turn if photo)
+            chosen = tuple(sorted(islice(dict.fromkeys(turns), CLASS_PHOTOS)))
+            if chosen and noun not in self.classes:
+                self.classes[noun] = AdapterSpec("", noun, model, chosen, self.recipe, TRAINER_VERSION)
+                self.new_classes.append(self.classes[noun])
 
     def jobs(
         self, products: list[Product], listed: Iterable[tuple[list[Photo], list[tuple[str, Rejected]]]], counts: _Counts
@@ -201,6 +226,7 @@ class _Planner:
                 counts.skipped += 1
 
     def _job(self, product: Product, photos: list[Photo], counts: _Counts) -> SkuJob:
+        start = self.classes.get(product.class_noun)
         spec = AdapterSpec(
             sku=product.sku,
             class_noun=product.class_noun,
@@ -208,11 +234,12 @@ class _Planner:
             references=tuple(sorted(photo.id for photo in photos)),
             recipe=self.recipe,
             trainer_version=TRAINER_VERSION,
+            start=start.id if start else "",
         )
         variants = tuple(self._variants(product, photos, spec, counts))
         if not any(planned.spec.adapter_id for planned in variants):
             return SkuJob(product, tuple(photos), None, "", variants)
-        return SkuJob(product, tuple(photos), spec, self.known.why_train(spec), variants)
+        return SkuJob(product, tuple(photos), spec, self.known.why_train(spec), variants, start)
 
     def _variants(
         self, product: Product, photos: list[Photo], adapter: AdapterSpec, counts: _Counts

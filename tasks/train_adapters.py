@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tasks.class_images import class_images
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.crops import TrainingPhoto
-from tasks.engine.lora_file import LoraHeader, write_lora
+from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write_lora
 from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import load_scorer
 from tasks.engine.snapshot import Snapshots
@@ -40,7 +41,8 @@ def train_adapters(
 ) -> StageResult[AdapterRecord]:
     """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged.
 
-    `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`.
+    `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`,
+    and `embedding.safetensors` where words were learned.
     Raises ModelError and StoreError.
     """
     store = context.open()
@@ -54,7 +56,7 @@ def work_of(jobs: list[SkuJob]) -> list[str]:
 
 def adapter_folder(spec: AdapterSpec) -> str:
     """Where an adapter's objects lie in the store."""
-    return f"adapters/{safe_name(spec.sku)}/{spec.id[:16]}"
+    return f"adapters/{safe_name(spec.sku or f'class {spec.class_noun}')}/{spec.id[:16]}"
 
 
 def adapter_key(spec: AdapterSpec) -> str:
@@ -66,16 +68,20 @@ def _train(
     context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]], store: ObjectStore
 ) -> StageResult[AdapterRecord]:
     config, started = context.config, time.perf_counter()
+    slots = config.compute.cohort_size
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
     held_out: dict[str, list[Rgb]] = {}
+    starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
+    classes = {name: read_lora(store.read(key)) for name, key in starts.items()}
     work = [_job(context, base, job, references[job.product.sku], held_out, store) for job in jobs]
+    work = [replace(one, start=classes.get(_spec(job).start)) for one, job in zip(work, jobs, strict=True)]
     with Progress("training steps") as progress:
         outcomes = train_cohort(
             base,
             work,
             config.training,
             context.resolution,
-            config.compute.cohort_size,
+            None if slots == "auto" else slots,
             progress.update,
             snapshots=_snapshots(context, jobs, store),
             evaluation=_evaluation(context, held_out),
@@ -86,7 +92,7 @@ def _train(
         if isinstance(outcome, DivergedAdapter):
             rejections.append(_diverged(job, outcome, context))
         else:
-            records.append(_keep(context, job, outcome, base, seconds, store))
+            records.append(keep_adapter(context, _spec(job), outcome, base, seconds, store))
     return StageResult(tuple(records), tuple(rejections))
 
 
@@ -134,31 +140,31 @@ def _job(
         class_images=rehearsed,
         photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
         steps=steps_for(len(photos), recipe),
-        seed=_seed(_spec(job), recipe.seed),
+        seed=seed_of(_spec(job), recipe.seed),
     )
 
 
-def _seed(spec: AdapterSpec, seed: int) -> int:
+def seed_of(spec: AdapterSpec, seed: int) -> int:
     """A SKU's own seed, 63 bits, the same wherever and beside whomever it is trained."""
     return (int(spec.id[:16], 16) ^ seed) & (2**63 - 1)
 
 
-def _keep(
-    context: RunContext, job: SkuJob, outcome: TrainedAdapter, base: BaseModel, seconds: float, store: ObjectStore
+def keep_adapter(
+    context: RunContext, spec: AdapterSpec, outcome: TrainedAdapter, base: BaseModel, seconds: float, store: ObjectStore
 ) -> AdapterRecord:
-    spec, recipe = _spec(job), context.config.training
-    trigger = f"{recipe.token} {job.product.class_noun}"
+    """Writes an adapter's objects; returns its record."""
+    recipe = context.config.training
     header = LoraHeader(
-        name=job.product.sku,
+        name=spec.sku or spec.class_noun,
         family=base.family,
         base_model=spec.base_model,
-        trigger=trigger,
+        trigger=f"{recipe.token} {spec.class_noun}",
         resolution=context.resolution,
         recipe=canonical_json(spec),
         prediction=base.prediction,
     )
     data = write_lora(outcome.weights, header)
-    folder = adapter_folder(spec)
+    folder, words = adapter_folder(spec), bool(outcome.weights.tokens)
     record = AdapterRecord(
         adapter_id=spec.id,
         sku=spec.sku,
@@ -178,10 +184,14 @@ def _keep(
         seconds=seconds,
         run_id=context.run_id,
         created_at=datetime.now(UTC),
+        start=spec.start,
+        embedding=f"{folder}/embedding.safetensors" if words else "",
     )
     store.write(record.key, data)
+    if words:
+        store.write(record.embedding, write_embedding(outcome.weights, header))
     store.write(f"{folder}/record.json", canonical_json(record).encode())
-    logger.info("SKU %s: loss %.4f to %.4f", job.product.sku, outcome.loss_before, outcome.loss_after)
+    logger.info("%s: loss %.4f to %.4f", header.name, outcome.loss_before, outcome.loss_after)
     return record
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from catalog_schemas.errors import ModelError
 from tasks.engine.banked import BankedEmbedding, BankedLinear, Route
-from tasks.engine.lora_file import LoraWeights
+from tasks.engine.lora_file import LoraWeights, text_name
 
 TARGETS = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
@@ -226,7 +226,9 @@ def _linears(prefix: str, root: nn.Module, suffixes: tuple[str, ...], rank: int)
     for path, module in root.named_modules():
         if isinstance(module, nn.Linear) and any(path.endswith("." + suffix) for suffix in suffixes):
             shapes = (rank, module.in_features), (module.out_features, rank)
-            parts.append(_Part(prefix + _spelled(path, bool(prefix)), root, path, module, shapes))
+            parts.append(
+                _Part(prefix + (text_name(path) if prefix else path.replace(".", "_")), root, path, module, shapes)
+            )
     return parts
 
 
@@ -237,12 +239,6 @@ def _embeddings(name: str, root: nn.Module, tokens: int) -> list[_Part]:
         for path, module in found
         if isinstance(module, nn.Embedding)
     ]
-
-
-def _spelled(path: str, text: bool) -> str:
-    """A module's path with underscores; transformers 5 calls some text encoders' parts without `text_model`."""
-    spelled = path.replace(".", "_")
-    return f"text_model_{spelled}" if text and not spelled.startswith("text_model_") else spelled
 
 
 def _swap(part: _Part, module: nn.Module) -> None:

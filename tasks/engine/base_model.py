@@ -55,6 +55,13 @@ class BaseModel:
             return {"te": self.pipeline.text_encoder}
         return {"te1": self.pipeline.text_encoder, "te2": self.pipeline.text_encoder_2}
 
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The UNet's by their own names, the text encoders' after the encoder's name and a dot."""
+        named = dict(self.unet.named_parameters())
+        for encoder, module in self.text_encoders.items():
+            named |= {f"{encoder}.{name}": parameter for name, parameter in module.named_parameters()}
+        return named
+
     @property
     def prediction(self) -> str:
         """What the UNet answers: "epsilon" or "v_prediction"."""

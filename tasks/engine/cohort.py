@@ -17,7 +17,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
-from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged
+from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged, rate_at
 from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
@@ -147,14 +147,13 @@ class Cohort:
             tenant.step += 1
             if not tenant.gone:
                 tenant.losses.append(loss)
-                rates[tenant.slot], counts[tenant.slot] = self._rate(tenant.step), tenant.step
+                rates[tenant.slot], counts[tenant.slot] = (
+                    rate_at(self.recipe, tenant.step, tenant.job.steps),
+                    tenant.step,
+                )
                 self.done += 1
         self.optimizer.step(rates, counts)
         self.progress(self.done, self.total)
-
-    def _rate(self, step: int) -> float:
-        warm = min(1.0, step / self.recipe.warmup_steps) if self.recipe.warmup_steps else 1.0
-        return self.recipe.learning_rate * warm
 
     def _dismiss(self) -> None:
         """Tenants that have diverged, have stopped gaining or are at their end leave."""

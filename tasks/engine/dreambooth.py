@@ -1,4 +1,5 @@
-"""Full DreamBooth (Ruiz et al. 2023, arXiv:2208.12242): every weight of the UNet learns, one SKU at a time.
+"""Full DreamBooth (Ruiz et al. 2023, arXiv:2208.12242): every weight of the UNet learns, one SKU at a time, and with
+`text_encoder` every weight of the text encoders too.
 
 What is kept is the difference to the base model, in bfloat16, under the `.diff` keys that ComfyUI and A1111 add to a
 model's weights. It is as large as half the UNet in single precision, and its images cannot share a batch.
@@ -6,7 +7,9 @@ model's weights. It is as large as half the UNet in single precision, and its im
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,10 +19,11 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import encode_prompt
 from tasks.engine.crops import encode_class_images, encode_crops
-from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged
+from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged, rate_at
 from tasks.engine.lora_file import LoraWeights
 from tasks.engine.objective import Objective
 from tasks.engine.tenant import Tenant
+from tasks.engine.text import tokenize
 
 CHECK_EVERY = 25
 
@@ -27,21 +31,40 @@ CHECK_EVERY = 25
 def train_whole(
     base: BaseModel, job: TrainingJob, recipe: TrainingConfig, resolution: int, step_done: Callable[[], None]
 ) -> Outcome:
-    """One SKU's own UNet, as its difference to the base model's. `step_done` is called after each step."""
+    """One SKU's own model, as its difference to the base model. `step_done` is called after each step."""
     master = torch.float64 if base.dtype == torch.float64 else torch.float32
-    unet = copy.deepcopy(base.unet).to(master).requires_grad_(True)
-    tenant = _tenant(base, job, recipe, resolution)
+    own = {name: copy.deepcopy(module).to(master) for name, module in _modules(base, recipe).items()}
+    tenant, before = _tenant(base, job, recipe, resolution), base.parameters()
+    with _reading_with(base, own):
+        return _train(base, tenant, recipe, own, before, step_done)
+
+
+def _train(
+    base: BaseModel,
+    tenant: Tenant,
+    recipe: TrainingConfig,
+    own: dict[str, Any],
+    before: dict[str, torch.nn.Parameter],
+    step_done: Callable[[], None],
+) -> Outcome:
+    job, unet = tenant.job, own["unet"]
+    learned = {
+        f"{part}.{name}" if part != "unet" else name: parameter.requires_grad_(True)
+        for part, module in own.items()
+        for name, parameter in module.named_parameters()
+    }
     nothing = AdapterBank(base.unet, 1, 1, ())
+    nothing.trains_text = len(own) > 1
     objective = Objective(base, nothing, recipe, _mixed(base, unet), anchor=base.unet)
     tenant.loss_before = objective.probe(tenant)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    parameters = list(learned.values())
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     for step in range(1, job.steps + 1):
         tenant.step = step
-        warm = min(1.0, step / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * warm
+        optimizer.param_groups[0]["lr"] = rate_at(recipe, step, job.steps)
         loss = objective.losses([tenant]).sum()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), recipe.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
         optimizer.step()
         optimizer.zero_grad()
         step_done()
@@ -50,7 +73,7 @@ def train_whole(
     after = objective.probe(tenant)
     if not (math.isfinite(after) and after < RUNAWAY * tenant.loss_before):
         return _diverged(tenant, after, recipe)
-    weights = LoraWeights({}, 1, 1.0, differences=_differences(base, unet))
+    weights = LoraWeights({}, 1, 1.0, differences=_differences(before, learned))
     return TrainedAdapter(job.adapter_id, job.sku, weights, job.steps, tenant.loss_before, after)
 
 
@@ -59,7 +82,28 @@ def _tenant(base: BaseModel, job: TrainingJob, recipe: TrainingConfig, resolutio
     crops = encode_crops(base, job.photos, resolution, recipe.crops, recipe.flip, recipe.background_weight, generator)
     rehearsal = encode_class_images(base, job.class_images, resolution) if recipe.prior_images else None
     texts = encode_prompt(base, job.instance), encode_prompt(base, job.prior)
-    return Tenant(job, 0, generator, crops, *texts, rehearsal)
+    tenant = Tenant(job, 0, generator, crops, *texts, rehearsal)
+    tenant.prompts = tokenize(base, job.instance), tokenize(base, job.prior)
+    return tenant
+
+
+def _modules(base: BaseModel, recipe: TrainingConfig) -> dict[str, Any]:
+    """What learns, under the names that `BaseModel.parameters` gives."""
+    return {"unet": base.unet} | (base.text_encoders if recipe.text_encoder else {})
+
+
+@contextmanager
+def _reading_with(base: BaseModel, own: dict[str, Any]) -> Iterator[None]:
+    """Prompts inside are read by the text encoders in `own`."""
+    names = {"te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
+    kept = {names[name]: module for name, module in base.text_encoders.items() if name in own}
+    try:
+        for name in own.keys() & names.keys():
+            setattr(base.pipeline, names[name], own[name])
+        yield
+    finally:
+        for attribute, module in kept.items():
+            setattr(base.pipeline, attribute, module)
 
 
 def _mixed(base: BaseModel, unet: torch.nn.Module) -> Callable[..., tuple[Tensor, ...]]:
@@ -73,9 +117,8 @@ def _mixed(base: BaseModel, unet: torch.nn.Module) -> Callable[..., tuple[Tensor
     return forward
 
 
-def _differences(base: BaseModel, unet: torch.nn.Module) -> dict[str, Tensor]:
-    before = dict(base.unet.named_parameters())
-    changes = ((name, after.detach() - before[name].to(after)) for name, after in unet.named_parameters())
+def _differences(before: dict[str, torch.nn.Parameter], learned: dict[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+    changes = ((name, after.detach() - before[name].to(after)) for name, after in learned.items())
     return {name: change.to(torch.bfloat16).cpu() for name, change in changes if bool(change.any())}
 
 

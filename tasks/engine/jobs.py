@@ -75,6 +75,13 @@ def steps_for(photos: int, recipe: TrainingConfig) -> int:
     return min(max(photos * recipe.steps_per_photo, recipe.steps_minimum), recipe.steps_maximum)
 
 
+def rate_at(recipe: TrainingConfig, step: int, steps: int) -> float:
+    """The learning rate of a SKU's step, from 1 to its `steps`."""
+    warm = min(1.0, step / recipe.warmup_steps) if recipe.warmup_steps else 1.0
+    left = 1 - (step - 1) / steps if recipe.decay == "linear" else 1.0
+    return recipe.learning_rate * warm * left
+
+
 def diverged(job: TrainingJob, step: int, loss: float, before: float, rate: float) -> DivergedAdapter:
     """The outcome of a SKU whose loss ran away, in words."""
     detail = (

@@ -15,6 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 TEXT = ("te_", "te1_", "te2_")
+TEXT_PARAMETERS = ("te.", "te1.", "te2.")
 BUNDLE = "bundle_emb."
 _BUNDLED = {"te": "string_to_param.*", "te1": "clip_l", "te2": "clip_g"}
 _DIFFERENCES = {"weight": ".diff", "bias": ".diff_b"}
@@ -35,7 +36,8 @@ class LoraWeights:
 
     Names of text encoders' modules begin with the encoder's: `te`, or `te1` and `te2` where there are two. `tokens`
     holds for each encoder the rows (count, width) that take the place of `word` in prompts. `differences` holds what
-    full DreamBooth adds to the UNet's parameters, by their own names.
+    full DreamBooth adds to the UNet's parameters, by their own names, and to those of text encoders, after the
+    encoder's name and a dot.
     """
 
     modules: dict[str, tuple[Tensor, Tensor]]
@@ -55,7 +57,8 @@ class LoraWeights:
     @property
     def changes_text(self) -> bool:
         """Whether prompts mean something else with it."""
-        return bool(self.tokens) or any(name.startswith(TEXT) for name in self.modules)
+        learned = [name for name in self.differences if name.startswith(TEXT_PARAMETERS)]
+        return bool(self.tokens or learned) or any(name.startswith(TEXT) for name in self.modules)
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,7 @@ def write_lora(lora: LoraWeights, header: LoraHeader) -> bytes:
     for encoder, rows in lora.tokens.items():
         tensors[f"{BUNDLE}{lora.word}.{_BUNDLED[encoder]}"] = rows.float().contiguous()
     for name, difference in sorted(lora.differences.items()):
-        path, _, kind = name.rpartition(".")
-        tensors[f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"] = difference.contiguous()
+        tensors[_difference_key(name)] = difference.contiguous()
     metadata = _metadata(lora, header)
     if lora.differences:
         metadata["packshot.parameters"] = json.dumps(sorted(lora.differences))
@@ -121,8 +123,23 @@ def read_lora(data: bytes) -> LoraWeights:
 def _read_differences(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """By parameter name, which the underscores of the keys hide: the header has the names."""
     names = json.loads(_header(data).get("__metadata__", {}).get("packshot.parameters", "[]"))
-    paths = ((name, *name.rpartition(".")[::2]) for name in names)
-    return {name: tensors[f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"] for name, path, kind in paths}
+    return {name: tensors[_difference_key(name)] for name in names}
+
+
+def _difference_key(name: str) -> str:
+    """The file's key of a parameter: `lora_unet_…`, or `lora_te_text_model_…` for those of text encoders."""
+    path, _, kind = name.rpartition(".")
+    if not name.startswith(TEXT_PARAMETERS):
+        return f"{PREFIX}{path.replace('.', '_')}{_DIFFERENCES[kind]}"
+    encoder, _, own = path.partition(".")
+    return f"lora_{encoder}_{text_name(own)}{_DIFFERENCES[kind]}"
+
+
+def text_name(path: str) -> str:
+    """A text encoder's module as LoRA files call it; transformers 5 leaves `text_model` out of some names."""
+    spelled = path.replace(".", "_")
+    is_part = spelled.startswith(("text_model_", "text_projection"))
+    return spelled if is_part else f"text_model_{spelled}"
 
 
 def _header(data: bytes) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _render_batch(
         return draw_batch(base, None, [Reader(0)] * len(requests), requests, settings, texts)
     if loras[used[0]].differences:
         with _with_differences(base, loras[used[0]]):
-            return draw_batch(base, None, [Reader(0)] * len(requests), requests, settings, texts)
+            return draw_batch(base, None, [_reader(0, used[0], loras)] * len(requests), requests, settings, texts)
     slots = [*used, ""]  # the last slot stays empty: the base model
     with _bank_for(base, [loras[key] for key in used], len(slots)) as bank:
         for slot, key in enumerate(used):
@@ -149,8 +149,8 @@ def _render_batch(
 
 @contextmanager
 def _with_differences(base: BaseModel, lora: LoraWeights) -> Iterator[None]:
-    """The base model's UNet is the SKU's own inside, and to the bit what it was afterwards."""
-    parameters = dict(base.unet.named_parameters())
+    """The base model is the SKU's own inside, and to the bit what it was afterwards."""
+    parameters = base.parameters()
     kept = {name: parameters[name].detach().clone() for name in lora.differences}
     try:
         for name, difference in lora.differences.items():

@@ -17,6 +17,7 @@ from tasks.engine.cohort import Cohort, Progress
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.dreambooth import train_whole
 from tasks.engine.jobs import CurvePoint, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
+from tasks.engine.memory import fitting_slots, is_out_of_memory
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
 
@@ -41,7 +42,7 @@ def train_cohort(
     jobs: list[TrainingJob],
     recipe: TrainingConfig,
     resolution: int,
-    slots: int,
+    slots: int | None,
     progress: Progress,
     *,
     compiled: bool = False,
@@ -49,6 +50,8 @@ def train_cohort(
     evaluation: Evaluation | None = None,
 ) -> list[Outcome]:
     """Trains all jobs, at most `slots` at a time, and returns one outcome per job, in their order.
+
+    Without `slots`, as many at a time as the device's free memory holds.
 
     `progress(done, total)` counts steps over all jobs. When the device has too little memory, the number of slots is
     halved, and the jobs without an outcome begin again; with one slot left activations are computed twice instead of
@@ -61,11 +64,13 @@ def train_cohort(
     if recipe.method == "dreambooth":
         return _train_whole(base, jobs, recipe, resolution, progress)
     outcomes: dict[str, Outcome] = {}
-    slots, lean = min(slots, len(jobs)), False
     unet = torch.compile(base.unet, dynamic=False) if compiled else None
     state = snapshots.resume if snapshots else None
     after_step = _writer(snapshots) if snapshots else _nothing
     with base.lock:
+        if slots is None:
+            slots = slots_of(state) if state else fitting_slots(base, jobs, recipe, resolution)
+        slots, lean = min(slots, len(jobs)), False
         while len(outcomes) < len(jobs):
             begin = partial(Cohort, base, jobs, recipe, resolution, progress=progress, outcomes=outcomes, slots=slots)
             begin = partial(begin, unet=unet, after_step=after_step, evaluation=evaluation, lean=lean)
@@ -98,16 +103,10 @@ def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
             resume(cohort, state)
         cohort.run()
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return False
     return True
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has an exception of its own for it; MPS and the CPU only have words."""
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
 
 
 def _writer(snapshots: Snapshots) -> Callable[[Cohort], None]:

@@ -3,9 +3,10 @@
     python -m tests.bench.bench_train                         # the demo model, or a tiny one where it is not there yet
     python -m tests.bench.bench_train --model FOLDER --cohorts 1,2,4,8 --steps 20 --script train_dreambooth_lora.py
 
-Prints a table, and writes the same as JSON to `tests/bench/results/<date>-<device>-<commit>.json`. A cohort's seconds
-per SKU are those of one step divided by its SKUs, times the recipe's steps; start-up (loading and encoding, the first
-steps, compiling) is counted apart. All rows have the same photos, rank, resolution, precision and prior.
+Prints a table, and writes the same to `tests/bench/results/<date>-train-<device>-<commit>.json` and `.md`. A
+cohort's seconds per SKU are those of one step divided by its SKUs, times the recipe's steps; start-up (loading and
+encoding, the first steps, compiling) is counted apart. All rows have the same photos, rank, resolution, precision and
+prior.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,6 +31,7 @@ from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tasks.engine.training import TrainingJob, TrainingPhoto
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import commit, device_name, matmul_peak, memory_now, reset_memory, synchronize
+from tests.bench.tables import as_markdown
 from tests.engine.material import photo, quiet
 from tests.models.tiny import build_tiny_sd
 
@@ -81,7 +84,7 @@ def main() -> None:
     _write(report, options.results)
 
 
-def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[str, object]:
+def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All rows, with what they were measured on."""
     prior = {"none": {"prior_weight": 0.0}, "images": {"prior_images": options.class_images}, "prediction": {}}
     how = TrainingConfig(rank=options.rank, alpha=options.rank, **prior[options.prior])
@@ -186,12 +189,23 @@ def _line(row: Row) -> str:
     )
 
 
-def _write(report: dict[str, object], folder: Path) -> None:
+def _write(report: dict[str, Any], folder: Path) -> None:
     device = "".join(c if c.isalnum() else "-" for c in str(report["device"]).lower())[:40].strip("-")
-    path = folder / f"{str(report['date'])[:10]}-{device}-{report['commit']}.json"
+    path = folder / f"{str(report['date'])[:10]}-train-{device}-{report['commit']}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")
-    _say(f"written to {path}")
+    path.with_suffix(".md").write_text(markdown(report))
+    _say(f"written to {path} and .md")
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report for people."""
+    line = (
+        f"Measured {report['date']} at {report['commit']} on {report['device']}, {report['precision']}, "
+        f"{report['resolution']} pixels, {report['measured_steps']} steps timed, a SKU of {report['recipe_steps']} "
+        f"steps; load {report['load_average']:.1f}. `python -m tests.bench.bench_train`; its docstring says how."
+    )
+    return "\n".join([line, "", *as_markdown(report["rows"])]) + "\n"
 
 
 def _say(line: str) -> None:

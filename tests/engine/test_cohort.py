@@ -7,6 +7,7 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.conditioning import encode_prompt, predict
+from tasks.engine.jobs import rate_at
 from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
 from tests.engine.material import job, photo, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
@@ -182,6 +183,15 @@ def drift(base, how):
         plain = predict(base, noisy, times, text)
         bank.load(0, trained.weights)
         return float((predict(base, noisy, times, text) - plain).norm())
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero_over_each_skus_own_steps(base):
+    how = recipe(learning_rate=1e-2, warmup_steps=2, decay="linear")
+    assert [rate_at(how, step, 4) for step in (1, 2, 3, 4)] == pytest.approx([5e-3, 7.5e-3, 5e-3, 2.5e-3])
+    assert rate_at(recipe(learning_rate=1e-2), 4, 4) == 1e-2
+    together = train(base, [job(0, 6), job(1, 3)], how)
+    alone = train(base, [job(1, 3)], how)
+    assert (weights_of(together[1]) - weights_of(alone[0])).norm() < 1e-4 * weights_of(alone[0]).norm()
 
 
 def test_steps_follow_the_photos_within_the_recipes_bounds():

@@ -70,6 +70,34 @@ def test_its_images_and_those_of_other_adapters_come_in_their_order(base, whole)
     assert all(torch.equal(value, before[name]) for name, value in base.unet.state_dict().items())
 
 
+@pytest.mark.parametrize("model", ["sd", "sdxl"])
+def test_text_encoders_of_the_skus_own_read_its_prompts_and_no_others(folders, model):
+    base = load_base(folders[model], "float32", "cpu")
+    before = {name: parameter.clone() for name, parameter in base.parameters().items()}
+    how = recipe(method="dreambooth", learning_rate=1e-3, text_encoder=True, prior_weight=0.0)
+    outcome = train(base, [job(0, 4)], how)[0]
+    encoders = {name.partition(".")[0] for name in outcome.weights.differences if name.startswith("te")}
+    assert encoders == set(base.text_encoders)
+    data = write_lora(outcome.weights, dataclasses.replace(HEADER, family=base.family))
+    assert f"lora_{min(encoders)}_text_model_encoder_layers_0_self_attn_q_proj.diff" in load_tensors(data)
+    requests = [dataclasses.replace(MUG, adapter=key) for key in ("", "mug", "")]
+    plain, own, again = render(base, requests, SETTINGS, {"mug": data}, 1, quiet)
+    assert np.array_equal(plain, again)
+    with torch.no_grad():
+        for name, difference in read_lora(data).differences.items():
+            base.parameters()[name].add_(difference.float())
+        patched = render(base, [dataclasses.replace(MUG, adapter="")], SETTINGS, {}, 1, quiet)[0]
+        for name, parameter in base.parameters().items():
+            parameter.copy_(before[name])
+    assert np.array_equal(own, patched)
+    assert np.abs(own.astype(int) - plain).max() > 3
+    unet_only = dataclasses.replace(
+        outcome.weights, differences={k: v for k, v in outcome.weights.differences.items() if not k.startswith("te")}
+    )
+    without = render(base, [MUG], SETTINGS, {"mug": write_lora(unet_only, HEADER)}, 1, quiet)[0]
+    assert not np.array_equal(own, without)
+
+
 def test_a_poisoned_sku_does_not_stop_the_next(base):
     how, seen = recipe(method="dreambooth", learning_rate=1e-3), []
     jobs = [poisoned(1, 2), job(0, 2)]
@@ -98,7 +126,9 @@ def test_the_prior_holds_the_class_to_the_base_models_answer(base):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"method": "dreambooth", "text_encoder": True},
+        {"method": "textual-inversion", "text_encoder": True},
+        {"method": "dreambooth", "start_from": "class"},
+        {"class_edition": 1},
         {"method": "dreambooth", "evaluation": {}},
         {"tokens": 2},
     ],

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from catalog_schemas.errors import ConfigError
-from tests.flows.shop import Shop
+from tasks.verify import verify
+from tests.flows.shop import Shop, assert_sound, comparable
 from tests.models.tiny import build_tiny_clip
 
 
@@ -27,6 +29,61 @@ def test_class_images_are_drawn_once_for_all_skus_of_a_noun(shop: Shop) -> None:
     assert shop.run().record.adapters_trained == 1
     again = list(shop.objects.list("cache/class_images"))
     assert [(info.key, info.modified) for info in again] == [(info.key, info.modified) for info in images]
+
+
+def test_each_sku_begins_with_what_its_class_has_learned(shop: Shop, tmp_path: Path) -> None:
+    small(shop).changes["training"] = {"start_from": "class"}
+    shop.add("vase-1", 1, class_noun="vase")
+    elsewhere = shop.copy(tmp_path / "elsewhere")
+    planned = {job.product.sku: job.start.id for job in shop.plan().jobs if job.start}
+    assert shop.run().record.adapters_trained == 3
+    classes, own = by_kind(shop)
+    assert set(classes) == {"mug", "vase"}
+    assert {sku: row["start"] for sku, row in own.items()} == planned
+    assert planned["mug-1"] == planned["mug-2"] == classes["mug"]["adapter_id"] != planned["vase-1"]
+    assert len(classes["mug"]["references"]) == 6
+    recipe = json.loads(read_header(shop, own["mug-1"])["packshot.recipe"])
+    assert recipe["start"] == classes["mug"]["adapter_id"]
+
+    elsewhere.run()
+    assert comparable(elsewhere, "adapters") == comparable(shop, "adapters"), "the same bytes in another store"
+    assert shop.run().record.adapters_trained == 0
+
+    shop.add("mug-3", 8, class_noun="mug")
+    assert shop.run().record.adapters_trained == 1
+    later_classes, later = by_kind(shop)
+    assert later_classes == classes, "a new SKU leaves its class as it is"
+    assert {sku: later[sku] for sku in own} == own
+    assert later["mug-3"]["start"] == classes["mug"]["adapter_id"]
+
+    shop.changes["training"]["class_edition"] = 1
+    assert shop.run().record.adapters_trained == 4
+    assert len(by_kind(shop)[0]["mug"]["references"]) == 9
+    assert_sound(shop)
+    assert not verify(shop.objects, lambda done, total: None).orphans
+
+
+def test_a_class_that_cannot_be_learned_costs_its_own_skus_alone(shop: Shop) -> None:
+    """Photos that are nothing but noise would do it too; a learning rate does it in few steps."""
+    small(shop).changes["training"] = {"start_from": "class", "learning_rate": 0.9, "alpha": 1.0e6}
+    shop.changes["variants"] = {"techniques": ["regenerate", "packshot"], "limit_per_sku": 2}
+    run = shop.run().record
+    assert (run.adapters_trained, run.images_published) == (0, 2)
+    assert shop.reasons() == [("mug-1", "training_diverged"), ("mug-2", "training_diverged")]
+
+
+def by_kind(shop: Shop) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The newest rows of class adapters by noun, and of the SKUs' adapters by SKU."""
+    rows = sorted(shop.table("adapters"), key=lambda row: row["created_at"])
+    classes = {row["class_noun"]: row for row in rows if not row["sku"]}
+    return classes, {row["sku"]: row for row in rows if row["sku"]}
+
+
+def read_header(shop: Shop, row: dict[str, Any]) -> dict[str, str]:
+    """What an adapter's file says of itself."""
+    data = shop.objects.read(row["key"])
+    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return dict(header["__metadata__"])
 
 
 def test_looks_on_the_way_are_kept_with_the_adapter(shop: Shop, tmp_path: Path) -> None:
@@ -50,9 +107,12 @@ def test_looks_without_a_clip_model_are_refused_before_anything_starts(shop: Sho
     assert not Path(shop.store).exists()
 
 
-def test_a_cohort_with_snapshots_learns_the_same(shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compute", [{"snapshot_steps": 3}, {"cohort_size": "auto"}])
+def test_how_a_cohort_is_computed_changes_nothing_of_what_it_learns(
+    shop: Shop, tmp_path: Path, compute: dict[str, object]
+) -> None:
     plain = small(shop).copy(tmp_path / "plain")
-    shop.changes["compute"] = {"snapshot_steps": 3}
+    shop.changes["compute"] = compute
     assert shop.run().record.adapters_trained == plain.run().record.adapters_trained == 2
     one, other = (one.tables.read("adapters", ["sku", "sha256"]).to_pydict() for one in (shop, plain))
     assert one == other

@@ -1,0 +1,92 @@
+"""Trains the class adapters that SKUs begin with: each once, over the photos of the SKUs of its class noun.
+
+A class adapter is a row of `tables/adapters` without a SKU, and an ordinary LoRA file. It stays what it was when SKUs
+of its noun come or go, since all that began with it would otherwise be trained again.
+"""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+
+from catalog_schemas.adapter import AdapterRecord, AdapterSpec
+from catalog_schemas.plan import SkuJob
+from catalog_schemas.reference import Reference
+from catalog_schemas.rejection import Reason, Rejection
+from tasks.class_images import class_images
+from tasks.context import RunContext
+from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.training import DivergedAdapter, TrainingJob, train_cohort
+from tasks.ledger import StageResult, once
+from tasks.pixels import read_reference
+from tasks.progress import Progress
+from tasks.retrying import RETRIES
+from tasks.storage.objects import ObjectStore
+from tasks.train_adapters import keep_adapter, seed_of
+
+STAGE = "train_classes"
+
+
+@task(name="train classes", tags=["gpu"], **RETRIES)
+def train_classes(
+    context: RunContext, classes: list[AdapterSpec], jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
+) -> StageResult[AdapterRecord]:
+    """One `AdapterRecord` per class, and a verdict on each SKU of a class whose training diverged.
+
+    `jobs` are the SKUs that begin with one of them, `references` their usable photos. Writes
+    `adapters/class%20<noun>/<id>/adapter.safetensors` and `record.json`. Raises ModelError and StoreError.
+    """
+    store = context.open()
+    work = [spec.id for spec in classes]
+    return once(store, STAGE, AdapterRecord, work, lambda: _train(context, classes, jobs, references, store))
+
+
+def _train(
+    context: RunContext,
+    classes: list[AdapterSpec],
+    jobs: list[SkuJob],
+    references: dict[str, tuple[Reference, ...]],
+    store: ObjectStore,
+) -> StageResult[AdapterRecord]:
+    config, started = context.config, time.perf_counter()
+    slots, recipe = config.compute.cohort_size, config.training.model_copy(update={"evaluation": None})
+    base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
+    photos = {one.id: one for job in jobs for one in references[job.product.sku]}
+    work = [_job(context, base, spec, photos, store) for spec in classes]
+    with Progress("training steps") as progress:
+        most = None if slots == "auto" else slots
+        outcomes = train_cohort(base, work, recipe, context.resolution, most, progress.update)
+    seconds = (time.perf_counter() - started) / len(classes)
+    records, rejections = [], []
+    for spec, outcome in zip(classes, outcomes, strict=True):
+        if isinstance(outcome, DivergedAdapter):
+            rejections += [_diverged(context, job, outcome) for job in jobs if job.start and job.start.id == spec.id]
+        else:
+            records.append(keep_adapter(context, spec, outcome, base, seconds, store))
+    return StageResult(tuple(records), tuple(rejections))
+
+
+def _job(
+    context: RunContext, base: BaseModel, spec: AdapterSpec, photos: dict[str, Reference], store: ObjectStore
+) -> TrainingJob:
+    """A class as the engine sees it: a SKU with many photos, under the prompt that its SKUs go on with."""
+    recipe, prior = context.config.training, f"a photo of a {spec.class_noun}"
+    usable = [name for name in spec.references if name in photos] or sorted(photos)
+    read = [read_reference(store, photos[name]) for name in usable]
+    return TrainingJob(
+        adapter_id=spec.id,
+        sku=f"class {spec.class_noun}",
+        instance=f"a photo of a {recipe.token} {spec.class_noun}",
+        prior=prior,
+        photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in read),
+        steps=recipe.steps_maximum,
+        seed=seed_of(spec, recipe.seed),
+        class_images=class_images(context, base, prior, recipe.prior_images, store) if recipe.prior_images else (),
+    )
+
+
+def _diverged(context: RunContext, job: SkuJob, outcome: DivergedAdapter) -> Rejection:
+    sku, detail = job.product.sku, f"SKU {job.product.sku} begins with a class adapter: {outcome.detail}"
+    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, sku, detail, context.run_id, datetime.now(UTC))

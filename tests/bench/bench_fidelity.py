@@ -1,0 +1,419 @@
+"""Does an adapter show its product? Five tables on the demo model and the demo catalog's SKUs, which it has never seen.
+
+    python -m tests.bench.bench_fidelity                          # all tables, about 12 minutes of one core
+    python -m tests.bench.bench_fidelity --tables likeness,prior --skus 4 --steps 50
+    python -m tests.bench.bench_fidelity --tables recipes --skus 4 --images 2   # the recipes that were tried
+
+likeness    each SKU: similarity to its photographs of pictures without and with its LoRA, and of its other photographs
+cohort      all SKUs in one batch, and one at a time
+checkpoint  the best checkpoint by looks at a held-out photograph, and the last
+prior       what becomes of the plain class prompt, without and with prior preservation
+methods     LoRA, textual inversion, pivotal tuning, full DreamBooth
+recipes     what makes a LoRA of this model learn its product best per second
+
+Cosine is the image tower's of the products alone (`tests/bench/likeness.py`), colour their CIEDE2000, named the share
+of pictures nearest to their own SKU, agreement the cosine of pictures in two scenes with their prompts, loss what is
+left of it on fixed probes. Seconds are processor seconds of training on a CPU, else seconds, for each SKU. Writes JSON
+and Markdown into `tests/bench/results/`.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+from configs.schema import RunConfig, TrainingConfig
+from infra.demo.catalog import write_demo_catalog
+from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.lora_file import LoraHeader, write_lora
+from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tasks.engine.selection import Evaluation, Score
+from tasks.engine.similarity import Scorer, load_scorer
+from tasks.engine.training import TrainedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.imaging.cut_out import cut_out
+from tasks.imaging.pixels import scale_rgb
+from tests.bench.device import commit, device_name
+from tests.bench.likeness import Likeness, Product, Rgb, alone, ceiling, likeness, read_products
+from tests.bench.tables import as_markdown, as_text
+from tests.engine.material import quiet
+
+ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).parent / "results"
+PLAIN, SCENES = ", plain white background", (", on a wooden table", ", on green grass in a garden")
+FIRST_SEED = 100  # of the pictures that are judged; looks in between use others
+METHODS: dict[str, dict[str, Any]] = {
+    "LoRA": {},
+    "textual inversion": {"method": "textual-inversion", "learning_rate": 2e-2},
+    "pivotal": {"method": "pivotal"},
+    "full DreamBooth": {"method": "dreambooth", "learning_rate": 3e-4},
+}
+# What the preset was, and what was tried beside it. `steps` is a factor on the preset's.
+OLD: dict[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 2e-3, "snr_gamma": 5.0, "decay": ""}
+FLAT = OLD | {"snr_gamma": 0.0}
+FALLING = FLAT | {"learning_rate": 5e-3, "decay": "linear"}
+RECIPES: dict[str, dict[str, Any]] = {
+    "2e-3, min-SNR 5": OLD,
+    "2e-3, no min-SNR": FLAT,
+    "5e-3, no min-SNR": FLAT | {"learning_rate": 5e-3},
+    "5e-3 falling, no min-SNR": FALLING,
+    "5e-3 falling, min-SNR 5": FALLING | {"snr_gamma": 5.0},
+    "8e-3 falling, no min-SNR": FALLING | {"learning_rate": 8e-3},
+    "5e-3 falling, twice the steps": FALLING | {"steps": 2.0},
+    "5e-3 falling, half the steps": FALLING | {"steps": 0.5},
+    "5e-3 falling, half the steps of 2": FALLING | {"steps": 0.5, "batch_size": 2},
+    "5e-3 falling, feed-forward too": FALLING | {"targets": ("attention", "feed_forward")},
+    "5e-3 falling, rank 4": FALLING | {"rank": 4, "alpha": 4.0},
+    "5e-3 falling, rank 16": FALLING | {"rank": 16, "alpha": 8.0},
+    "5e-3 falling, background as the product": FALLING | {"background_weight": 1.0},
+    "5e-3 falling, background a tenth": FALLING | {"background_weight": 0.1},
+    "5e-3 falling, prior 0.5": FALLING | {"prior_weight": 0.5},
+    "5e-3 falling, 16 crops": FALLING | {"crops": 16},
+    "5e-3 falling, text encoder too": FALLING | {"text_encoder": True},
+    "5e-3 falling, pivotal": FALLING | {"method": "pivotal"},
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The adapters' files by SKU, what training said of them, and the seconds of each."""
+
+    files: dict[str, bytes]
+    outcomes: dict[str, TrainedAdapter]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A SKU's pictures on white and in the two scenes."""
+
+    plain: list[Rgb]
+    scenes: list[Rgb]
+
+
+class Bench:
+    """The model, its judge, the products and the preset's recipe; the LoRAs that several tables need train once."""
+
+    def __init__(self, base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Namespace) -> None:
+        self.base, self.scorer, self.options = base, scorer, options
+        self.products = read_products(catalog, options.skus, scorer)
+        config = RunConfig.model_validate(yaml.safe_load(options.config.read_text()))
+        side, drawing = base.resolution, config.generation
+        self.recipe = config.training
+        self.settings = RenderSettings(options.draw_steps or drawing.steps, drawing.guidance, "checkpoint", side, side)
+
+    def jobs(self, held_out: int = 0) -> list[TrainingJob]:
+        """A job for each product, without its last photographs."""
+        found = []
+        for number, one in enumerate(self.products):
+            photos = one.photos[: len(one.photos) - held_out]
+            prompts = f"a photo of a {self.recipe.token} {one.noun}", f"a photo of a {one.noun}"
+            steps = self.options.steps or steps_for(len(photos), self.recipe)
+            found.append(TrainingJob(one.sku, one.sku, *prompts, photos, steps, 1000 + number))
+        return found
+
+    def train(
+        self, jobs: list[TrainingJob], changes: dict[str, Any], slots: int = 0, looks: Evaluation | None = None
+    ) -> Trained:
+        """The preset's recipe with `changes`; a SKU that diverges is left out. `steps` in them is a factor."""
+        fields = dict(changes)
+        factor = fields.pop("steps", 1.0)
+        how = TrainingConfig(**self.recipe.model_dump() | fields)
+        jobs = [replace(job, steps=max(1, round(job.steps * factor))) for job in jobs]
+        started = self._clock()
+        outcomes = train_cohort(self.base, jobs, how, self.base.resolution, slots or len(jobs), quiet, evaluation=looks)
+        seconds = (self._clock() - started) / len(jobs)
+        header = LoraHeader("bench", self.base.family, "bench", "sks", self.settings.width, "{}", self.base.prediction)
+        good = {one.sku: one for one in outcomes if isinstance(one, TrainedAdapter)}
+        return Trained({sku: write_lora(one.weights, header) for sku, one in good.items()}, good, seconds)
+
+    @cached_property
+    def loras(self) -> Trained:
+        """The preset's own."""
+        return self.train(self.jobs(), {})
+
+    def draw(self, prompts: list[tuple[str, str]], files: dict[str, bytes], seed: int = FIRST_SEED) -> list[Rgb]:
+        """A picture for each (SKU, prompt), with the SKU's adapter where there is one."""
+        wanted = [
+            RenderRequest(prompt, "", seed + number, sku if sku in files else "")
+            for number, (sku, prompt) in enumerate(prompts)
+        ]
+        blank = np.zeros((self.settings.height, self.settings.width, 3), np.uint8)
+        images = render(self.base, wanted, self.settings, files, 8, quiet)
+        return [blank if image is None else image for image in images]
+
+    def pictures(self, files: dict[str, bytes], phrase: Callable[[Product], str]) -> list[Drawn]:
+        """Of each product, under the name that `phrase` gives it. Every product and adapter has the same seeds."""
+        found = []
+        for one in self.products:
+            ends = [PLAIN] * self.options.images + list(SCENES)
+            drawn = self.draw([(one.sku, f"a photo of a {phrase(one)}{end}") for end in ends], files)
+            found.append(Drawn(drawn[: self.options.images], drawn[self.options.images :]))
+        return found
+
+    def row(self, name: str, trained: Trained | None, phrase: Callable[[Product], str]) -> dict[str, Any]:
+        """One line of a table: means over the products."""
+        drawn = self.pictures(trained.files if trained else {}, phrase)
+        scores = likeness(self.scorer, self.products, [one.plain for one in drawn])
+        line: dict[str, Any] = {"name": name, **_mean(scores), "agreement": self.agreement(drawn)}
+        if trained:
+            done = list(trained.outcomes.values())
+            line["loss"] = float(np.mean([one.loss_after / one.loss_before for one in done])) if done else None
+            line |= {"failed": len(self.products) - len(done), "seconds": trained.seconds}
+            line["bytes"] = float(np.mean([len(data) for data in trained.files.values()])) if done else None
+        _say("  ".join(f"{key} {as_text(value)}" for key, value in line.items()))
+        return line
+
+    def agreement(self, drawn: list[Drawn]) -> float:
+        """The cosine of the scenes' pictures with prompts that name noun and scene."""
+        texts = self.scorer.texts([f"a photo of a {one.noun}{end}" for one in self.products for end in SCENES])
+        return float((self.scorer.images([image for one in drawn for image in one.scenes]) * texts).sum(1).mean())
+
+    def token(self, product: Product) -> str:
+        """What a product is called once it has been learned."""
+        return f"{self.recipe.token} {product.noun}"
+
+    def _clock(self) -> float:
+        if self.base.device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()
+
+
+def table_likeness(bench: Bench) -> list[dict[str, Any]]:
+    """Each SKU, and the mean: no adapter, its LoRA, other photographs of it."""
+    drawn = [bench.pictures({}, lambda one: one.noun), bench.pictures(bench.loras.files, bench.token)]
+    plain, learned = (likeness(bench.scorer, bench.products, [one.plain for one in way]) for way in drawn)
+    photos = [ceiling(product) for product in bench.products]
+    lines = []
+    names = [*(product.sku for product in bench.products), "mean"]
+    columns = [[*way, _likeness_mean(way)] for way in (plain, learned, photos)]
+    for name, *three in zip(names, *columns, strict=True):
+        line: dict[str, Any] = {"name": name}
+        for way, one in zip(("none", "LoRA", "photographs"), three, strict=True):
+            line |= {f"cosine, {way}": one.cosine, f"colour, {way}": one.colour}
+        lines.append(line | {"named, LoRA": three[1].named})
+        _say("  ".join(f"{key} {as_text(value)}" for key, value in lines[-1].items()))
+    if bench.options.sheet:
+        _sheet(bench, drawn, bench.options.sheet)
+    return lines
+
+
+def table_cohort(bench: Bench) -> list[dict[str, Any]]:
+    """All SKUs in one batch, and one at a time."""
+    solo = bench.train(bench.jobs(), {}, slots=1)
+    lines = [bench.row("cohort", bench.loras, bench.token), bench.row("one at a time", solo, bench.token)]
+    pairs = [(bench.loras.outcomes[sku].weights, one.weights) for sku, one in solo.outcomes.items()]
+    lines[1]["largest distance of weights"] = max(
+        float((a - b).norm() / b.norm())
+        for cohort, own in pairs
+        for name, (_, b) in own.modules.items()
+        for a in (cohort.modules[name][1],)
+        if b.norm() > 0
+    )
+    return lines
+
+
+def table_checkpoint(bench: Bench) -> list[dict[str, Any]]:
+    """The best of four looks by the held-out photograph, and the last: the same training."""
+    jobs = bench.jobs(held_out=1)
+    longest = max(job.steps for job in jobs)
+    photos = {one.sku: one.features[-1] for one in bench.products}
+
+    def requests(job: TrainingJob) -> list[RenderRequest]:
+        return [RenderRequest(job.instance + end, "", seed) for seed, end in enumerate((PLAIN, *SCENES[:1]))]
+
+    def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
+        white, scene = images
+        if white is None or scene is None:
+            return Score(-1.0, -1.0)
+        found = bench.scorer.images([alone(white, cut_out(white)), scene])
+        text = bench.scorer.texts([job.prior + SCENES[0]])[0]
+        return Score(float(found[0] @ photos[job.sku]), float(found[1] @ text))
+
+    looks = Evaluation(max(1, longest // 4), requests, bench.settings, score, patience=1000, forfeit=1000.0)
+    best = bench.train(jobs, {}, looks=looks)
+    last = bench.train(jobs, {})
+    lines = [bench.row("best checkpoint", best, bench.token), bench.row("last checkpoint", last, bench.token)]
+    for line, way in zip(lines, (best, last), strict=True):
+        line["steps"] = float(np.mean([one.steps for one in way.outcomes.values()]))
+    return lines
+
+
+def table_prior(bench: Bench) -> list[dict[str, Any]]:
+    """The plain class prompt before and after: how unlike its pictures are, and how far from the base model's."""
+    kept = bench.train(bench.jobs(), {"prior_weight": 1.0})
+    off = bench.loras if not bench.recipe.prior_weight else bench.train(bench.jobs(), {"prior_weight": 0.0})
+    count, lines, first = bench.options.class_images, [], None
+    for name, way in (("before", None), ("after, no prior", off), ("after, prior 1", kept)):
+        asked = [(one.sku, f"a photo of a {one.noun}") for one in bench.products for _ in range(count)]
+        found = bench.scorer.images(bench.draw(asked, way.files if way else {}))
+        groups = found.reshape(len(bench.products), count, -1)
+        first = groups if first is None else first
+        variety = [1 - float(a @ b) for group in groups for a, b in combinations(group, 2)]
+        line: dict[str, Any] = {"name": name, "pairwise distance": float(np.mean(variety))}
+        line["distance to before"] = float((1 - (groups * first).sum(-1)).mean())
+        if way:
+            row = bench.row(name, way, bench.token)
+            line |= {key: row[key] for key in ("cosine", "colour", "agreement", "seconds")}
+        lines.append(line)
+    return lines
+
+
+def table_methods(bench: Bench) -> list[dict[str, Any]]:
+    """What each method gives for what it costs, beside the base model under the noun, and under colour and noun."""
+    lines = [bench.row("no adapter", None, lambda one: one.noun)]
+    lines.append(bench.row("no adapter, colour in words", None, lambda one: one.words))
+    for name, changes in METHODS.items():
+        trained = bench.train(bench.jobs(), changes) if changes else bench.loras
+        lines.append(bench.row(name, trained, bench.token))
+    return lines
+
+
+def table_recipes(bench: Bench) -> list[dict[str, Any]]:
+    """Each recipe of `RECIPES`, or those given by --try, as changes to the preset's."""
+    lines = [bench.row("no adapter", None, lambda one: one.noun)]
+    recipes = bench.options.recipes or {name: RECIPES[name] for name in bench.options.only or RECIPES}
+    for name, changes in recipes.items():
+        trained = bench.train(bench.jobs(), changes)
+        lines.append(bench.row(name, trained, bench.token) | {"changes": json.dumps(changes)})
+    return lines
+
+
+TABLES: dict[str, Callable[[Bench], list[dict[str, Any]]]] = {
+    "likeness": table_likeness,
+    "cohort": table_cohort,
+    "checkpoint": table_checkpoint,
+    "prior": table_prior,
+    "methods": table_methods,
+    "recipes": table_recipes,
+}
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    options = parse()
+    logging.basicConfig(level=logging.ERROR)
+    base, scorer = load_base(options.model, "auto", options.device), load_scorer(options.clip or options.model / "clip")
+    with tempfile.TemporaryDirectory() as folder:
+        catalog = options.catalog or write_demo_catalog(folder, max(options.skus, 2))
+        report = measure(base, scorer, catalog, options)
+    write(report, options.results)
+
+
+def measure(base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The tables asked for, with what they were measured on."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    bench = Bench(base, scorer, catalog, options)
+    about = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "device": device_name(base.device),
+        "skus": [product.sku for product in bench.products],
+        "steps": [job.steps for job in bench.jobs()],
+        "recipe": bench.recipe.model_dump(mode="json", exclude_defaults=True),
+        "images": options.images,
+        "draw_steps": bench.settings.steps,
+        "tables": {},
+    }
+    for name in options.tables:
+        _say(f"\n{name}: {(TABLES[name].__doc__ or '').strip()}")
+        started = time.perf_counter()
+        about["tables"][name] = TABLES[name](bench)
+        _say(f"{time.perf_counter() - started:.0f} s")
+    return about
+
+
+def write(report: dict[str, Any], folder: Path) -> None:
+    """`<date>-fidelity-<tables>-<commit>.json`, and the same as Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    some = "all" if len(report["tables"]) >= len(TABLES) - 1 else "-".join(report["tables"])
+    path = folder / f"{report['date'][:10]}-fidelity-{some}-{report['commit']}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(report))
+    _say(f"written to {path} and .md")
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report's tables for people."""
+    steps = sorted(set(report["steps"]))
+    lines = [
+        f"Measured {report['date']} at {report['commit']} on {report['device']}: {len(report['skus'])} SKUs, "
+        f"{steps[0]} to {steps[-1]} steps, {report['images']} pictures of each on white, {report['draw_steps']} "
+        "sampling steps. `python -m tests.bench.bench_fidelity`; its docstring says what is measured.",
+        "",
+        f"The recipe: `{json.dumps(report['recipe'])}`",
+    ]
+    for name, rows in report["tables"].items():
+        lines += ["", f"## {name}", "", (TABLES[name].__doc__ or "").strip(), ""]
+        lines += as_markdown(rows)
+    return "\n".join(lines) + "\n"
+
+
+def _mean(scores: list[Likeness]) -> dict[str, float]:
+    one = _likeness_mean(scores)
+    return {"cosine": one.cosine, "colour": one.colour, "named": one.named}
+
+
+def _likeness_mean(scores: list[Likeness]) -> Likeness:
+    columns = zip(*((one.cosine, one.colour, one.named) for one in scores), strict=True)
+    return Likeness(*(float(np.mean(column)) for column in columns))
+
+
+def _sheet(bench: Bench, drawn: list[list[Drawn]], path: Path) -> None:
+    """A row for each SKU: a photograph, then pictures without and with its adapter."""
+    side, rows = bench.settings.width, []
+    for product, *ways in zip(bench.products, *drawn, strict=True):
+        pictures = [scale_rgb(product.photos[0].rgb, side, side)]
+        for way in ways:
+            pictures += [*way.plain[:2], *way.scenes]
+        rows.append(np.concatenate(pictures, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=lambda text: text.split(","), default=[n for n in TABLES if n != "recipes"])
+    parser.add_argument("--skus", type=int, default=8, help="the first ones of the catalog")
+    parser.add_argument("--steps", type=int, default=0, help="of training; 0: the recipe's own")
+    parser.add_argument("--images", type=int, default=2, help="pictures of each SKU that likeness is measured on")
+    parser.add_argument("--class-images", type=int, default=4, help="pictures of each class prompt")
+    parser.add_argument("--draw-steps", type=int, default=0, help="of sampling; 0: the preset's")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "presets" / "demo.yaml")
+    parser.add_argument(
+        "--try", type=json.loads, dest="recipes", help="JSON: recipes by name, as changes to the preset's"
+    )
+    parser.add_argument("--only", type=lambda text: text.split(";"), help="some of the recipes, split by ;")
+    parser.add_argument("--model", type=Path, default=ROOT / "infra" / "demo" / "model")
+    parser.add_argument("--clip", type=Path, help="a CLIP model folder; by default the model's own")
+    parser.add_argument("--catalog", type=Path, help="a catalog with masks; by default the demo studio's")
+    parser.add_argument("--sheet", type=Path, help="a PNG of what table likeness has drawn")
+    parser.add_argument("--threads", type=int, default=1, help="0: torch's own choice")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""How much drawn pictures look like a product: the product alone, without its surroundings, on both sides.
+
+A photograph's product is cut out by its exact mask, a drawn one by `tasks/imaging/cut_out.py`; both are put on grey,
+filling the picture alike, so that neither backdrop nor size counts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.similarity import Scorer
+from tasks.imaging.cut_out import cut_out
+from tasks.imaging.measure import colour_difference
+from tasks.imaging.pixels import scale_rgb
+
+Rgb = NDArray[np.uint8]
+SIDE, GREY, MARGIN = 128, 119, 1.1
+
+
+@dataclass(frozen=True)
+class Product:
+    """A SKU of a catalog with its photographs, and their products' image features (photos, width)."""
+
+    sku: str
+    noun: str
+    words: str
+    photos: tuple[TrainingPhoto, ...]
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Means over pictures, each against all photographs of its SKU.
+
+    `cosine` of the image features, `colour` the CIEDE2000 of the main colours, and `named` the share of pictures that
+    are nearer to their own SKU than to any other of the catalog.
+    """
+
+    cosine: float
+    colour: float
+    named: float
+
+
+def read_products(catalog: Path, count: int, scorer: Scorer) -> list[Product]:
+    """The first SKUs of a catalog that has masks."""
+    products = []
+    for row in pq.read_table(catalog).to_pylist()[:count]:
+        pairs = zip(row["references"], row["masks"], strict=True)
+        photos = tuple(_photo(catalog.parent / photo, catalog.parent / mask) for photo, mask in pairs)
+        features = scorer.images([alone(photo.rgb, photo.mask) for photo in photos])
+        colour = dict(row["attributes"] or ()).get("colour", "")
+        products.append(Product(row["sku"], row["class_noun"], f"{colour} {row['class_noun']}", photos, features))
+    return products
+
+
+def alone(rgb: Rgb, mask: NDArray[np.float32]) -> Rgb:
+    """The product on grey, square; all of the picture where the mask is empty."""
+    if (mask >= 0.5).sum() < 16:
+        mask = np.ones_like(mask)
+    rows, columns = np.flatnonzero((mask >= 0.5).any(1)), np.flatnonzero((mask >= 0.5).any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    height, width = mask[box].shape
+    side = round(max(height, width) * MARGIN)
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas = np.full((side, side, 3), GREY, np.float32)
+    cover = mask[box][..., None]
+    canvas[top : top + height, left : left + width] = cover * rgb[box] + (1 - cover) * GREY
+    return scale_rgb(np.rint(canvas).astype(np.uint8), SIDE, SIDE)
+
+
+def likeness(scorer: Scorer, products: list[Product], drawn: list[list[Rgb]]) -> list[Likeness]:
+    """Of each product's pictures, in the products' order."""
+    found = []
+    for product, pictures in zip(products, drawn, strict=True):
+        masks = [cut_out(picture) for picture in pictures]
+        features = scorer.images([alone(*pair) for pair in zip(pictures, masks, strict=True)])
+        cosines = np.stack([(features @ other.features.T).mean(1) for other in products], 1)
+        own = [other is product for other in products].index(True)
+        colours = [
+            colour_difference(photo.rgb, photo.mask, picture, mask)
+            for picture, mask in zip(pictures, masks, strict=True)
+            for photo in product.photos
+        ]
+        named = float((cosines.argmax(1) == own).mean())
+        found.append(Likeness(float(cosines[:, own].mean()), float(np.mean(colours)), named))
+    return found
+
+
+def ceiling(product: Product) -> Likeness:
+    """Of each photograph against the product's others."""
+    pairs = [(a, b) for a in range(len(product.photos)) for b in range(len(product.photos)) if a != b]
+    cosines = [float(product.features[a] @ product.features[b]) for a, b in pairs]
+    photos = [(photo.rgb, photo.mask) for photo in product.photos]
+    return Likeness(
+        float(np.mean(cosines)), float(np.mean([colour_difference(*photos[a], *photos[b]) for a, b in pairs])), 1.0
+    )
+
+
+def _photo(rgb: Path, mask: Path) -> TrainingPhoto:
+    return TrainingPhoto(
+        np.array(Image.open(rgb).convert("RGB")), np.array(Image.open(mask).convert("L")).astype(np.float32) / 255
+    )

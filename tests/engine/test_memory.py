@@ -1,0 +1,64 @@
+"""The number of SKUs at once follows the device's free memory, and no SKU is lost where that was too many."""
+
+import pytest
+import torch
+
+from tasks.engine.base_model import load_base
+from tasks.engine.memory import SHARE, fitting_slots, free_bytes, step_bytes
+from tasks.engine.training import TrainedAdapter, train_cohort
+from tests.engine.material import job, quiet, recipe, train, weights_of
+from tests.models.tiny import RESOLUTION
+
+JOBS = [job(number, 3) for number in range(6)]
+
+
+@pytest.fixture(scope="module")
+def base(folders):
+    return load_base(folders["sd"], "float32", "cpu")
+
+
+def test_what_a_step_holds_grows_by_the_same_bytes_for_each_sku(base):
+    sizes = [step_bytes(base, JOBS[:count], recipe(), RESOLUTION) for count in (1, 2, 4)]
+    each = sizes[1] - sizes[0]
+    assert each > 100_000
+    assert sizes[2] == pytest.approx(sizes[1] + 2 * each, rel=0.02)
+    larger = [step_bytes(base, JOBS[:count], recipe(batch_size=2), RESOLUTION) for count in (1, 2)]
+    assert larger[1] - larger[0] > 1.5 * each
+
+
+@pytest.mark.parametrize(("room", "expected"), [(0.1, 1), (1.5, 1), (3.5, 3), (4.5, 4), (100.0, 6)])
+def test_as_many_skus_at_once_as_the_free_memory_holds(base, room, expected):
+    one, two = (step_bytes(base, JOBS[:count], recipe(), RESOLUTION) for count in (1, 2))
+    free = int((one - (two - one) + room * (two - one)) / SHARE)
+    assert fitting_slots(base, JOBS, recipe(), RESOLUTION, lambda device: free) == expected
+
+
+def test_one_sku_needs_no_measurement(base):
+    assert fitting_slots(base, JOBS[:1], recipe(), RESOLUTION, lambda device: pytest.fail("asked")) == 1
+
+
+def test_the_machine_says_how_much_is_free():
+    assert free_bytes(torch.device("cpu")) > 0
+
+
+def test_without_a_number_of_slots_the_device_decides_and_the_adapters_are_the_same(base):
+    chosen = train_cohort(base, JOBS[:3], recipe(), RESOLUTION, None, quiet)
+    for one, other in zip(chosen, train(base, JOBS[:3], recipe(), slots=3), strict=True):
+        assert torch.equal(weights_of(one), weights_of(other))
+
+
+def test_a_number_that_was_too_high_after_all_is_halved_and_no_sku_is_lost(base):
+    """Memory that something else took between the measurement and the training; each SKU is the one it is alone."""
+    sizes = []
+
+    def memory_for_two(done: int, total: int) -> None:
+        sizes.append(base.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q").a.shape[0])
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("injected")
+
+    outcomes = train_cohort(base, JOBS, recipe(), RESOLUTION, None, memory_for_two)
+    assert [outcome.sku for outcome in outcomes] == [one.sku for one in JOBS]
+    assert all(isinstance(outcome, TrainedAdapter) for outcome in outcomes)
+    assert list(dict.fromkeys(sizes)) == [6, 3, 1]
+    alone = train(base, JOBS[5:], recipe())[0]
+    assert (weights_of(outcomes[5]) - weights_of(alone)).norm() < 1e-4 * weights_of(alone).norm()
