@@ -88,5 +88,6 @@ def _job(
 
 
 def _diverged(context: RunContext, job: SkuJob, outcome: DivergedAdapter) -> Rejection:
+    assert job.adapter is not None, "a SKU that begins with a class adapter has one of its own"
     sku, detail = job.product.sku, f"SKU {job.product.sku} begins with a class adapter: {outcome.detail}"
-    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, sku, detail, context.run_id, datetime.now(UTC))
+    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, job.adapter.id, detail, context.run_id, datetime.now(UTC))
