@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.product import Product
-from catalog_schemas.reference import Photo
+from catalog_schemas.reference import Photo, PhotoRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.variant import VariantSpec
 
@@ -42,7 +42,7 @@ class Plan:
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
-    `gone` the SKUs whose row is gone.
+    `gone` the SKUs whose row is gone. `photos` are the photos that the next run is to know.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -56,3 +56,4 @@ class Plan:
     held: dict[str, int]
     retired: tuple[str, ...]
     gone: tuple[str, ...]
+    photos: tuple[PhotoRecord, ...] = ()
