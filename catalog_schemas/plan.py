@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.product import Product
-from catalog_schemas.reference import Photo
+from catalog_schemas.reference import Photo, PhotoRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.variant import VariantSpec
 
@@ -44,7 +44,8 @@ class Plan:
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
-    `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store has not.
+    `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store has not, `photos` the photos
+    that the next run is to know.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -59,3 +60,4 @@ class Plan:
     retired: tuple[str, ...]
     gone: tuple[str, ...]
     classes: tuple[AdapterSpec, ...] = ()
+    photos: tuple[PhotoRecord, ...] = ()

@@ -1,15 +1,51 @@
-"""One photo of the product, as listed and as prepared."""
+"""One photo of the product, as listed, as remembered from run to run, and as prepared."""
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from catalog_schemas.identity import content_id
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A listed photo: its URI, that of its mask (or empty), and the hash of the bytes of both."""
+    """A listed photo: its URI, that of its mask (or empty), and the hash of the bytes of both.
+
+    `content` and `mask_content` are the hashes of each alone. `stamp` and `mask_stamp` are what a web server says of
+    their versions, and empty for all else.
+    """
 
     uri: str
     mask_uri: str
     id: str
+    content: str = ""
+    mask_content: str = ""
+    stamp: str = ""
+    mask_stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """A row of `tables/photos`: a photo or mask that a SKU lists, as the run saw it that looked at the SKU last.
+
+    `content` is the hash of its bytes, and empty where the SKU lists it no more. `product` and `title` are short hashes
+    of the product that the SKU is a variant of and of its title, empty for a mask. `stamp` is what a web server says of
+    its version, else empty.
+    """
+
+    sku: str
+    catalog: str
+    uri: str
+    content: str
+    product: str
+    title: str
+    stamp: str
+    run_id: str
+    updated_at: datetime
+
+    @property
+    def id(self) -> str:
+        """One row for each place where a photo is listed."""
+        return content_id([self.catalog, self.sku, self.uri])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,21 @@ class Reason(StrEnum):
     REFERENCE_TOO_SMALL = "reference_too_small"  # too few pixels to learn from
     REFERENCE_BLANK = "reference_blank"  # one uniform colour
     REFERENCE_DUPLICATE = "reference_duplicate"  # the same bytes are listed twice for the SKU
+    REFERENCE_PLACEHOLDER = "reference_placeholder"  # many products list it: it stands for a photo that is not there
+    REFERENCE_DENIED = "reference_denied"  # its server refuses to hand it out
+    REFERENCE_UNREACHABLE = "reference_unreachable"  # its server failed; the next run asks again
+    REFERENCE_TIMED_OUT = "reference_timed_out"  # its server was too slow; the next run asks again
+    REFERENCE_CHANGED = "reference_changed"  # another photo than the run had planned with; the next run takes it up
     MASK_UNREADABLE = "mask_unreadable"  # the given mask is damaged or of another size
     SKU_NO_USABLE_REFERENCES = "sku_no_usable_references"  # every photo was refused
     TRAINING_DIVERGED = "training_diverged"  # the loss became NaN or infinite
     RENDER_FAILED = "render_failed"  # the image could not be computed
     CHECK_FAILED = "check_failed"  # the quality gate refused the image
     FINISH_FAILED = "finish_failed"  # the channel's rules cannot be met
+
+
+PASSING = frozenset({Reason.REFERENCE_UNREACHABLE, Reason.REFERENCE_TIMED_OUT, Reason.REFERENCE_CHANGED})
+"""Reasons that may be gone by the next run, which therefore looks again although nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)

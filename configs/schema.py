@@ -227,10 +227,32 @@ class CheckConfig(Strict):
     techniques: tuple[str, ...] = Field((), description="Techniques it applies to; none means all")
 
 
+class WebConfig(Strict):
+    """How photos are fetched from web addresses, where `catalog.reference_prefixes` allows any."""
+
+    allow_private_addresses: bool = Field(
+        False, description="Hosts may have addresses of a private network or of this machine; link-local ones never"
+    )
+    connections_per_host: int = Field(8, ge=1, le=64, description="Requests to one host at a time")
+    stall_seconds: float = Field(10.0, gt=0, le=300, description="Longest silence of a server")
+    seconds: float = Field(
+        60.0, gt=0, le=3600, description="Longest time for one photo, redirects and retries included"
+    )
+    redirects: int = Field(3, ge=0, le=10, description="Followed one after another; each must be allowed too")
+
+
 class CatalogConfig(Strict):
-    """What a catalog may hold. Prefixes are URLs; the catalog's own folder is always allowed."""
+    """What a catalog may hold. The catalog's own folder is always allowed.
+
+    `reference_prefixes` are folders and URLs below which photos may lie besides. Web addresses are refused unless a
+    prefix names their scheme, host and folder: "https://cdn.example.com/files/".
+    """
 
     reference_prefixes: tuple[str, ...] = ()
+    web: WebConfig = WebConfig()
+    placeholder_products: int = Field(
+        10, ge=0, description="A photo that so many different products list stands for none of them; 0: never"
+    )
     changes: Literal["photos", "updated_at"] = Field(
         "photos",
         description="How a changed photo is noticed: by looking at every photo's size and time, or by the row alone, "

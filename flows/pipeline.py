@@ -61,6 +61,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     drawable = _drawable(jobs, diverged)
     images, refused = _make_images(context, drawable, references)
     harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
+    harvest = replace(harvest, photos=plan.photos)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
@@ -174,6 +175,7 @@ def _make_images(
 def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], drawn: list[SkuJob]) -> None:
     """The tables hold it now: the stages' records have served."""
     store, library, compute = context.open(), context.library(), context.config.compute
+    store.delete([info.key for info in store.list("cache/photos")])
     forget(store, preparing.STAGE, (preparing.work_of(chunk) for chunk in _slices(plan.jobs, compute.chunk_size)))
     published = {record.adapter_id for record in adapters}
     for stage in (training.STAGE, classes.STAGE):

@@ -1,7 +1,8 @@
 """Which rows of a catalog have changed since the run before: a comparison of fingerprints, without opening a photo."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -11,10 +12,11 @@ from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA
 from tasks.context import RunContext
-from tasks.storage.sources import Sources
+from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
+STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
 
 
@@ -40,6 +42,7 @@ class Changes:
         chosen = []
         listed = batch["references"].to_pylist() if self.sources else [None] * len(batch)
         masks = batch["masks"].to_pylist() if self.sources else listed
+        self._ask_ahead([reference for row in (*listed, *masks) for reference in row or ()])
         for position, (sku, text) in enumerate(
             zip(batch["sku"].to_pylist(), row_texts(batch).to_pylist(), strict=True)
         ):
@@ -55,6 +58,16 @@ class Changes:
             self.seen.add(sku)
         return chosen
 
+    def take_back(self, skus: Set[str]) -> set[str]:
+        """Those of these SKUs that were passed over: they are to be looked at after all."""
+        back = {sku for passed in self.passed.values() for sku in passed if sku in skus}
+        self.passed = {status: [sku for sku in passed if sku not in back] for status, passed in self.passed.items()}
+        for sku in back:
+            fingerprint, _, images = self.known[sku]
+            self.fingerprints[sku] = fingerprint
+            self.images -= images
+        return back
+
     def gone(self) -> list[str]:
         """SKUs that this catalog had and has no more."""
         return [sku for sku, (_, status, _) in self.known.items() if status != "retired" and sku not in self.seen]
@@ -62,6 +75,13 @@ class Changes:
     def _stamp(self, references: list[str]) -> str:
         """What storage says of all files of a row, without reading them."""
         return _ITEM.join(self._stamp_of(reference) for reference in references if reference)
+
+    def _ask_ahead(self, references: list[str | None]) -> None:
+        """Stamps what lies on the web, all of it at once instead of one after another."""
+        web = dict.fromkeys(one for one in references if one and is_web(one) and one not in self._stamps)
+        if web:
+            with ThreadPoolExecutor(STAMPERS) as stampers:
+                list(stampers.map(self._stamp_of, web))
 
     def _stamp_of(self, reference: str) -> str:
         if reference not in self._stamps:
@@ -71,14 +91,14 @@ class Changes:
         return self._stamps[reference]
 
 
-def read_changes(context: RunContext, tables: Tables) -> Changes:
-    """The state of the catalog's SKUs after the runs before this one."""
+def read_changes(context: RunContext, tables: Tables, sources: Sources | None = None) -> Changes:
+    """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`."""
     columns = ["sku", "fingerprint", "status", "images"]
     rows = tables.read("skus", columns, [("catalog", "=", context.catalog)])
     values = zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True)
     trusted = context.config.catalog.changes == "updated_at"
-    sources = None if trusted else Sources(context.catalog, context.config.catalog)
-    return Changes(dict(zip(rows["sku"].to_pylist(), values, strict=True)), _salt(context), sources)
+    looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
+    return Changes(dict(zip(rows["sku"].to_pylist(), values, strict=True)), _salt(context), looked_by)
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:

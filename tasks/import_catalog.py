@@ -98,12 +98,13 @@ def import_catalog(kind: str, file: str, out: str, nouns: str = "", rows_per_gro
 def granted_prefixes(catalog: str) -> tuple[str, ...]:
     """Folders outside the catalog's own that its photos may come from: those of the files it was imported from.
 
-    They stand in a file beside a local catalog, a line each; a catalog cannot grant itself anything.
+    They stand in a file beside a local catalog, a line each; a catalog cannot grant itself anything, and web addresses
+    are the configuration's to allow.
     """
     grants = _grants_file(Path(catalog))
     if "://" in catalog or not grants.is_file():
         return ()
-    return tuple(line for line in grants.read_text().splitlines() if line.strip())
+    return tuple(line for line in grants.read_text().splitlines() if line.strip() and "://" not in line)
 
 
 class _Run:
@@ -131,7 +132,7 @@ class _Run:
         if self.web:
             yield (
                 f"products with photos on the web: {self.web:,}; a run refuses these photos (reference_forbidden) "
-                "unless its configuration allows web addresses"
+                "unless catalog.reference_prefixes of its configuration allows their hosts"
             )
 
     def _completed(self, found: Found) -> Product:

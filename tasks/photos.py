@@ -1,7 +1,7 @@
 """A product's photos as listed: found, and identified by their bytes, before anything is decoded."""
 
 from catalog_schemas.errors import Rejected
-from catalog_schemas.identity import bytes_id, content_id
+from catalog_schemas.identity import content_id
 from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
@@ -31,7 +31,7 @@ def list_photos(product: Product, sources: Sources, config: CatalogConfig) -> tu
         try:
             if verdict:
                 raise verdict
-            photos.append(_identify(uri, mask, photos, sources, config))
+            photos.append(_identify(uri, mask, photos, sources))
         except Rejected as fault:
             faults.append((uri, fault))
     return photos, faults
@@ -50,12 +50,22 @@ def _expand(reference: str, sources: Sources) -> list[tuple[str, Rejected | None
         return [(reference, verdict)]
 
 
-def _identify(uri: str, mask: str, before: list[Photo], sources: Sources, config: CatalogConfig) -> Photo:
-    limit, mask = config.reference_bytes_maximum, sources.resolve(mask) if mask else ""
-    identity = bytes_id(sources.read(uri, limit))
-    if mask:
-        identity = content_id([identity, bytes_id(sources.read(mask, limit))])
-    double = next((photo for photo in before if photo.id == identity), None)
+def _identify(uri: str, mask: str, before: list[Photo], sources: Sources) -> Photo:
+    mask = sources.resolve(mask) if mask else ""
+    content, stamp = sources.content(uri)
+    mask_content, mask_stamp = sources.content(mask) if mask else ("", "")
+    photo = Photo(uri, mask, identity(content, mask_content), content, mask_content, stamp, mask_stamp)
+    double = next((one for one in before if one.id == photo.id), None)
     if double:
         raise Rejected(Reason.REFERENCE_DUPLICATE, f"{uri} has the same bytes as {double.uri}; it is used once")
-    return Photo(uri, mask, identity)
+    return photo
+
+
+def identity(content: str, mask_content: str) -> str:
+    """A photo's id, from the hashes of its bytes and of its mask's, if it has one."""
+    return content_id([content, mask_content]) if mask_content else content
+
+
+def fetched_key(content: str) -> str:
+    """Where the bytes of a photo from the web wait for the stage that prepares it."""
+    return f"cache/photos/{content}"

@@ -3,8 +3,7 @@
 import difflib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, field
 from itertools import islice, zip_longest
 
@@ -22,21 +21,22 @@ from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import Channel, RunConfig
-from tasks.changes import read_changes
+from tasks.changes import Changes, read_changes
 from tasks.context import RunContext
 from tasks.known import Known, class_adapters, slot_of
+from tasks.known_photos import KnownPhotos, Listed, is_passing, without_placeholders
+from tasks.look import look_at
 from tasks.matrix import Drawing, expand
-from tasks.photos import list_photos, no_usable_photo
+from tasks.photos import fetched_key, no_usable_photo
 from tasks.read_catalog import RowReader, catalog_batches
 from tasks.retrying import RETRIES
-from tasks.storage.sources import Sources
+from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
-READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,14 @@ class _Counts:
 
 @task(name="plan", tags=["cpu"], **RETRIES)
 def plan_run(context: RunContext, selection: Selection) -> Plan:
-    """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make."""
-    plan = make_plan(context, selection)
+    """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and the photos that
+    were fetched from the web, for the stage that prepares them.
+    """
+    store = context.open()
+    plan = make_plan(context, selection, lambda content, data: store.write(fetched_key(content), data))
     buffer = io.BytesIO()
     pq.write_table(plan_table(plan), buffer)
-    context.open().write(f"runs/{context.run_id}/plan.parquet", buffer.getvalue())
+    store.write(f"runs/{context.run_id}/plan.parquet", buffer.getvalue())
     return plan
 
 
@@ -90,45 +93,38 @@ def plan_table(plan: Plan) -> pa.Table:
     )
 
 
-def make_plan(context: RunContext, selection: Selection) -> Plan:
-    """The work of a run; reads, and writes nothing.
+def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, bytes], None] | None = None) -> Plan:
+    """The work of a run; reads, and writes nothing, but that `keep` gets the photos that were fetched from the web.
 
     The catalog is read once, in batches. Of a whole catalog only the rows that have changed since the run before are
     looked at, so memory and time follow what has changed. Raises CatalogError, ConfigError and StoreError.
     """
     store = context.open()
+    tables, sources = Tables(store), Sources(context.catalog, context.config.catalog)
+    known_photos = KnownPhotos(context, tables)
+    if any(map(is_web, context.config.catalog.reference_prefixes)):
+        sources.seen, sources.keep = known_photos.seen(), keep
+    changes = read_changes(context, tables, sources) if selection == Selection() else None
     counts, products = _Counts(), list[Product]()
-    reader = RowReader(context.run_id, context.started_at)
-    changes = read_changes(context, Tables(store)) if selection == Selection() else None
-    first = 1
-    for batch in catalog_batches(context.catalog):
-        chosen = list(range(len(batch))) if changes is None else changes.select(batch)
-        rows = batch.take(pa.array(chosen, pa.int64())).to_pylist(maps_as_pydicts="lossy")
-        if changes is not None:
-            left = set(chosen)
-            reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
-        verdicts = reader.read(rows, [first + position for position in chosen])
-        products += [product for product in verdicts.products if selection.holds(product)]
-        counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
-        first += len(batch)
-    _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
-    if not products and not counts.rejections and selection != Selection():
-        raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
+    for product in _products(context, selection, changes, counts):
+        products.append(product)
+    gone = [] if changes is None else changes.gone()
+    with look_at(context, known_photos, sources) as look:
+        listed = look.at(products)
+        placeholders = look.placeholders(products, listed, gone, changes)
+    known = Known.of(store, [product.sku for product in products] + gone)
     counts.quarantined += [rejection.sku for rejection in counts.rejections]
     if changes is not None:
         counts.skipped += len(changes.passed["published"])
         counts.quarantined += changes.passed["quarantined"]
         counts.images_skipped += changes.images
     counts.rows = len(products) + counts.skipped + len(counts.quarantined)
-    gone = [] if changes is None else changes.gone()
-    known = Known.of(store, [product.sku for product in products] + gone)
+    photos = [] if changes is None else known_photos.news(products, listed, gone)
     planner = _Planner(context, known, retires=changes is not None)
-    with ThreadPoolExecutor(READERS) as readers:
-        listed = readers.map(planner.photos, products)
-        if context.config.training.start_from:
-            listed = iter(found := list(listed))  # what a class learns from must be known before the first job
-            planner.find_classes(products, [photos for photos, _ in found])
-        jobs = list(planner.jobs(products, listed, counts))
+    usable = [without_placeholders(one, placeholders) for one in listed]
+    if context.config.training.start_from:
+        planner.find_classes(products, [found for found, _ in usable])
+    jobs = list(planner.jobs(products, usable, counts))
     return Plan(
         jobs=tuple(jobs),
         rows=counts.rows,
@@ -142,7 +138,29 @@ def make_plan(context: RunContext, selection: Selection) -> Plan:
         retired=(*counts.retired, *known.images_of(gone)),
         gone=tuple(gone),
         classes=tuple(planner.new_classes),
+        photos=tuple(photos),
     )
+
+
+def _products(context: RunContext, selection: Selection, changes: Changes | None, counts: _Counts) -> Iterator[Product]:
+    """The products to look at; refused rows are counted."""
+    reader = RowReader(context.run_id, context.started_at)
+    first, some = 1, False
+    for batch in catalog_batches(context.catalog):
+        chosen = list(range(len(batch))) if changes is None else changes.select(batch)
+        rows = batch.take(pa.array(chosen, pa.int64())).to_pylist(maps_as_pydicts="lossy")
+        if changes is not None:
+            left = set(chosen)
+            reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
+        verdicts = reader.read(rows, [first + position for position in chosen])
+        held = [product for product in verdicts.products if selection.holds(product)]
+        counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
+        some |= bool(held)
+        yield from held
+        first += len(batch)
+    _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
+    if not some and not counts.rejections and selection != Selection():
+        raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
 
 
 def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
@@ -177,19 +195,11 @@ def gate_id(spec: VariantSpec, config: RunConfig) -> str:
 class _Planner:
     def __init__(self, context: RunContext, known: Known, retires: bool) -> None:
         self.context, self.config, self.library = context, context.config, context.library()
-        self.sources = Sources(context.catalog, self.config.catalog)
         self.known, self.retires = known, retires
         self.recipe = _recipe(self.config, context.resolution)
         self.channels = [self.library.channels[name] for name in self.config.channels]
         self.classes: dict[str, AdapterSpec] = {}
         self.new_classes: list[AdapterSpec] = []
-
-    def photos(self, product: Product) -> tuple[list[Photo], list[tuple[str, Rejected]]]:
-        """The product's photos; a verdict on the whole SKU comes back as one on the SKU."""
-        try:
-            return list_photos(product, self.sources, self.config.catalog)
-        except Rejected as verdict:
-            return [], [(product.sku, verdict)]
 
     def find_classes(self, products: list[Product], photos: list[list[Photo]]) -> None:
         """Names the class adapter of each noun: the one that the store holds or, of a noun's first SKUs, a new one.
@@ -207,12 +217,19 @@ class _Planner:
                 self.classes[noun] = AdapterSpec("", noun, model, chosen, self.recipe, TRAINER_VERSION)
                 self.new_classes.append(self.classes[noun])
 
-    def jobs(
-        self, products: list[Product], listed: Iterable[tuple[list[Photo], list[tuple[str, Rejected]]]], counts: _Counts
-    ) -> Iterator[SkuJob]:
-        """The SKUs with something to do; everything else is counted."""
+    def jobs(self, products: list[Product], listed: Iterable[Listed], counts: _Counts) -> Iterator[SkuJob]:
+        """The SKUs with something to do; everything else is counted.
+
+        One that has images, and a photo that cannot be had for a passing reason, is left as it is until it can be had:
+        without that photo it would be trained again, and once more with it.
+        """
         for product, (photos, faults) in zip(products, listed, strict=True):
             counts.rejections += [self._rejection(product.sku, uri, verdict) for uri, verdict in faults]
+            images = len(self.known.live.get(product.sku, ()))
+            if images and is_passing(faults):
+                counts.skipped += 1
+                counts.held[product.sku] += images
+                continue
             if not photos:
                 counts.quarantined.append(product.sku)
                 if all(subject != product.sku for subject, _ in faults):

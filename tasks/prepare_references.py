@@ -1,11 +1,15 @@
 """Decodes the photos of some SKUs, finds the product in them, and keeps the pixels and masks in the store."""
 
+from dataclasses import replace
+
 from prefect import task
+from pydantic import TypeAdapter
 
 from catalog_schemas.errors import Rejected
+from catalog_schemas.identity import bytes_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Photo, Reference
-from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.rejection import PASSING, Reason, Rejection
 from configs.schema import CatalogConfig
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
@@ -14,11 +18,14 @@ from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.ledger import StageResult, once
+from tasks.photos import fetched_key
 from tasks.retrying import RETRIES
-from tasks.storage.objects import ObjectStore
-from tasks.storage.sources import Sources
+from tasks.storage.objects import ObjectMissing, ObjectStore
+from tasks.storage.sources import Sources, is_web
+from tasks.versions import PREPARER_VERSION
 
 STAGE = "prepare_references"
+_REFERENCE = TypeAdapter(Reference)
 BLANK = 2.0  # standard deviation of the pixels' values below which a photo shows nothing
 
 
@@ -26,7 +33,8 @@ BLANK = 2.0  # standard deviation of the pixels' values below which a photo show
 def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[Reference]:
     """The usable photos of the jobs' SKUs as `Reference`s, and a verdict on each that is not usable.
 
-    Writes `cache/references/<id>.png` and `<id>-mask.png`. Raises StoreError.
+    A SKU with a photo that cannot be had for a passing reason gets none. Writes `cache/references/<id>.png` and
+    `<id>-mask.png`. Raises StoreError.
     """
     store = context.open()
     sources = Sources(context.catalog, context.config.catalog)
@@ -35,12 +43,17 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
         references: list[Reference] = []
         rejections: list[Rejection] = []
         for job in jobs:
+            mine: list[Reference] = []
+            passing = False
             for photo in job.photos:
                 try:
                     with row_boundary(Reason.REFERENCE_UNREADABLE, photo.uri):
-                        references.append(_prepare(job.product.sku, photo, store, sources, context.config.catalog))
+                        mine.append(_reference(job.product.sku, photo, store, sources, context.config.catalog))
                 except Rejected as verdict:
+                    passing |= verdict.reason in PASSING
                     rejections.append(_rejection(job, photo, verdict, context))
+            # An adapter is named by all of its photos: without one of them it waits for the next run.
+            references += [] if passing else mine
         return StageResult(tuple(references), tuple(rejections))
 
     return once(store, STAGE, Reference, work_of(jobs), make)
@@ -51,8 +64,39 @@ def work_of(jobs: list[SkuJob]) -> list[str]:
     return [part for job in jobs for part in (job.product.sku, *(photo.id for photo in job.photos))]
 
 
+def _reference(sku: str, photo: Photo, store: ObjectStore, sources: Sources, config: CatalogConfig) -> Reference:
+    """The photo, prepared; of one on the web, what a run before has made of the same bytes does as well."""
+    if not photo.stamp:
+        return _prepare(sku, photo, store, sources, config)
+    key = f"cache/references/{photo.id}-v{PREPARER_VERSION}.json"
+    if store.exists(key):
+        kept = _REFERENCE.validate_json(store.read(key))
+        held = store.exists(kept.image_key) and store.exists(kept.mask_key)
+        fits = kept.width * kept.height <= config.reference_pixels_maximum
+        if held and fits and min(kept.width, kept.height) >= config.reference_side_minimum:
+            return replace(kept, sku=sku, uri=photo.uri)
+    made = _prepare(sku, photo, store, sources, config)
+    store.write(key, _REFERENCE.dump_json(made))
+    return made
+
+
+def _bytes(uri: str, content: str, store: ObjectStore, sources: Sources, config: CatalogConfig) -> bytes:
+    """The bytes that the run was planned with."""
+    if is_web(uri):
+        try:
+            return store.read(fetched_key(content))
+        except ObjectMissing:  # a run before has seen them, and this one had no need to fetch them
+            pass
+    data = sources.read(uri, config.reference_bytes_maximum)
+    if content and bytes_id(data) != content:
+        what = "was replaced while the run was under way; the next run takes it up"
+        raise Rejected(Reason.REFERENCE_CHANGED, f"{uri} {what}")
+    return data
+
+
 def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, config: CatalogConfig) -> Reference:
-    decoded = decode_apart(sources.read(photo.uri, config.reference_bytes_maximum), config.reference_pixels_maximum)
+    data = _bytes(photo.uri, photo.content, store, sources, config)
+    decoded = decode_apart(data, config.reference_pixels_maximum)
     height, width = decoded.rgb.shape[:2]
     if min(height, width) < config.reference_side_minimum:
         least = config.reference_side_minimum
@@ -60,7 +104,8 @@ def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, confi
     if uniformity(decoded.rgb) < BLANK:
         raise Rejected(Reason.REFERENCE_BLANK, "the photo shows one uniform colour; send a photo of the product")
     if photo.mask_uri:
-        mask = decode_mask(sources.read(photo.mask_uri, config.reference_bytes_maximum), (height, width), decode_apart)
+        given = _bytes(photo.mask_uri, photo.mask_content, store, sources, config)
+        mask = decode_mask(given, (height, width), decode_apart)
         source = "given"
     elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
         mask, source = decoded.alpha, "alpha"

@@ -1,8 +1,8 @@
 """Makes a run visible: one commit per table, after all objects are written, each exactly once.
 
-The order is adapters, rejections, images, skus, runs. What is to be committed is written down first, in one piece, at
-`cache/publishing/<run_id>.json`: a run that is killed between two commits is completed by the next one, under its own
-run id, before anything else looks at the tables.
+The order is adapters, rejections, images, photos, skus, runs. What is to be committed is written down first, in one
+piece, at `cache/publishing/<run_id>.json`: a run that is killed between two commits is completed by the next one, under
+its own run id, before anything else looks at the tables.
 """
 
 from collections import Counter
@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, SkuJob
-from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.reference import PhotoRecord
+from catalog_schemas.rejection import PASSING, Reason, Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
@@ -29,18 +30,20 @@ from tasks.storage.tables import TABLES, Tables, rows_of
 
 PENDING = "cache/publishing"
 _REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
+_LISTED = ("content", "product", "title", "stamp", "run_id", "updated_at")
 _SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
 
 
 @dataclass(frozen=True)
 class Harvest:
-    """Everything a run has made, refused and retired; `skus` is what the next run is to know."""
+    """Everything a run has made, refused and retired; `skus` and `photos` are what the next run is to know."""
 
     adapters: tuple[AdapterRecord, ...]
     images: tuple[ImageRecord, ...]
     rejections: tuple[Rejection, ...]
     retired: tuple[str, ...] = ()
     skus: tuple[SkuRecord, ...] = ()
+    photos: tuple[PhotoRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ _PUBLICATION = TypeAdapter(Publication)
 
 @task(name="publish", tags=["cpu"], **RETRIES)
 def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
-    """Commits the run's adapters, rejections, images, SKUs and its own record.
+    """Commits the run's adapters, rejections, images, photos, SKUs and its own record.
 
     An image that takes the place of another retires it: `retired_at` is set, and its bytes stay. Raises StoreError.
     """
@@ -102,6 +105,7 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
         ("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters], ()),
         ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], ()),
         ("images", images or harvest.retired, _REMADE),
+        ("photos", harvest.photos, _LISTED),
         ("skus", harvest.skus, _SEEN),
         ("runs", [run], ()),
     ]
@@ -114,6 +118,7 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
 def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest) -> tuple[SkuRecord, ...]:
     """What the next run is to know of the SKUs that this one looked at.
 
+    One with a photo that could not be had for a passing reason has no fingerprint, so that the next run looks again.
     `jobs` are the plan's less those without a usable photo.
     """
     usable = {job.product.sku for job in jobs}
@@ -122,7 +127,9 @@ def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Ha
     refused = {one.subject for one in plan.rejections if one.reason in photoless} & set(plan.quarantined)
     made = Counter(image.sku for image in harvest.images)
     records = []
-    for sku, fingerprint in plan.fingerprints.items():
+    unsure = {one.sku for one in harvest.rejections if one.reason in PASSING}
+    for sku, seen in plan.fingerprints.items():
+        fingerprint = "" if sku in unsure else seen
         if sku in unusable or sku in refused:
             records.append(_record(context, sku, fingerprint, "quarantined", 0))
         elif sku in usable or sku in plan.held:

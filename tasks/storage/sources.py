@@ -1,7 +1,8 @@
 """What a catalog points to: photos and masks, read from where it may point and nowhere else.
 
 A catalog is other people's input. A reference is a path or a URL of an allowed scheme, and must lie in the catalog's
-own folder or below one of the configured prefixes, after ".." and symbolic links are followed.
+own folder or below one of the configured prefixes, after ".." and symbolic links are followed. Web addresses need a
+prefix of their own: see `tasks/storage/web.py`.
 """
 
 import errno
@@ -9,36 +10,59 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from catalog_schemas.errors import CatalogError, ConfigError, Rejected, StoreDenied
-from catalog_schemas.rejection import Reason
+from catalog_schemas.identity import bytes_id
+from catalog_schemas.rejection import PASSING, Reason
 from configs.schema import CatalogConfig
 from tasks.storage.catalogs import open_parquet, row_batches
 from tasks.storage.clouds import SCHEMES, canonical, filesystem
 from tasks.storage.faults import ObjectMissing, attempt, translate
+from tasks.storage.web import SCHEMES as WEB_SCHEMES
+from tasks.storage.web import Web, is_below, web_url
 
-__all__ = ["Sources", "open_parquet", "row_batches"]
+__all__ = ["Seen", "Sources", "open_parquet", "row_batches"]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONNECTING = threading.Lock()
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENXIO)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a run before has found at a web address: the server's stamp, and the hash of the bytes."""
+
+    stamp: str
+    content: str
+
+
 class Sources:
-    """The photos and masks that one catalog may point to. Safe to share between threads; pickles."""
+    """The photos and masks that one catalog may point to. Safe to share between threads; pickles.
+
+    `seen` is what runs before have found at web addresses: it saves fetching what has not changed. `keep`, if given,
+    takes the hash and the bytes of each photo that `content` fetches from there.
+    """
+
+    seen: Mapping[str, Seen]
+    keep: Callable[[str, bytes], None] | None = None
 
     def __init__(self, base_uri: str, config: CatalogConfig) -> None:
         """`base_uri` is the catalog file; a URI that ends in "/" and an existing local folder are the base itself.
 
         Raises CatalogError and ConfigError where that, or a configured prefix, is no place to read from.
         """
-        self._files: dict[str, Any] = {}
-        self._process = -1
+        self._forget_connections()
+        self.config, self.seen = config, {}
         try:
             self._base = _base(base_uri)
+            if is_web(self._base):
+                raise _forbidden(base_uri, "is a web address")
         except Rejected:
             raise CatalogError(
                 base_uri, ["expected a path, file://, s3://, gs://, az:// or abfs://, got another kind of URL"]
@@ -49,7 +73,17 @@ class Sources:
             raise ConfigError(f"catalog.reference_prefixes: {verdict.detail}") from None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_files": {}, "_process": -1, "_base": self._base, "_allowed": self._allowed}
+        return {"config": self.config, "seen": self.seen, "_base": self._base, "_allowed": self._allowed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_connections()
+
+    def _forget_connections(self) -> None:
+        self._files: dict[str, Any] = {}
+        self._web: Web | None = None
+        self._stamps: dict[str, str] = {}
+        self._process = os.getpid()
 
     def resolve(self, reference: str) -> str:
         """The absolute path or URL that a reference means, without "..", links or a trailing slash.
@@ -57,9 +91,12 @@ class Sources:
         Raises Rejected(REFERENCE_FORBIDDEN) for all that is not allowed; touches nothing beyond following links.
         """
         uri = _normal(reference, self._base)
-        if not any(uri == prefix or uri.startswith(prefix.rstrip("/") + "/") for prefix in self._allowed):
-            raise _forbidden(reference, "lies outside the catalog's folder and the configured reference_prefixes")
-        return uri
+        if is_below(uri, self._allowed):
+            return uri
+        if is_web(uri):
+            why = "is a web address that no reference_prefixes of the configuration allows; copy the photo, or allow it"
+            raise _forbidden(reference, why)
+        raise _forbidden(reference, "lies outside the catalog's folder and the configured reference_prefixes")
 
     def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:
         """The photos that are meant: a folder stands for its photo files in order of their names, blanks for nothing.
@@ -79,10 +116,12 @@ class Sources:
     def read(self, uri: str, limit: int) -> bytes:
         """The bytes of a photo or mask, at most `limit` of them.
 
-        Raises Rejected(REFERENCE_MISSING, REFERENCE_TOO_LARGE or REFERENCE_FORBIDDEN); StoreError where the storage
-        failed and another attempt may succeed.
+        Raises Rejected(REFERENCE_MISSING, REFERENCE_TOO_LARGE or REFERENCE_FORBIDDEN, and for a web address whatever
+        `Web.fetch` raises); StoreError where the storage failed and another attempt may succeed.
         """
         uri = self.resolve(uri)
+        if is_web(uri):
+            return self._client().fetch(uri, limit)
         if _scheme(uri):
             return self._read_remote(uri, limit)
         with _local(uri) as file:
@@ -93,8 +132,13 @@ class Sources:
         return data
 
     def stamp(self, uri: str) -> str:
-        """A cheap fingerprint of a file: another one where the bytes may have changed. Raises like `read`."""
+        """A cheap fingerprint of a file: another one where the bytes may have changed. Raises like `read`.
+
+        A web server that fails just now says nothing about a photo that was there before: its stamp stays.
+        """
         uri = self.resolve(uri)
+        if is_web(uri):
+            return self._web_stamp(uri)
         if not _scheme(uri):
             with _local(uri) as file:
                 status = os.fstat(file.fileno())
@@ -102,6 +146,42 @@ class Sources:
         info = self._info(uri)
         version = next((info[name] for name in ("ETag", "etag", "md5Hash", "last_modified") if info.get(name)), "")
         return f"{info['size']}-{version}".replace('"', "")
+
+    def content(self, uri: str) -> tuple[str, str]:
+        """The hash of a file's bytes, and of a web address its stamp; raises like `read`.
+
+        What a web server calls unchanged is not fetched.
+        """
+        uri, limit = self.resolve(uri), self.config.reference_bytes_maximum
+        if not is_web(uri):
+            return bytes_id(self.read(uri, limit)), ""
+        stamp, seen = self._web_stamp(uri), self.seen.get(uri)
+        if seen is not None and seen.stamp == stamp:
+            return seen.content, stamp
+        data = self._client().fetch(uri, limit)
+        content = bytes_id(data)
+        if self.keep is not None:
+            self.keep(content, data)
+        return content, stamp
+
+    def _web_stamp(self, uri: str) -> str:
+        if uri not in self._stamps:
+            try:
+                stamp = self._client().stamp(uri)
+                self._stamps[uri] = stamp or bytes_id(self.read(uri, self.config.reference_bytes_maximum))
+            except Rejected as verdict:
+                seen = self.seen.get(uri)
+                if verdict.reason not in PASSING or seen is None:
+                    raise
+                self._stamps[uri] = seen.stamp
+        return self._stamps[uri]
+
+    def _client(self) -> Web:
+        with _CONNECTING:
+            self._own_process()
+            if self._web is None:
+                self._web = Web(tuple(prefix for prefix in self._allowed if is_web(prefix)), self.config.web)
+            return self._web
 
     def _read_remote(self, uri: str, limit: int) -> bytes:
         size = self._info(uri)["size"]
@@ -133,7 +213,7 @@ class Sources:
                 return attempt(lambda: os.listdir(uri), uri, ())  # noqa: PTH208
             except (ObjectMissing, StoreDenied):  # it went meanwhile, or is not for us: `read` will say so
                 return None
-        if uri.lower().endswith(PHOTO_SUFFIXES):
+        if is_web(uri) or uri.lower().endswith(PHOTO_SUFFIXES):
             return None
         try:
             entries = attempt(lambda: self._driver(uri).ls(uri, detail=True), uri)
@@ -146,12 +226,21 @@ class Sources:
         return [name.rpartition("/")[2] for name, kind in found.items() if kind == "file"]
 
     def _driver(self, uri: str) -> Any:
-        if self._process != os.getpid():
-            self._files, self._process = {}, os.getpid()
+        self._own_process()
         scheme = _scheme(uri)
         if scheme not in self._files:
             self._files[scheme] = filesystem(scheme)
         return self._files[scheme]
+
+    def _own_process(self) -> None:
+        """Connections do not outlive a fork."""
+        if self._process != os.getpid():
+            self._forget_connections()
+
+
+def is_web(uri: str) -> bool:
+    """Whether a URI in normal form, or as a catalog lists it, is a web address."""
+    return uri.partition("://")[0].lower() in WEB_SCHEMES
 
 
 def _scheme(uri: str) -> str:
@@ -181,10 +270,10 @@ def _normal(reference: str, base: str) -> str:
     elif scheme.lower() == "file" and rest.startswith("/"):
         return os.path.realpath(rest)
     scheme = scheme.lower()
-    if scheme in ("http", "https"):
-        raise _forbidden(reference, "is a web address, which is not supported; copy the photo beside the catalog")
+    if scheme in WEB_SCHEMES:
+        return web_url(reference)
     if scheme not in SCHEMES:
-        raise _forbidden(reference, "has a scheme other than file, s3, gs, az and abfs")
+        raise _forbidden(reference, "has a scheme other than file, s3, gs, az, abfs and https")
     bucket, _, key = rest.partition("/")
     key = posixpath.normpath("/" + key).lstrip("/")
     if not bucket or bucket in (".", "..") or re.search(r"[?#*\[\]]", key):

@@ -25,6 +25,7 @@ from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.arrow import schema_of, to_table
 from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.image import ImageRecord
+from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
@@ -55,6 +56,7 @@ TABLES = {
     "images": TableSpec(ImageRecord, "image_id"),
     "adapters": TableSpec(AdapterRecord, "adapter_id"),
     "rejections": TableSpec(Rejection, "rejection_id"),
+    "photos": TableSpec(PhotoRecord, "photo_id"),
     "skus": TableSpec(SkuRecord, "sku"),
     "runs": TableSpec(RunRecord, "run_id"),
 }

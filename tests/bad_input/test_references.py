@@ -130,8 +130,11 @@ def test_what_a_prefix_admits_must_still_be_a_file(night: Night, unharmed) -> No
     assert judged.job(BAD)
 
 
-def test_a_prefix_that_is_no_place_is_an_error_of_the_configuration(night: Night) -> None:
-    night.catalog = {"reference_prefixes": ["https://shop.example/photos/"]}
+@pytest.mark.parametrize(
+    "prefix", ["ftp://shop.example/photos/", "https://", "https://user:pass@shop.example/", "s3://", "a::file:///"]
+)
+def test_a_prefix_that_is_no_place_is_an_error_of_the_configuration(night: Night, prefix: str) -> None:
+    night.catalog = {"reference_prefixes": [prefix]}
     with pytest.raises(ConfigError, match="reference_prefixes"):
         night.judge()
 

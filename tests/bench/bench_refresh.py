@@ -25,9 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
+from catalog_schemas.identity import bytes_id, content_id
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan
 from catalog_schemas.product import CATALOG_SCHEMA, Product
+from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
@@ -134,7 +136,8 @@ def context_of(folder: Path, variants: int) -> RunContext:
     """A run on the bench's catalog; no model is loaded, so only its identity is there."""
     config = load_preset("demo")
     matrix = VariantMatrix(scenes=("all",), techniques=("composite", "packshot"), limit_per_sku=variants)
-    config = config.model_copy(update={"variants": matrix})
+    catalog = config.catalog.model_copy(update={"placeholder_products": 10**9})  # counted, but all photos are shared
+    config = config.model_copy(update={"variants": matrix, "catalog": catalog})
     now = datetime.now(UTC)
     model = ModelFolder("", "bench", 128, "")
     return RunContext(
@@ -160,7 +163,17 @@ def seed_store(folder: Path, variants: int) -> dict[str, int]:
                 for sku in skus
             ]
             write_deltalake(tables.uri("skus"), rows_of("skus", records), mode="append")
+            listed = zip(skus, batch["references"].slice(start, BATCH).to_pylist(), strict=True)
+            photos = [_photo(context, sku, uri) for sku, references in listed for uri in references]
+            write_deltalake(tables.uri("photos"), rows_of("photos", photos), mode="append")
     return {"images": images}
+
+
+def _photo(context: RunContext, sku: str, reference: str) -> PhotoRecord:
+    uri = f"{context.catalog.rpartition('/')[0]}/{reference}"
+    content = bytes_id(reference.removeprefix("photos/").removesuffix(".png").encode() * 50)
+    short = content_id(sku)[:16]
+    return PhotoRecord(sku, context.catalog, uri, content, short, short, "", "seed", NOW)
 
 
 def plan_night(folder: Path, variants: int) -> dict[str, int]:

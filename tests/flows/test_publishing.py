@@ -9,6 +9,7 @@ import pytest
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.arrow import from_table
 from catalog_schemas.image import ImageRecord
+from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
@@ -20,7 +21,7 @@ from tasks.storage.tables import Tables
 from tests.flows.shop import Shop
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-TABLES = ("adapters", "rejections", "images", "skus", "runs")
+TABLES = ("adapters", "rejections", "images", "photos", "skus", "runs")
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def harvest(finished: Shop) -> Harvest:
         images=tuple(from_table(ImageRecord, tables.read("images"))),
         rejections=(Rejection("mug-1", "check_variants", Reason.CHECK_FAILED, "s", "d", "r", NOW, "v"),),
         skus=tuple(from_table(SkuRecord, tables.read("skus"))),
+        photos=tuple(from_table(PhotoRecord, tables.read("photos"))),
     )
 
 
@@ -49,7 +51,7 @@ def _content(context: RunContext) -> dict[str, list[str]]:
     return {name: sorted(str(row) for row in tables.read(name).to_pylist()) for name in TABLES}
 
 
-@pytest.mark.parametrize("commits", range(6))
+@pytest.mark.parametrize("commits", range(7))
 def test_a_run_killed_after_any_commit_is_completed_under_its_own_id(
     finished: Shop, harvest: Harvest, run: RunRecord, tmp_path: Path, commits: int
 ) -> None:

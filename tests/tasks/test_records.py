@@ -17,7 +17,7 @@ from catalog_schemas.draft import Draft
 from catalog_schemas.errors import PackshotError
 from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.image import CheckResult, ImageRecord
-from catalog_schemas.reference import Photo, Reference
+from catalog_schemas.reference import Photo, PhotoRecord, Reference
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
@@ -25,7 +25,8 @@ from catalog_schemas.variant import VariantSpec
 from tasks.storage.tables import TABLES
 
 RECORDS = [
-    *(AdapterSpec, AdapterRecord, Draft, CheckResult, ImageRecord, Photo, Reference, Rejection, RunRecord, SkuRecord),
+    *(AdapterSpec, AdapterRecord, Draft, CheckResult, ImageRecord, Photo, PhotoRecord, Reference, Rejection),
+    *(RunRecord, SkuRecord),
     VariantSpec,
 ]
 scalars = st.one_of(st.text(), st.integers(-(2**53), 2**53), st.booleans(), st.none(), st.floats(allow_nan=False))

@@ -1,0 +1,92 @@
+"""Looks at the photos of a run's products, several products at once, and finds what stands for too many of them."""
+
+from collections.abc import Iterable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog_schemas.errors import Rejected
+from catalog_schemas.product import Product
+from tasks.changes import Changes
+from tasks.context import RunContext
+from tasks.known_photos import KnownPhotos, Listed
+from tasks.photos import list_photos
+from tasks.read_catalog import RowReader, catalog_batches
+from tasks.storage.sources import Sources
+
+READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
+
+
+@contextmanager
+def look_at(context: RunContext, known: KnownPhotos, sources: Sources) -> Iterator["Look"]:
+    """A look for the length of the block."""
+    with ThreadPoolExecutor(READERS) as readers:
+        yield Look(context, known, sources, readers)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Looks at photos, several SKUs at once."""
+
+    context: RunContext
+    known: KnownPhotos
+    sources: Sources
+    readers: ThreadPoolExecutor
+
+    def at(self, products: Iterable[Product]) -> list[Listed]:
+        """The products' photos; a verdict on the whole SKU comes back as one on the SKU."""
+        return list(self.readers.map(self._photos, products))
+
+    def placeholders(
+        self, products: list[Product], listed: list[Listed], gone: list[str], changes: Changes | None
+    ) -> dict[str, int]:
+        """The photos that stand for too many products.
+
+        What has become one, or is one no more, concerns SKUs that have not changed: they are added to `products` and
+        `listed`, and taken from those that `changes` passed over. A run for some products takes what runs over the
+        whole catalog have seen; before the first of those, what other rows list under the same name.
+        """
+        if not self.context.config.catalog.placeholder_products or not (products or gone):
+            return {}
+        if changes is None and not len(self.known.rows):
+            others = self._listing_the_same(products)
+            return self.known.placeholders([*products, *others], [*listed, *self.at(others)], gone)
+        now = self.known.placeholders(products, listed, gone)
+        turned = now.keys() ^ self.known.placeholders_before().keys()
+        if changes is not None and turned:
+            again = changes.take_back(self.known.skus_that_list(turned))
+            more = list(_named(self.context, again))
+            listed += self.at(more)
+            products += more
+        return now
+
+    def _listing_the_same(self, products: list[Product]) -> list[Product]:
+        """Rows that list a reference of these products, reduced to those references."""
+        mine, skus = {one for product in products for one in product.references}, {one.sku for one in products}
+        reader, others = RowReader("", self.context.started_at), list[Product]()
+        for batch in catalog_batches(self.context.catalog):
+            references = batch["references"]
+            shared = pc.is_in(references.flatten(), pa.array(list(mine), pa.string()))
+            at = pc.unique(pc.list_parent_indices(references).filter(shared))
+            for product in reader.read(batch.take(at).to_pylist(maps_as_pydicts="lossy"), at.to_pylist()).products:
+                if product.sku not in skus:
+                    same = tuple(one for one in product.references if one in mine)
+                    others.append(replace(product, references=same, masks=()))
+        return others
+
+    def _photos(self, product: Product) -> Listed:
+        try:
+            return list_photos(product, self.sources, self.context.config.catalog)
+        except Rejected as verdict:
+            return [], [(product.sku, verdict)]
+
+
+def _named(context: RunContext, skus: Set[str]) -> Iterator[Product]:
+    """The products of these SKUs, which are there."""
+    reader = RowReader("", context.started_at)
+    for batch in catalog_batches(context.catalog):
+        rows = batch.filter(pc.is_in(batch["sku"], pa.array(sorted(skus), pa.string())))
+        yield from reader.read(rows.to_pylist(maps_as_pydicts="lossy"), list(range(len(rows)))).products
