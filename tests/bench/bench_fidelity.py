@@ -83,6 +83,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "5e-3 falling, prior 0.5": FALLING | {"prior_weight": 0.5},
     "5e-3 falling, 16 crops": FALLING | {"crops": 16},
     "5e-3 falling, text encoder too": FALLING | {"text_encoder": True},
+    "5e-3 falling, backdrop named": FALLING | {"backdrop": "plain white background"},
     "5e-3 falling, pivotal": FALLING | {"method": "pivotal"},
 }
 
@@ -132,7 +133,8 @@ class Bench:
         fields = dict(changes)
         factor = fields.pop("steps", 1.0)
         how = TrainingConfig(**self.recipe.model_dump() | fields)
-        jobs = [replace(job, steps=max(1, round(job.steps * factor))) for job in jobs]
+        named = f", {how.backdrop}" if how.backdrop else ""
+        jobs = [replace(job, steps=max(1, round(job.steps * factor)), instance=job.instance + named) for job in jobs]
         started = self._clock()
         outcomes = train_cohort(self.base, jobs, how, self.base.resolution, slots or len(jobs), quiet, evaluation=looks)
         seconds = (self._clock() - started) / len(jobs)
@@ -234,7 +236,8 @@ def table_checkpoint(bench: Bench) -> list[dict[str, Any]]:
     photos = {one.sku: one.features[-1] for one in bench.products}
 
     def requests(job: TrainingJob) -> list[RenderRequest]:
-        return [RenderRequest(job.instance + end, "", seed) for seed, end in enumerate((PLAIN, *SCENES[:1]))]
+        product = job.prior.replace("a photo of a ", f"a photo of a {bench.recipe.token} ")
+        return [RenderRequest(product + end, "", seed) for seed, end in enumerate((PLAIN, *SCENES[:1]))]
 
     def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
         white, scene = images
