@@ -63,7 +63,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "full DreamBooth": {"method": "dreambooth", "learning_rate": 3e-4},
 }
 # What the preset was, and what was tried beside it. `steps` is a factor on the preset's.
-OLD: dict[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 2e-3, "snr_gamma": 5.0, "decay": ""}
+OLD: dict[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 2e-3, "snr_gamma": 5.0, "decay": "", "backdrop": ""}
 FLAT = OLD | {"snr_gamma": 0.0}
 FALLING = FLAT | {"learning_rate": 5e-3, "decay": "linear"}
 NAMED = FALLING | {"backdrop": "plain white background"}
