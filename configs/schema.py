@@ -145,6 +145,10 @@ class TrainingConfig(Strict):
     crops: int = Field(4, ge=1, le=64, description="Augmented crops of each photo, encoded once")
     flip: bool = Field(False, description="Mirror half of the crops; off by default, since it mirrors labels")
     token: str = Field("sks", pattern=r"^[a-z0-9]+$", description='The word of "a photo of a TOKEN mug"')
+    backdrop: str = Field(
+        "",
+        description="What the photos show besides the product, in words: what a prompt names, the product need not be",
+    )
     seed: int = Field(0, ge=0)
     start_from: Literal["", "class"] = Field(
         "",

@@ -19,18 +19,19 @@ def evaluation_of(
     context: RunContext, config: EvaluationConfig, scorer: Scorer, held_out: dict[str, list[Rgb]]
 ) -> Evaluation:
     """The looks of a training run. `held_out` are each SKU's photos that it does not train on, by adapter id."""
-    token = context.config.training.token
+    token, backdrop = context.config.training.token, context.config.training.backdrop
     photos = {name: scorer.images(pictures) for name, pictures in held_out.items()}
 
     def requests(job: TrainingJob) -> list[RenderRequest]:
-        return [RenderRequest(job.instance + place, "", seed) for seed, place in enumerate(PLACES)]
+        product = job.instance.removesuffix(f", {backdrop}")
+        return [RenderRequest(product + place, "", seed) for seed, place in enumerate(PLACES)]
 
     def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
         drawn = [(image, place) for image, place in zip(images, PLACES, strict=True) if image is not None]
         if not drawn:
             return Score(-1.0, -1.0)
         features = scorer.images([image for image, _ in drawn])
-        plain = job.instance.replace(f"{token} ", "")
+        plain = job.instance.removesuffix(f", {backdrop}").replace(f"{token} ", "")
         texts = scorer.texts([plain + place for _, place in drawn])
         likeness = float((features @ photos[job.adapter_id].T).mean())
         return Score(likeness, float((features * texts).sum(1).mean()))

@@ -13,6 +13,7 @@ from catalog_schemas.identity import bytes_id, canonical_json, content_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
+from configs.schema import TrainingConfig
 from tasks.class_images import class_images
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
@@ -135,13 +136,18 @@ def _job(
     return TrainingJob(
         adapter_id=_spec(job).id,
         sku=job.product.sku,
-        instance=f"a photo of a {recipe.token} {noun}",
+        instance=instance_prompt(recipe, noun),
         prior=prior,
         class_images=rehearsed,
         photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
         steps=steps_for(len(photos), recipe),
         seed=seed_of(_spec(job), recipe.seed),
     )
+
+
+def instance_prompt(recipe: TrainingConfig, noun: str) -> str:
+    """What a product's photos are called in training."""
+    return ", ".join(part for part in (f"a photo of a {recipe.token} {noun}", recipe.backdrop) if part)
 
 
 def seed_of(spec: AdapterSpec, seed: int) -> int:

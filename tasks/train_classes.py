@@ -24,7 +24,7 @@ from tasks.pixels import read_reference
 from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.train_adapters import keep_adapter, seed_of
+from tasks.train_adapters import instance_prompt, keep_adapter, seed_of
 
 STAGE = "train_classes"
 
@@ -78,7 +78,7 @@ def _job(
     return TrainingJob(
         adapter_id=spec.id,
         sku=f"class {spec.class_noun}",
-        instance=f"a photo of a {recipe.token} {spec.class_noun}",
+        instance=instance_prompt(recipe, spec.class_noun),
         prior=prior,
         photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in read),
         steps=recipe.steps_maximum,
