@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from catalog_schemas.errors import ConfigError
+from tasks.cells import inert
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
 COLUMNS = ["sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "key", "alt_text", "format"]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Rows = list[dict[str, Any]]
 
 
@@ -46,7 +46,7 @@ def shopify_csv(rows: Rows, base_url: str) -> str:
         for position, row in enumerate(images, 1):
             title = row["title"] if position == 1 else ""
             cells = (_handle(sku), title, _link(base_url, row), str(position), row["alt_text"])
-            writer.writerow([_inert(cell) for cell in cells])
+            writer.writerow([inert(cell) for cell in cells])
     return buffer.getvalue()
 
 
@@ -57,7 +57,7 @@ def google_feed(rows: Rows, base_url: str) -> str:
     writer.writerow(["id", "image_link", "additional_image_link"])
     for sku, images in _by_sku(rows).items():
         links = [_link(base_url, row) for row in images]
-        writer.writerow([_inert(sku), links[0], ",".join(links[1:11])])
+        writer.writerow([inert(sku), links[0], ",".join(links[1:11])])
     return buffer.getvalue()
 
 
@@ -85,8 +85,3 @@ def _handle(sku: str) -> str:
 
 def _link(base_url: str, row: dict[str, Any]) -> str:
     return f"{base_url}/{quote(row['key'])}"
-
-
-def _inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -31,6 +31,7 @@ from tasks.storage.tables import TABLES, Tables, rows_of
 PENDING = "cache/publishing"
 _REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
 _LISTED = ("content", "product", "title", "stamp", "run_id", "updated_at")
+_REFUSED_AGAIN = ("detail", "run_id", "created_at")
 _SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
 
 
@@ -103,7 +104,7 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
 
     listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
         ("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters], ()),
-        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], ()),
+        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], _REFUSED_AGAIN),
         ("images", images or harvest.retired, _REMADE),
         ("photos", harvest.photos, _LISTED),
         ("skus", harvest.skus, _SEEN),
