@@ -1,9 +1,9 @@
 """What a run will do, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from catalog_schemas.adapter import AdapterSpec
-from catalog_schemas.product import Product
+from catalog_schemas.product import Listing, Product
 from catalog_schemas.reference import Photo, PhotoRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.variant import VariantSpec
@@ -42,7 +42,8 @@ class Plan:
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
-    `gone` the SKUs whose row is gone. `photos` are the photos that the next run is to know.
+    `gone` the SKUs whose row is gone. `photos` are the photos that the next run is to know, and `listings`, by SKU,
+    what the shop calls the products that were looked at.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -57,3 +58,4 @@ class Plan:
     retired: tuple[str, ...]
     gone: tuple[str, ...]
     photos: tuple[PhotoRecord, ...] = ()
+    listings: dict[str, Listing] = field(default_factory=dict)

@@ -133,6 +133,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
         retired=(*counts.retired, *known.images_of(gone)),
         gone=tuple(gone),
         photos=tuple(photos),
+        listings={} if changes is None else {product.sku: product.listing for product in products},
     )
 
 
