@@ -1,9 +1,9 @@
 """What a run will do, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from catalog_schemas.adapter import AdapterSpec
-from catalog_schemas.product import Product
+from catalog_schemas.product import Listing, Product
 from catalog_schemas.reference import Photo, PhotoRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.variant import VariantSpec
@@ -45,7 +45,7 @@ class Plan:
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
     `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store has not, `photos` the photos
-    that the next run is to know.
+    that the next run is to know, and `listings`, by SKU, what the shop calls the products that were looked at.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -61,3 +61,4 @@ class Plan:
     gone: tuple[str, ...]
     classes: tuple[AdapterSpec, ...] = ()
     photos: tuple[PhotoRecord, ...] = ()
+    listings: dict[str, Listing] = field(default_factory=dict)

@@ -25,6 +25,18 @@ CATALOG_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What the shop's own system calls a product: its title and handle there, and the ids of its items, a line each.
+
+    `handle` and `ids` are empty where nobody said; then they follow from the SKU.
+    """
+
+    title: str
+    handle: str = ""
+    ids: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """A SKU with its title, class noun, attributes and reference photos.
 
@@ -42,3 +54,10 @@ class Product:
     brand: str = ""
     locale: str = ""
     updated_at: datetime | None = None
+
+    @property
+    def listing(self) -> Listing:
+        """What importers have left in the attributes about where the product came from."""
+        attributes = self.attributes
+        title = attributes.get("product title", "") or self.title
+        return Listing(title, attributes.get("handle", ""), attributes.get("google ids", ""))

@@ -43,7 +43,8 @@ class Rejection:
     """One thing that was refused: where in the pipeline, why, and what exactly.
 
     `stage` is the name of the stage file that refused it; `subject` is the photo's URI, "row 7", the SKU or, for
-    an adapter or an image, the id of what was tried. `variant_id` is empty unless an image was refused.
+    an adapter or an image, the id of what was tried. `variant_id` is empty unless an image was refused. `run_id` and
+    `created_at` are those of the last run that refused it.
     """
 
     sku: str

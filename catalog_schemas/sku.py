@@ -13,7 +13,7 @@ class SkuRecord:
 
     `fingerprint` is the hash of all that a run saw of the SKU: its row, the stamps of its photos, and the
     configuration. While it stays the same there is nothing to do. A SKU whose row is gone from its `catalog` is
-    retired.
+    retired. `title`, `handle` and `ids` are the `Listing` of its product, for feeds.
     """
 
     sku: str
@@ -23,3 +23,6 @@ class SkuRecord:
     images: int
     run_id: str
     updated_at: datetime
+    title: str = ""
+    handle: str = ""
+    ids: str = ""

@@ -10,7 +10,7 @@ from flows.pipeline import RunOutcome
 
 def run_summary(outcome: RunOutcome) -> dict[str, Any]:
     """The run's table of counts and the gallery's place."""
-    run = outcome.record
+    run, links = outcome.record, outcome.report
     idle = not run.adapters_trained and not run.images_planned
     lines = [
         "Nothing to do: nothing trained, nothing rendered; the store holds it all." if idle else "Done.",
@@ -33,9 +33,10 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         ),
         "",
         *(f"! {warning}" for warning in outcome.warnings),
-        f"Gallery: {outcome.report.gallery}",
+        *([f"To photograph again: {links.reshoots}, listed in {links.reshoot}"] if links.reshoots else []),
+        f"Gallery: {links.gallery}",
     ]
-    facts = asdict(run) | {"gallery": outcome.report.gallery}
+    facts = asdict(run) | asdict(links)
     facts.pop("config")
     return {"text": "\n".join(lines), **facts}
 

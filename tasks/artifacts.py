@@ -18,6 +18,7 @@ from tasks.context import RunContext
 from tasks.imaging.decode import decode
 from tasks.imaging.thumbnail import data_uri, thumbnail
 from tasks.publish import Harvest
+from tasks.reshoot import Reshoot
 from tasks.storage.objects import ObjectStore
 
 THUMBNAILS_SHOWN = 12  # each travels inside the artifact
@@ -25,6 +26,7 @@ THUMBNAIL_SIDE = 200
 COLUMNS = 4
 REFUSALS_SHOWN = 10
 PLANNED_SHOWN = 1000
+RESHOOTS_SHOWN = 500
 
 
 def show_plan(plan: Plan) -> None:
@@ -39,8 +41,10 @@ def show_plan(plan: Plan) -> None:
     create_table_artifact(table=rows[:PLANNED_SHOWN] or [{"SKU": "none", "image": "none"}], description=note)
 
 
-def show_run(context: RunContext, harvest: Harvest, run: RunRecord, gallery: str) -> None:
-    """Shows what a run has made, with thumbnails, and its counts. Raises StoreError."""
+def show_run(
+    context: RunContext, harvest: Harvest, run: RunRecord, gallery: str, again: Sequence[Reshoot] = ()
+) -> None:
+    """Shows what a run has made, with thumbnails, its counts, and what to photograph again. Raises StoreError."""
     shown = _first_of_each(harvest.images)
     products = len({image.sku for image in harvest.images})
     made = f"{_number(len(harvest.images), 'image')} of {_number(products, 'product')}"
@@ -56,6 +60,12 @@ def show_run(context: RunContext, harvest: Harvest, run: RunRecord, gallery: str
     text = "\n\n".join(part for part in parts if part)
     create_markdown_artifact(markdown=text, description=f"Made: {made}")
     create_table_artifact(table=_summary(run), description="counts")
+    if again:
+        rows = [
+            {"SKU": one.sku, "title": one.title, "photo": one.photo, "wrong": one.wrong, "to do": one.remedy}
+            for one in again[:RESHOOTS_SHOWN]
+        ]
+        create_table_artifact(table=rows, description=f"To photograph again: {len(again)}")
 
 
 def _summary(run: RunRecord) -> list[dict[str, Any]]:

@@ -3,29 +3,32 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from catalog_schemas.errors import ConfigError
+from catalog_schemas.product import Listing
+from tasks.cells import inert
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
 COLUMNS = ["sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "key", "alt_text", "format"]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Rows = list[dict[str, Any]]
+Listings = Mapping[str, Listing]
 
 
 def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str) -> int:
     """Writes the live images of `channel` (all, where empty) as `kind` to `to`; returns how many images there are.
 
     `tree` copies the files to <to>/<sku>/<name>; `shopify` writes a product CSV with an image a row, `google` a
-    supplemental feed (TSV) with an image link a product. Feeds need `base_url`, under which the store's keys are
-    reachable. Raises ConfigError and StoreError.
+    supplemental feed (TSV) with an image link an item. Feeds name products as the file did that they were imported
+    from, and need `base_url`, under which the store's keys are reachable. Raises ConfigError and StoreError.
     """
-    rows = Tables(store).live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
+    tables = Tables(store)
+    rows = tables.live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
     rows = [row for row in rows if not channel or row["channel"] == channel]
     if kind == "tree":
         _write_tree(store, rows, to)
@@ -33,35 +36,48 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str)
     if not base_url.startswith(("https://", "http://")):
         raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")
     to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(FEEDS[kind](rows, base_url.rstrip("/")), encoding="utf-8", newline="")
+    to.write_text(FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), encoding="utf-8", newline="")
     return len(rows)
 
 
-def shopify_csv(rows: Rows, base_url: str) -> str:
-    """Shopify's product CSV: one row per image, the handle repeated, positions counted per product."""
+def shopify_csv(rows: Rows, base_url: str, listings: Listings) -> str:
+    """Shopify's product CSV: one row per image, the handle repeated, positions counted per product.
+
+    SKUs of one handle, as the colours of a shirt are, stand together as one product.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["Handle", "Title", "Image Src", "Image Position", "Image Alt Text"])
+    products: dict[str, list[tuple[str, Rows]]] = defaultdict(list)
     for sku, images in _by_sku(rows).items():
-        for position, row in enumerate(images, 1):
-            title = row["title"] if position == 1 else ""
-            cells = (_handle(sku), title, _link(base_url, row), str(position), row["alt_text"])
-            writer.writerow([_inert(cell) for cell in cells])
+        listing = listings.get(sku)
+        handle = (listing and listing.handle) or _handle(sku)
+        products[handle].append(((listing and listing.title) or images[0]["title"], images))
+    for handle, skus in products.items():
+        for position, row in enumerate((row for _, images in skus for row in images), 1):
+            title = skus[0][0] if position == 1 else ""
+            cells = (handle, title, _link(base_url, row), str(position), row["alt_text"])
+            writer.writerow([inert(cell) for cell in cells])
     return buffer.getvalue()
 
 
-def google_feed(rows: Rows, base_url: str) -> str:
-    """Google Merchant Center's supplemental feed: id, image_link and up to ten additional_image_link."""
+def google_feed(rows: Rows, base_url: str, listings: Listings) -> str:
+    """Google Merchant Center's supplemental feed: id, image_link and up to ten additional_image_link.
+
+    Items that share a SKU, as the sizes of a shoe do, have a line each.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
     writer.writerow(["id", "image_link", "additional_image_link"])
     for sku, images in _by_sku(rows).items():
         links = [_link(base_url, row) for row in images]
-        writer.writerow([_inert(sku), links[0], ",".join(links[1:11])])
+        ids = listings[sku].ids.split("\n") if sku in listings else [""]
+        for item in dict.fromkeys(filter(None, ids)) or [sku]:
+            writer.writerow([inert(item), links[0], ",".join(links[1:11])])
     return buffer.getvalue()
 
 
-FEEDS: dict[str, Callable[[Rows, str], str]] = {"shopify": shopify_csv, "google": google_feed}
+FEEDS: dict[str, Callable[[Rows, str, Listings], str]] = {"shopify": shopify_csv, "google": google_feed}
 
 
 def _write_tree(store: ObjectStore, rows: Rows, to: Path) -> None:
@@ -78,6 +94,12 @@ def _by_sku(rows: Iterable[dict[str, Any]]) -> dict[str, Rows]:
     return grouped
 
 
+def _listings(tables: Tables) -> Listings:
+    """What the shop calls the SKUs that runs over a whole catalog have seen."""
+    rows = tables.read("skus", ["sku", "title", "handle", "ids"]).to_pylist()
+    return {row["sku"]: Listing(row["title"] or "", row["handle"] or "", row["ids"] or "") for row in rows}
+
+
 def _handle(sku: str) -> str:
     """Shopify's handle: lower case letters, digits and hyphens."""
     return "-".join("".join(letter if letter.isalnum() else " " for letter in sku.lower()).split())
@@ -85,8 +107,3 @@ def _handle(sku: str) -> str:
 
 def _link(base_url: str, row: dict[str, Any]) -> str:
     return f"{base_url}/{quote(row['key'])}"
-
-
-def _inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

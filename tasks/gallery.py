@@ -16,6 +16,7 @@ from importlib import resources
 import jinja2
 
 from catalog_schemas.image import CheckResult
+from tasks.reshoot import Reshoot
 
 _SCHEMES = ("http://", "https://", "file://", "data:image/")
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
@@ -83,7 +84,10 @@ class GalleryCount:
 
 @dataclass(frozen=True, slots=True)
 class GalleryPage:
-    """All that the page shows. `banner` is a warning above everything else, such as that the model is untrained."""
+    """All that the page shows. `banner` is a warning above everything else, such as that the model is untrained.
+
+    `reshoot` are the first lines of the list at `reshoot_uri`, which has `reshoot_total`.
+    """
 
     title: str
     run_id: str
@@ -91,6 +95,9 @@ class GalleryPage:
     products: tuple[GalleryProduct, ...]
     counts: tuple[GalleryCount, ...] = ()
     banner: str = ""
+    reshoot: tuple[Reshoot, ...] = ()
+    reshoot_total: int = 0
+    reshoot_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)

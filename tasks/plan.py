@@ -139,6 +139,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
         gone=tuple(gone),
         classes=tuple(planner.new_classes),
         photos=tuple(photos),
+        listings={} if changes is None else {product.sku: product.listing for product in products},
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, SkuJob
+from catalog_schemas.product import Listing
 from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.rejection import PASSING, Reason, Rejection
 from catalog_schemas.run import RunRecord
@@ -29,8 +30,10 @@ from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import TABLES, Tables, rows_of
 
 PENDING = "cache/publishing"
+_UNLISTED = Listing("")
 _REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
 _LISTED = ("content", "product", "title", "stamp", "run_id", "updated_at")
+_REFUSED_AGAIN = ("detail", "run_id", "created_at")
 _SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
 
 
@@ -103,7 +106,7 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
 
     listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
         ("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters], ()),
-        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], ()),
+        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], _REFUSED_AGAIN),
         ("images", images or harvest.retired, _REMADE),
         ("photos", harvest.photos, _LISTED),
         ("skus", harvest.skus, _SEEN),
@@ -129,16 +132,19 @@ def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Ha
     records = []
     unsure = {one.sku for one in harvest.rejections if one.reason in PASSING}
     for sku, seen in plan.fingerprints.items():
-        fingerprint = "" if sku in unsure else seen
+        fingerprint, listing = "" if sku in unsure else seen, plan.listings.get(sku, _UNLISTED)
         if sku in unusable or sku in refused:
-            records.append(_record(context, sku, fingerprint, "quarantined", 0))
+            records.append(_record(context, sku, fingerprint, "quarantined", 0, listing))
         elif sku in usable or sku in plan.held:
-            records.append(_record(context, sku, fingerprint, "published", plan.held.get(sku, 0) + made[sku]))
+            records.append(_record(context, sku, fingerprint, "published", plan.held.get(sku, 0) + made[sku], listing))
     return (*records, *(_record(context, sku, "", "retired", 0) for sku in plan.gone))
 
 
-def _record(context: RunContext, sku: str, fingerprint: str, status: str, images: int) -> SkuRecord:
-    return SkuRecord(sku, context.catalog, fingerprint, status, images, context.run_id, context.started_at)
+def _record(
+    context: RunContext, sku: str, fingerprint: str, status: str, images: int, listing: Listing = _UNLISTED
+) -> SkuRecord:
+    seen = (fingerprint, status, images, context.run_id, context.started_at)
+    return SkuRecord(sku, context.catalog, *seen, listing.title, listing.handle, listing.ids)
 
 
 def _with_retired(

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -25,10 +25,12 @@ from tasks.gallery import (
     render_gallery,
 )
 from tasks.publish import Harvest
+from tasks.reshoot import reshoot_csv, reshoots
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
+RESHOOTS_SHOWN = 50  # in a gallery; the list beside it has all
 PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
 _COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
@@ -38,21 +40,32 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class ReportLinks:
-    """Where the run's gallery lies: a path, or a URL of the store."""
+    """Where the run's gallery lies, and the list of what is to be photographed again: paths, or URLs of the store.
+
+    `reshoots` counts the lines of that list; `reshoot` is empty where there is none.
+    """
 
     gallery: str
+    reshoot: str = ""
+    reshoots: int = 0
 
 
 @task(name="report", tags=["cpu"], **RETRIES)
 def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRecord) -> ReportLinks:
-    """Writes `runs/<run_id>/report/index.html` and `summary.json`, and the UI's artifacts. Raises StoreError."""
-    store = context.open()
+    """Writes `runs/<run_id>/report/index.html`, `reshoot.csv` and `summary.json`, and the UI's artifacts.
+
+    Raises StoreError.
+    """
+    store, folder = context.open(), f"runs/{context.run_id}/report"
+    again, key = reshoots(context), f"{folder}/index.html"
     page = _page(context, jobs, harvest.rejections, run, store)
-    key = f"runs/{context.run_id}/report/index.html"
+    page = replace(page, reshoot=again[:RESHOOTS_SHOWN], reshoot_total=len(again), reshoot_uri="reshoot.csv")
+    if again:
+        store.write(f"{folder}/reshoot.csv", reshoot_csv(again))
     store.write(key, render_gallery(page).encode())
-    store.write(f"runs/{context.run_id}/report/summary.json", canonical_json(run).encode())
-    links = ReportLinks(store.uri(key))
-    show_run(context, harvest, run, links.gallery)
+    store.write(f"{folder}/summary.json", canonical_json(run).encode())
+    links = ReportLinks(store.uri(key), store.uri(f"{folder}/reshoot.csv") if again else "", len(again))
+    show_run(context, harvest, run, links.gallery, again)
     return links
 
 

@@ -18,6 +18,7 @@ from tasks.importers.formats.lines import file_head
 from tasks.importers.formats.table import Layout, table_rows
 
 GROUP_MAXIMUM = 10_000
+IDS_LENGTH = 16_000
 _LOOKS = ("color", "pattern", "material")
 _KEPT = (*_LOOKS, "size", "gender", "age_group", "condition", "gtin", "mpn", "item_group_id", "link")
 _READ = ("id", "title", "description", "brand", "image_link", "additional_image_link", "product_type")
@@ -71,7 +72,7 @@ def _found(sizes: list[_Item], report: Report) -> Found:
     attributes = {name: text for name in _KEPT if (text := first.get(name))}
     attributes |= {name: text for name in ("size", "gtin", "mpn") if (text := _joined(sizes, name))}
     if len(sizes) > 1:
-        attributes["ids"] = _joined(sizes, "id")
+        attributes["google ids"] = _ids(sizes, report)
     if text := html_to_text(first.get("description")):
         attributes["description"] = text
     category = first.get("google_product_category") or first.get("product_type")
@@ -89,6 +90,18 @@ def _found(sizes: list[_Item], report: Report) -> Found:
         locale=first.get("content_language"),
     )
     return Found(first.line, product, (first.get("product_type"), first.get("google_product_category")))
+
+
+def _ids(sizes: list[_Item], report: Report) -> str:
+    """The items' ids, a line each; as many as an attribute holds, for half an id would be another one."""
+    ids, length = list[str](), 0
+    for item in sizes:
+        length += len(item.get("id")) + 1
+        if length > IDS_LENGTH:
+            report.remark(item.line, "items beyond those whose ids fit into one product; feeds will lack them")
+        else:
+            ids.append(item.get("id"))
+    return "\n".join(dict.fromkeys(filter(None, ids)))
 
 
 def _joined(sizes: list[_Item], name: str) -> str:

@@ -195,7 +195,7 @@ def _product(group: _Group, variants: list[_Variant], slug: str, values: str, ph
     texts = group.texts
     category, kind = texts.get("category", ""), texts.get("type", "")
     title = html_to_text(texts.get("title", "")).replace("\n", " ")
-    attributes = {"handle": group.handle} if slug else {}
+    attributes = {"handle": group.handle} | ({"product title": title} if slug and title else {})
     for name in dict.fromkeys(name for variant in variants for name in variant.options):
         attributes[name] = _JOINED.join(dict.fromkeys(v.options[name] for v in variants if name in v.options))
     skus = _JOINED.join(dict.fromkeys(variant.sku for variant in variants if variant.sku))

@@ -91,11 +91,13 @@ def row(text: str, sku: str = "mug-1") -> dict[str, object]:
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_feeds_hold_cells_and_no_formulas(text: str) -> None:
-    (_, *rows) = csv.reader(io.StringIO(shopify_csv([row(text), row(text)], "https://shop.example"), newline=""))
+    (_, *rows) = csv.reader(io.StringIO(shopify_csv([row(text), row(text)], "https://shop.example", {}), newline=""))
     assert len(rows) == 2
     assert rows[0][1].lstrip("'") == text
     sku = " ".join(text.split())  # a row whose SKU holds other blanks is refused
-    (_, *lines) = csv.reader(io.StringIO(google_feed([row("x", sku)], "https://shop.example"), newline=""), "excel-tab")
+    (_, *lines) = csv.reader(
+        io.StringIO(google_feed([row("x", sku)], "https://shop.example", {}), newline=""), "excel-tab"
+    )
     assert len(lines) == 1
     for cells in (*rows, *lines):
         assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]

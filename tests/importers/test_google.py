@@ -79,7 +79,7 @@ def test_sizes_of_an_item_group_are_one_product_and_colours_are_not(shop: Shop):
         "color": "red",
         "size": "38, 39",
         "item_group_id": "RUN",
-        "ids": "RUN-1, RUN-3",
+        "google ids": "RUN-1\nRUN-3",
     }
     assert any("in size alone, and share its product: 1" in remark for remark in report.remarks)
 

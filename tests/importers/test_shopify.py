@@ -56,6 +56,7 @@ def test_colours_with_photos_become_products_and_sizes_do_not(shop: Shop):
     assert red.category == "Apparel & Accessories > Clothing > Clothing Tops > T-Shirts"
     assert red.attributes == {
         "handle": "tee",
+        "product title": "Plain Tee",
         "color": "Red",
         "size": "S, M",
         "variant skus": "TEE-R-S, TEE-R-M",
@@ -137,7 +138,7 @@ def test_a_colour_without_a_photo_is_set_aside_and_told(shop: Shop):
 def test_what_the_shop_calls_default_is_no_option(shop: Shop):
     row = {"Handle": "mug", "Title": "Mug", "Type": "Mugs", "Option1 Name": "Title", "Option1 Value": "Default Title"}
     product = shop.products("shopify", table(SHOPIFY, row | {"Variant SKU": "M-1"} | photo("m.jpg", 1, handle="mug")))
-    assert product["mug"].attributes == {"variant skus": "M-1", "type": "Mugs"}
+    assert product["mug"].attributes == {"handle": "mug", "variant skus": "M-1", "type": "Mugs"}
 
 
 def test_the_column_names_of_2024_mean_the_same(shop: Shop):
