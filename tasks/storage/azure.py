@@ -9,10 +9,9 @@ from adlfs import AzureBlobFileSystem
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobServiceClient
 from fsspec.asyn import _run_coros_in_chunks, sync
-from fsspec.spec import AbstractBufferedFile
 from typing_extensions import override
 
-from tasks.storage.bucket import CONNECT_SECONDS, PART_BYTES, READ_SECONDS, Bucket, NoSuchBucket
+from tasks.storage.bucket import CONNECT_SECONDS, PART_BYTES, READ_SECONDS, Bucket, NoSuchBucket, RangedFile
 from tasks.storage.info import ObjectInfo
 
 _DELETE_AT_ONCE = 32
@@ -83,9 +82,8 @@ class AzureFiles(AzureBlobFileSystem):
             raise NoSuchBucket from None
         seen.add(name)
 
-    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> "AzureFile":
-        assert mode == "rb", "what is written is written whole"
-        return AzureFile(self, path, mode, block_size or PART_BYTES)
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> RangedFile:
+        return RangedFile(self, path, mode, block_size or PART_BYTES)
 
     async def first(self, container: str) -> None:
         """Raises ResourceNotFoundError where there is no such container. Listing needs no right beyond its blobs."""
@@ -119,14 +117,6 @@ class AzureFiles(AzureBlobFileSystem):
     async def close(self) -> None:
         """Ends the connections."""
         await self.service_client.close()
-
-
-class AzureFile(AbstractBufferedFile):
-    """A blob read in ranges. adlfs's own opens a client beside the one above, with retries of its own."""
-
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        data: bytes = self.fs.cat_file(self.path, start, end)
-        return data
 
 
 def filesystem() -> AzureFiles:

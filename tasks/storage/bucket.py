@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from fsspec.spec import AbstractBufferedFile
+
 from tasks.storage.info import ObjectInfo
 
 CONNECT_SECONDS = 5
@@ -19,6 +21,15 @@ WRITER = "packshot-writer"  # metadata that tells our own object from another wr
 
 class NoSuchBucket(Exception):
     """A driver says only "not found", and it is the bucket that is not there."""
+
+
+class RangedFile(AbstractBufferedFile):
+    """An object read in ranges. The drivers' own files fetch ahead, or open a client with retries of its own."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        assert self.mode == "rb", "what is written is written whole"
+        data: bytes = self.fs.cat_file(self.path, start, end)
+        return data
 
 
 class Bucket(ABC):

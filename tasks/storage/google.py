@@ -14,7 +14,7 @@ from fsspec.asyn import _run_coros_in_chunks, sync
 from gcsfs.core import GCSFileSystem
 from typing_extensions import override
 
-from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket, NoSuchBucket
+from tasks.storage.bucket import CONNECT_SECONDS, PART_BYTES, READ_SECONDS, WRITER, Bucket, NoSuchBucket, RangedFile
 
 _DELETE_AT_ONCE = 32
 _ASKED = re.compile(r"/b/(?P<bucket>[^/?]+)/o(?:/(?P<object>[^?]+))?")  # by a request: an object, or else the bucket
@@ -42,6 +42,9 @@ class GoogleFiles(GCSFileSystem):
     async def first(self, bucket: str) -> None:
         """Raises NoSuchBucket where there is none. Listing takes no right beyond that to the bucket's objects."""
         await self._call("GET", "b/{}/o", bucket, maxResults=1)
+
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> RangedFile:
+        return RangedFile(self, path, mode, block_size or PART_BYTES)
 
     async def put(self, bucket: str, key: str, data: bytes, metadata: dict[str, str], create: bool) -> None:
         """Uploads in one request. gcsfs's own `pipe_file` cuts data that holds the boundary that it always uses."""

@@ -33,6 +33,10 @@ from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectInfo, ObjectStore
 
+_LACKS = {  # what the Delta driver's text says of servers that only look like a cloud's
+    "invalid uploadType": "the server lacks uploads by Google's XML API",
+    "Invalid table version": "the server ignores where a listing is to start, as Azurite before 3.37 does",
+}
 _RACES = 50  # how often others may commit first before a merge gives up
 
 
@@ -268,9 +272,11 @@ class Tables:
                 commit()
             except CommitFailedError:
                 return False
-            except DeltaError as error:
+            except (DeltaError, OSError) as error:
                 if "already exists" in str(error):  # two writers created the table
                     return False
+                if lacks := next((what for sign, what in _LACKS.items() if sign in str(error)), ""):
+                    raise StoreError(f"{self.uri(name)}: {lacks}, which tables need; use another server") from None
                 raise
             return True
 

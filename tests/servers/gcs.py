@@ -28,9 +28,10 @@ _JSON = ("/storage/", "/upload/", "/download/", "/batch")
 
 @dataclass(frozen=True)
 class GoogleServer:
-    """Where the endpoint listens."""
+    """Where the endpoint listens, and where the server does that stands behind the translator."""
 
     endpoint: str
+    untranslated: str
 
     def at(self, endpoint: str) -> dict[str, str]:
         """What a process needs in its environment to use this server, and no other, through that address."""
@@ -68,7 +69,7 @@ def google_server(home: Path) -> Iterator[GoogleServer]:
         server_process(command, home, f"http://{address}/storage/v1/b"),
         faulty_proxy(f"http://{address}", lambda *_: PASS, XmlApi(address)) as endpoint,
     ):
-        yield GoogleServer(endpoint)
+        yield GoogleServer(endpoint, f"http://{address}")
 
 
 class XmlApi(Translator):

@@ -1,6 +1,7 @@
 import base64
 import errno
 import itertools
+import re
 import subprocess
 import sys
 import threading
@@ -17,8 +18,21 @@ from tasks.storage.faults import ObjectMissing, attempt, translate
 from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import Tables
 from tests.servers.azurite import KEY, AzureServer
-from tests.servers.faulty import CUT, ERROR, LOSE_REPLY, PASS, REFUSE, THROTTLE, UNCONDITIONAL, faulty_proxy, first
+from tests.servers.faulty import (
+    CUT,
+    ERROR,
+    LOSE_REPLY,
+    PASS,
+    REFUSE,
+    THROTTLE,
+    UNCONDITIONAL,
+    Headers,
+    Translator,
+    faulty_proxy,
+    first,
+)
 from tests.servers.fixtures import CloudServer, use
+from tests.servers.gcs import GoogleServer
 from tests.servers.moto import SECRET
 from tests.servers.process import free_port
 from tests.storage.publisher import publish
@@ -201,6 +215,30 @@ def test_a_store_that_ignores_conditional_writes_is_refused_unless_one_writes(cl
         assert alone.create("a", b"1")
         assert not alone.create("a", b"2")
         assert alone.read("a") == b"1"
+
+
+def test_a_server_that_takes_no_xml_uploads_is_told_apart(google: GoogleServer, monkeypatch) -> None:
+    url = google.make_bucket("no-xml")
+    use(google.at(google.untranslated), monkeypatch)
+    with pytest.raises(StoreError, match=r"gs://no-xml/tables/images: the server lacks uploads by Google's XML API"):
+        publish(open_store(url), "run")
+
+
+class FromTheBeginning(Translator):
+    """A server that ignores where a listing is to start."""
+
+    def ask(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[str, str, Headers, bytes]:
+        return method, re.sub("&startFrom=[^&]*", "", path), headers, body
+
+
+def test_a_server_that_lists_from_the_beginning_is_told_apart(azure: AzureServer, monkeypatch) -> None:
+    url = azure.make_bucket("from-the-beginning")
+    with faulty_proxy(azure.endpoint, lambda *_: PASS, FromTheBeginning()) as endpoint:
+        use(azure.with_token(endpoint), monkeypatch)
+        store = open_store(url)
+        publish(store, "run-1", ["a"])
+        with pytest.raises(StoreError, match="the server ignores where a listing is to start"):
+            publish(store, "run-2", ["b"])
 
 
 def test_eight_creators_on_a_bad_line_have_one_winner(cloud: CloudServer, monkeypatch) -> None:
