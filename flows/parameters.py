@@ -10,6 +10,8 @@ from catalog_schemas.errors import ConfigError
 from configs.library import load_library
 from tasks.plan import Selection
 
+_SKU = re.compile(r"""[ ]*(?:"((?:[^"\r\n]|"")+)"(?=[ ]*(?:[,;\t\r\n]|$))|([^,;\t\r\n]+))""")
+
 
 def _choices(name: str, values: list[str]) -> type[StrEnum]:
     return StrEnum(name, {value.replace("-", "_"): value for value in values})  # type: ignore[return-value]
@@ -67,7 +69,7 @@ class MakeVariantsParameters(RunParameters):
         title="SKUs",
         description=(
             "The products, by SKU, with commas or line breaks between them: MUG-01, VASE-02. "
-            "Copied cells of a spreadsheet will do"
+            "Copied cells of a spreadsheet will do. A SKU with a comma in it goes into quotes"
         ),
         max_length=100_000,
         json_schema_extra={"position": 1},
@@ -135,15 +137,22 @@ class MakeVariantsParameters(RunParameters):
     @classmethod
     def _written_out(cls, value: object) -> object:
         """A list, as code would give it, is the text that a person would type."""
-        return "\n".join(value) if isinstance(value, (list, tuple)) else value
+        return "\n".join(map(_typed, value)) if isinstance(value, (list, tuple)) else value
 
     @property
     def products(self) -> Selection:
         """The products that are meant. Raises ConfigError where none is: the whole catalog is the night's."""
         text = unicodedata.normalize("NFC", self.skus)
-        skus = tuple(dict.fromkeys(part.strip() for part in re.split(r"[,;\t\r\n]", text) if part.strip()))
+        parts = (quoted.replace('""', '"') or plain for quoted, plain in _SKU.findall(text))
+        skus = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
         if not skus and not self.category.strip():
             raise ConfigError(
                 "no product is named: fill in SKUs, or Category; for the whole catalog start nightly-refresh instead"
             )
         return Selection(skus, self.category.strip())
+
+
+def _typed(sku: object) -> str:
+    """A SKU as a person types it: in quotes where it holds what else would end it."""
+    text = str(sku)
+    return '"{}"'.format(text.replace('"', '""')) if re.search(r"[,;\t\"]", text) else text

@@ -1,1 +1,7 @@
+"""What all tests share: the servers' fixtures, and no test that fails because its machine is busy."""
+
+from hypothesis import settings
+
 pytest_plugins = ["tests.servers.fixtures"]
+settings.register_profile("packshot", deadline=None)
+settings.load_profile("packshot")

@@ -13,7 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -152,23 +153,33 @@ class Web:
 
     def _ask(self, method: str, url: str, limit: int) -> _Answer:
         """The answer to a request, asked again while the server fails in a way that may pass."""
-        name = httpx.URL(url).netloc.decode()
-        with self._lock:
-            host = self._hosts.setdefault(name, _Host(threading.BoundedSemaphore(self.config.connections_per_host)))
-        with host.gate:
-            if time.monotonic() < host.rests_until:
-                detail = f"{FAILURES} photos of {name} could not be had one after another; see whether it is up"
-                raise Rejected(Reason.REFERENCE_UNREACHABLE, f"{url}: {detail}")
-            self._clock.end = time.monotonic() + self.config.seconds
-            try:
-                answer = self._patiently(method, url, limit)
-            except Rejected as verdict:
-                self._note(host, failed=verdict.reason in PASSING)
-                raise
-            finally:
-                self._clock.end = float("inf")
+        host = self._host(url)
+        if time.monotonic() < host.rests_until:
+            detail = f"{FAILURES} photos of its server could not be had one after another; see whether it is up"
+            raise Rejected(Reason.REFERENCE_UNREACHABLE, f"{url}: {detail}")
+        self._clock.end = time.monotonic() + self.config.seconds
+        try:
+            answer = self._patiently(method, url, limit)
+        except Rejected as verdict:
+            self._note(host, failed=verdict.reason in PASSING)
+            raise
+        finally:
+            self._clock.end = float("inf")
         self._note(host, failed=False)
         return answer
+
+    def _host(self, url: str) -> _Host:
+        with self._lock:
+            new = _Host(threading.BoundedSemaphore(self.config.connections_per_host))
+            return self._hosts.setdefault(httpx.URL(url).netloc.decode(), new)
+
+    @contextmanager
+    def _turn(self, url: str) -> Iterator[None]:
+        """One of the requests to a host that may be under way; waiting for it takes none of the photo's time."""
+        began = time.monotonic()
+        with self._host(url).gate:
+            self._clock.end += time.monotonic() - began
+            yield
 
     def _note(self, host: _Host, failed: bool) -> None:
         with self._lock:
@@ -223,7 +234,8 @@ class Web:
         target = httpcore.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
         headers: list[tuple[bytes | str, bytes | str]] = [*HEADERS, ("Host", parts.netloc.decode())]
         timeouts = {"connect": stall, "read": stall, "write": stall, "pool": stall}
-        with self._pool.stream(method, target, headers=headers, extensions={"timeout": timeouts}) as response:
+        stream = self._pool.stream(method, target, headers=headers, extensions={"timeout": timeouts})
+        with self._turn(url), stream as response:
             named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
             if method == "HEAD" or response.status != 200:
                 return _Answer(response.status, named, b"")

@@ -1,5 +1,6 @@
 """A shop in a folder: photos, catalog, configuration and store, and the flow run on them."""
 
+import csv
 import hashlib
 import json
 import shutil
@@ -137,6 +138,7 @@ def assert_whole(store: Path) -> None:
         ".safetensors": lambda path: load(path.read_bytes()),
         ".png": lambda path: Image.open(path).load(),
         ".webp": lambda path: Image.open(path).load(),
+        ".csv": lambda path: next(csv.reader(path.read_text("utf-8-sig").splitlines())),
         ".html": lambda path: path.read_text().rindex("</html>"),
     }
     files = [path for path in store.rglob("*") if path.is_file() and not is_unfinished(path.name)]

@@ -67,6 +67,20 @@ def test_skus_come_as_a_person_would_paste_them(text: str) -> None:
     assert parameters.products.skus == ("A-1", "B 2", "C")
 
 
+@pytest.mark.parametrize(
+    ("text", "skus"),
+    [
+        ('"MUG,1", VASE-2', ("MUG,1", "VASE-2")),
+        ('"a;b" ;"c ""q"" d"\n e f', ("a;b", 'c "q" d', "e f")),
+        ('12" pan, "open, b\nc"', ('12" pan', '"open', "b", 'c"')),
+        (["MUG,1", 'a"b', "x;y", '12" pan'], ("MUG,1", 'a"b', "x;y", '12" pan')),
+    ],
+)
+def test_a_sku_with_a_comma_can_be_asked_for(text: object, skus: tuple[str, ...]) -> None:
+    parameters = MakeVariantsParameters.model_validate({"catalog": "c", "store": "s", "skus": text})
+    assert parameters.products.skus == skus
+
+
 def test_a_form_without_products_is_not_the_whole_catalog() -> None:
     parameters = MakeVariantsParameters(catalog="c", store="s", skus=" , \n", category=" ")
     with pytest.raises(ConfigError, match="nightly-refresh"):

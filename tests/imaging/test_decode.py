@@ -197,7 +197,7 @@ SEEDS = [
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=300)
 @given(st.sampled_from(SEEDS), st.data())
 def test_mutated_bytes_give_pixels_or_a_rejection_and_nothing_else(seed, data):
     mutated = bytearray(seed)

@@ -65,7 +65,7 @@ def test_every_shipped_channel_gets_a_file_that_keeps_its_rules(name):
         assert rules.fill_minimum <= product_share(decoded) <= rules.fill_maximum
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["jpeg", "png", "webp"]),
     st.sampled_from(["cover", "contain"]),

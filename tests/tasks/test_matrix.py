@@ -48,7 +48,7 @@ matrices = st.builds(
     exclude=st.lists(rules, max_size=2).map(tuple),
     limit_per_sku=st.integers(1, 40),
 )
-laws = settings(max_examples=150, deadline=None)
+laws = settings(max_examples=150)
 
 
 def _expand(matrix: VariantMatrix, item: Product = MUG) -> list[VariantSpec]:
