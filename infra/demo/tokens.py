@@ -50,14 +50,30 @@ def _words() -> list[str]:
 
 
 def build_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Write vocab.json and merges.txt into `folder` and return the tokenizer; arbitrary text never fails."""
+    """Write vocab.json and merges.txt into `folder` and return the tokenizer; arbitrary text never fails.
+
+    The same words give the same ids. Files that are there are kept: a model goes on with the ids that it has learned.
+    """
+    if not (folder / "merges.txt").exists():
+        _write_pieces(folder)
+    return CLIPTokenizer(
+        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=MAX_LENGTH
+    )
+
+
+def _write_pieces(folder: Path) -> None:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     bpe.normalizer = normalizers.Lowercase()
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=6000, min_frequency=1, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
+        vocab_size=6000,
+        min_frequency=1,
+        initial_alphabet=alphabet,
+        special_tokens=[letter + "</w>" for letter in alphabet],  # ids decide between equals, and these would be random
+        end_of_word_suffix="</w>",
+        show_progress=False,
     )
     bpe.train_from_iterator(_words(), trainer)
     learned = json.loads(bpe.to_str())["model"]
@@ -68,6 +84,3 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     (folder / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}))
     merges = [" ".join(m) if isinstance(m, list) else m for m in learned["merges"]]
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    return CLIPTokenizer(
-        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=MAX_LENGTH
-    )

@@ -94,6 +94,15 @@ def test_whitening_makes_unit_latents_and_leaves_reconstructions_as_they_were():
         assert after.std.max() < 1e-2
 
 
+def test_the_tokenizer_is_the_same_each_time_and_a_run_goes_on_with_the_one_it_has(tmp_path):
+    vocabularies = [build_tokenizer(tmp_path / str(number)).get_vocab() for number in range(4)]
+    assert all(one == vocabularies[0] for one in vocabularies)
+    merges = tmp_path / "0" / "merges.txt"
+    merges.write_text("#version: 0.2\n")
+    build_tokenizer(tmp_path / "0")
+    assert merges.read_text() == "#version: 0.2\n"
+
+
 def test_the_tokenizer_keeps_known_words_whole_and_never_fails_on_unknown_text(tmp_path):
     tokenizer = build_tokenizer(tmp_path)
     for word in ("mug", "sks", "teapot", "christmas", "sunglasses", "marble"):
