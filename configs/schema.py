@@ -292,6 +292,11 @@ class ComputeConfig(Strict):
     chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
     batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
 
+    @property
+    def slots(self) -> int | None:
+        """SKUs trained together; None where the device's memory decides."""
+        return None if self.cohort_size == "auto" else self.cohort_size
+
 
 class RunConfig(Strict):
     """A preset: everything a run is told besides the catalog and the store."""

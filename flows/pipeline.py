@@ -90,10 +90,11 @@ def _train_classes(
     context: RunContext, plan: Plan, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
     """The class adapters that the store has not, of classes of which a SKU is to be trained now."""
-    wanted = {job.start.id for job in jobs if job.train and job.start}
+    begun = {job.start.id for job in jobs if job.train and job.start}
+    wanted = [spec for spec in plan.classes if spec.id in begun]
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for some in _slices([spec for spec in plan.classes if spec.id in wanted], _cohort_size(context)):
+        for some in _slices(wanted, context.config.compute.slots or AUTO_COHORT):
             own = [job for job in jobs if job.start in some]
             photos = {job.product.sku: references[job.product.sku] for job in own}
             yield _submit(classes.train_classes, _title("train class", some), context, some, own, photos)
@@ -108,11 +109,6 @@ def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
     return [job for job in jobs if job.product.sku not in skus]
 
 
-def _cohort_size(context: RunContext) -> int:
-    size = context.config.compute.cohort_size
-    return AUTO_COHORT if size == "auto" else size
-
-
 def _train(
     context: RunContext, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
@@ -125,7 +121,7 @@ def _train(
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in _slices(list(wanted), _cohort_size(context)):
+        for slots in _slices(list(wanted), context.config.compute.slots or AUTO_COHORT):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             if cohort:

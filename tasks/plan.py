@@ -105,9 +105,8 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
     if any(map(is_web, context.config.catalog.reference_prefixes)):
         sources.seen, sources.keep = known_photos.seen(), keep
     changes = read_changes(context, tables, sources) if selection == Selection() else None
-    counts, products = _Counts(), list[Product]()
-    for product in _products(context, selection, changes, counts):
-        products.append(product)
+    counts = _Counts()
+    products = list(_products(context, selection, changes, counts))
     gone = [] if changes is None else changes.gone()
     with look_at(context, known_photos, sources) as look:
         listed = look.at(products)

@@ -22,7 +22,7 @@ from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write
 from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import load_scorer
 from tasks.engine.snapshot import Snapshots
-from tasks.engine.training import DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.engine.training import DivergedAdapter, TrainedAdapter, TrainingJob, steps_for, train_cohort
 from tasks.ledger import StageResult, once
 from tasks.looks import evaluation_of
 from tasks.pixels import read_reference
@@ -69,7 +69,6 @@ def _train(
     context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]], store: ObjectStore
 ) -> StageResult[AdapterRecord]:
     config, started = context.config, time.perf_counter()
-    slots = config.compute.cohort_size
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
     held_out: dict[str, list[Rgb]] = {}
     starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
@@ -82,7 +81,7 @@ def _train(
             work,
             config.training,
             context.resolution,
-            None if slots == "auto" else slots,
+            config.compute.slots,
             progress.update,
             snapshots=_snapshots(context, jobs, store),
             evaluation=_evaluation(context, held_out),
@@ -91,7 +90,7 @@ def _train(
     records, rejections = [], []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if isinstance(outcome, DivergedAdapter):
-            rejections.append(_diverged(job, outcome, context))
+            rejections.append(diverged(context, job, STAGE, outcome.detail))
         else:
             records.append(keep_adapter(context, _spec(job), outcome, base, seconds, store))
     return StageResult(tuple(records), tuple(rejections))
@@ -201,10 +200,10 @@ def keep_adapter(
     return record
 
 
-def _diverged(job: SkuJob, outcome: Outcome, context: RunContext) -> Rejection:
-    assert isinstance(outcome, DivergedAdapter)
+def diverged(context: RunContext, job: SkuJob, stage: str, detail: str) -> Rejection:
+    """The verdict on a SKU whose adapter cannot be had; it holds until the adapter is another one."""
     sku, tried = job.product.sku, _spec(job).id
-    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, tried, outcome.detail, context.run_id, context.started_at)
+    return Rejection(sku, stage, Reason.TRAINING_DIVERGED, tried, detail, context.run_id, context.started_at)
 
 
 def _spec(job: SkuJob) -> AdapterSpec:

@@ -5,7 +5,6 @@ of its noun come or go, since all that began with it would otherwise be trained 
 """
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
@@ -13,7 +12,6 @@ from prefect import task
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
-from catalog_schemas.rejection import Reason, Rejection
 from tasks.class_images import class_images
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
@@ -24,7 +22,7 @@ from tasks.pixels import read_reference
 from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.train_adapters import instance_prompt, keep_adapter, seed_of
+from tasks.train_adapters import diverged, instance_prompt, keep_adapter, seed_of
 
 STAGE = "train_classes"
 
@@ -51,30 +49,38 @@ def _train(
     store: ObjectStore,
 ) -> StageResult[AdapterRecord]:
     config, started = context.config, time.perf_counter()
-    slots, recipe = config.compute.cohort_size, config.training.model_copy(update={"evaluation": None})
+    recipe = config.training.model_copy(update={"evaluation": None})
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
-    photos = {one.id: one for job in jobs for one in references[job.product.sku]}
-    work = [_job(context, base, spec, photos, store) for spec in classes]
+    begun = {spec.id: [job for job in jobs if job.start == spec] for spec in classes}
+    work = [_job(context, base, spec, class_photos(spec, begun[spec.id], references), store) for spec in classes]
     with Progress("training steps") as progress:
-        most = None if slots == "auto" else slots
-        outcomes = train_cohort(base, work, recipe, context.resolution, most, progress.update)
+        outcomes = train_cohort(base, work, recipe, context.resolution, config.compute.slots, progress.update)
     seconds = (time.perf_counter() - started) / len(classes)
     records, rejections = [], []
     for spec, outcome in zip(classes, outcomes, strict=True):
         if isinstance(outcome, DivergedAdapter):
-            rejections += [_diverged(context, job, outcome) for job in jobs if job.start and job.start.id == spec.id]
+            for job in begun[spec.id]:
+                detail = f"SKU {job.product.sku} begins with a class adapter: {outcome.detail}"
+                rejections.append(diverged(context, job, STAGE, detail))
         else:
             records.append(keep_adapter(context, spec, outcome, base, seconds, store))
     return StageResult(tuple(records), tuple(rejections))
 
 
+def class_photos(
+    spec: AdapterSpec, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
+) -> list[Reference]:
+    """The photos that a class learns from: those that name it or, where none of them can be used, all of its SKUs'."""
+    photos = {one.id: one for job in jobs for one in references[job.product.sku]}
+    return [photos[name] for name in spec.references if name in photos] or [photos[name] for name in sorted(photos)]
+
+
 def _job(
-    context: RunContext, base: BaseModel, spec: AdapterSpec, photos: dict[str, Reference], store: ObjectStore
+    context: RunContext, base: BaseModel, spec: AdapterSpec, photos: list[Reference], store: ObjectStore
 ) -> TrainingJob:
     """A class as the engine sees it: a SKU with many photos, under the prompt that its SKUs go on with."""
     recipe, prior = context.config.training, f"a photo of a {spec.class_noun}"
-    usable = [name for name in spec.references if name in photos] or sorted(photos)
-    read = [read_reference(store, photos[name]) for name in usable]
+    read = [read_reference(store, photo) for photo in photos]
     return TrainingJob(
         adapter_id=spec.id,
         sku=f"class {spec.class_noun}",
@@ -85,9 +91,3 @@ def _job(
         seed=seed_of(spec, recipe.seed),
         class_images=class_images(context, base, prior, recipe.prior_images, store) if recipe.prior_images else (),
     )
-
-
-def _diverged(context: RunContext, job: SkuJob, outcome: DivergedAdapter) -> Rejection:
-    assert job.adapter is not None, "a SKU that begins with a class adapter has one of its own"
-    sku, detail = job.product.sku, f"SKU {job.product.sku} begins with a class adapter: {outcome.detail}"
-    return Rejection(sku, STAGE, Reason.TRAINING_DIVERGED, job.adapter.id, detail, context.run_id, datetime.now(UTC))
