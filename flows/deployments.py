@@ -122,17 +122,17 @@ async def runs_going() -> list[UUID]:
 
 
 async def cancel_runs(runs: Iterable[UUID]) -> None:
-    """Marks those as cancelled that have not come to an end of their own: call it when their processes have ended.
+    """Marks those as cancelled that have neither completed nor been cancelled: call it when their processes have ended.
 
     Otherwise they would be going for ever, and hold their deployment's place. One that was stopped on purpose calls
-    that a crash; here it is called by its name.
+    that a crash or, where one of its helpers was gone a moment before it, a failure; here it is called by its name.
     """
     async with get_client() as client:
         for run in runs:
             state = (await client.read_flow_run(run)).state
-            if state is None or not state.is_final() or state.is_crashed():
-                crashed = state is not None and state.is_crashed()
-                await client.set_flow_run_state(run, Cancelled(message=ENDED), force=crashed)
+            if state is None or not (state.is_completed() or state.is_cancelled()):
+                ended = state is not None and state.is_final()
+                await client.set_flow_run_state(run, Cancelled(message=ENDED), force=ended)
 
 
 def _prefilled(parameters: RefreshParameters | MakeVariantsParameters) -> dict[str, Any]:
