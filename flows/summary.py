@@ -5,15 +5,15 @@ from dataclasses import asdict
 from typing import Any
 
 from catalog_schemas.plan import Plan
+from catalog_schemas.run import RunRecord
 from flows.pipeline import RunOutcome
 
 
 def run_summary(outcome: RunOutcome) -> dict[str, Any]:
     """The run's table of counts and the gallery's place."""
     run, links = outcome.record, outcome.report
-    idle = not run.adapters_trained and not run.images_planned
     lines = [
-        "Nothing to do: nothing trained, nothing rendered; the store holds it all." if idle else "Done.",
+        _headline(run),
         "",
         _table(
             ("", "in", "published", "unchanged", "quarantined", "failed"),
@@ -39,6 +39,15 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
     facts = asdict(run) | asdict(links)
     facts.pop("config")
     return {"text": "\n".join(lines), **facts}
+
+
+def _headline(run: RunRecord) -> str:
+    if run.adapters_trained or run.images_planned:
+        return "Done."
+    if run.skus_quarantined:
+        counted = "1 SKU" if run.skus_quarantined == 1 else f"{run.skus_quarantined} SKUs"
+        return f"Nothing made: {counted} quarantined, {run.skus_skipped} unchanged."
+    return "Nothing to do: nothing trained, nothing rendered; the store holds it all."
 
 
 def plan_summary(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""What the terminal says first is what happened."""
+
+from flows.summary import run_summary
+from tests.flows.shop import Shop
+
+
+def _headline(shop: Shop) -> str:
+    return str(run_summary(shop.run())["text"]).splitlines()[0]
+
+
+def test_a_night_that_only_quarantines_does_not_claim_that_all_is_well(shop: Shop) -> None:
+    shop.add("good", 0)
+    shop.add("spoilt", 1)
+    assert _headline(shop) == "Done."
+    assert _headline(shop) == "Nothing to do: nothing trained, nothing rendered; the store holds it all."
+
+    for photo in (shop.folder / "photos-1").glob("?.png"):
+        photo.write_bytes(b"rubbish " + photo.name.encode())
+
+    assert _headline(shop) == "Nothing made: 1 SKU quarantined, 1 unchanged."
