@@ -13,7 +13,7 @@ class AdapterSpec:
     `base_model` is the base model's own identity (hub id and revision, or a hash of its weights), `references` the
     sorted ids of the photos as listed, `recipe` the canonical JSON of the training settings. `start` is the id of the
     class adapter that training begins with, or empty. A class adapter has no `sku`; it is learned from the photos of
-    many SKUs of its class noun.
+    many SKUs of its class noun. `colour` is what the photos' captions call the product's colour, or empty.
     """
 
     sku: str
@@ -23,6 +23,7 @@ class AdapterSpec:
     recipe: str
     trainer_version: int
     start: str = ""
+    colour: str = ""
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
+WORDS_MAXIMUM = 40
 
 CATALOG_SCHEMA = pa.schema(
     [
@@ -61,3 +62,12 @@ class Product:
         attributes = self.attributes
         title = attributes.get("product title", "") or self.title
         return Listing(title, attributes.get("handle", ""), attributes.get("google ids", ""))
+
+    def in_words(self, names: tuple[str, ...]) -> str:
+        """The first of these attributes that it has, as a prompt may name it: lower case, single spaces.
+
+        Empty where it has none, or where the value is longer than `WORDS_MAXIMUM` characters, and no colour's name.
+        """
+        value = next((self.attributes[name] for name in names if self.attributes.get(name)), "")
+        words = " ".join(value.lower().split())
+        return words if len(words) <= WORDS_MAXIMUM else ""

@@ -149,6 +149,11 @@ class TrainingConfig(Strict):
         "",
         description="What the photos show besides the product, in words: what a prompt names, the product need not be",
     )
+    colour_attributes: tuple[str, ...] = Field(
+        (),
+        description="Attributes that hold a product's colour. The first that a product has is named with it, in "
+        "training and where it is drawn in its own colour, so that another colour can be named instead",
+    )
     seed: int = Field(0, ge=0)
     start_from: Literal["", "class"] = Field(
         "",

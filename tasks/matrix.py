@@ -26,6 +26,7 @@ class Drawing:
     references: tuple[str, ...]
     resolution: int
     renderer_version: int
+    colour: str = ""  # the product's own, in words; empty where prompts do not name it
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
 
 def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawing: Drawing) -> VariantSpec:
     technique: Technique = find_technique(one.technique)
-    words = Words(item, drawing.token, one.scene, one.colour, one.background)
+    words = Words(item, drawing.token, one.scene, one.colour, one.background, drawing.colour)
     negatives = (generation.negative_prompt, one.scene.negative_prompt)
     return VariantSpec(
         sku=item.sku,

@@ -252,6 +252,7 @@ class _Planner:
             recipe=self.recipe,
             trainer_version=TRAINER_VERSION,
             start=start.id if start else "",
+            colour=product.in_words(self.config.training.colour_attributes),
         )
         variants = tuple(self._variants(product, photos, spec, counts))
         if not any(planned.spec.adapter_id for planned in variants):
@@ -268,6 +269,7 @@ class _Planner:
             references=tuple(photo.id for photo in photos),
             resolution=self.context.resolution,
             renderer_version=RENDERER_VERSION,
+            colour=adapter.colour,
         )
         slots = set[str]()
         for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):

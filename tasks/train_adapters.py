@@ -30,7 +30,7 @@ from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import Rgb
+from tasks.techniques import Rgb, join_words
 
 STAGE = "train_adapters"
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _job(
     return TrainingJob(
         adapter_id=_spec(job).id,
         sku=job.product.sku,
-        instance=instance_prompt(recipe, noun),
+        instance=instance_prompt(recipe, noun, _spec(job).colour),
         prior=prior,
         class_images=rehearsed,
         photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
@@ -144,9 +144,10 @@ def _job(
     )
 
 
-def instance_prompt(recipe: TrainingConfig, noun: str) -> str:
+def instance_prompt(recipe: TrainingConfig, noun: str, colour: str = "") -> str:
     """What a product's photos are called in training."""
-    return ", ".join(part for part in (f"a photo of a {recipe.token} {noun}", recipe.backdrop) if part)
+    product = join_words("a photo of a", colour, recipe.token, noun)
+    return ", ".join(part for part in (product, recipe.backdrop) if part)
 
 
 def seed_of(spec: AdapterSpec, seed: int) -> int:
@@ -163,7 +164,7 @@ def keep_adapter(
         name=spec.sku or spec.class_noun,
         family=base.family,
         base_model=spec.base_model,
-        trigger=f"{recipe.token} {spec.class_noun}",
+        trigger=join_words(spec.colour, recipe.token, spec.class_noun),
         resolution=context.resolution,
         recipe=canonical_json(spec),
         prediction=base.prediction,

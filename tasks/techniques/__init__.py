@@ -22,13 +22,17 @@ Mask = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Words:
-    """What a prompt is made of; `token` is the word that an adapter learned for the product."""
+    """What a prompt is made of; `token` is the word that an adapter learned for the product.
+
+    `own_colour` is the colour that the product was photographed in, or empty where prompts do not name it.
+    """
 
     product: Product
     token: str
     scene: Scene
     colour: Colour
     background: Background
+    own_colour: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ SOURCE_TYPE: Literal["generated"] = "generated"
 
 def prompt(words: Words) -> str:
     """ "a photo of a red sks mug, on a wooden table, against a grey wall"."""
-    colour = words.colour.title.lower() if words.colour.hex else ""
+    colour = words.colour.title.lower() if words.colour.hex else words.own_colour
     product = join_words("a photo of a", colour, words.token, words.product.class_noun)
     return ", ".join(part for part in (product, words.scene.prompt, words.background.prompt) if part)
 
