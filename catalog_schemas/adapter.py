@@ -40,7 +40,7 @@ class AdapterRecord:
     timesteps and noises, before and after training, so that they compare. `curve` is the JSON of the looks that were
     taken on the way, or empty. `seconds` is the cohort's training time divided by its SKUs. `start` is the id of the
     class adapter that it began with, or empty. `embedding` is the store key of the learned words alone, as a
-    textual-inversion file, or empty where there are none.
+    textual-inversion file, or empty where there are none. `colour` is what captions called the product's colour.
     """
 
     adapter_id: str
@@ -63,3 +63,4 @@ class AdapterRecord:
     created_at: datetime
     start: str = ""
     embedding: str = ""
+    colour: str = ""

@@ -18,6 +18,7 @@ _ADAPTER_REASONS = {
     "class_noun": "class noun changed",
     "recipe": "recipe changed",
     "start": "class adapter changed",
+    "colour": "colour changed",
     "base_model": "model changed",
     "trainer_version": "trainer changed",
 }
@@ -132,5 +133,6 @@ def slot_of(spec: VariantSpec, channel: str) -> str:
 
 def _adapter_spec(row: dict[str, Any]) -> AdapterSpec:
     values = {f.name: row[f.name] for f in fields(AdapterSpec)}
-    # a store that an older packshot wrote has no column for the start
-    return AdapterSpec(**values | {"references": tuple(row["references"]), "start": row["start"] or ""})
+    # a store that an older packshot wrote has no columns for these
+    later = {name: row[name] or "" for name in ("start", "colour")}
+    return AdapterSpec(**values | {"references": tuple(row["references"])} | later)

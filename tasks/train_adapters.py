@@ -192,6 +192,7 @@ def keep_adapter(
         created_at=datetime.now(UTC),
         start=spec.start,
         embedding=f"{folder}/embedding.safetensors" if words else "",
+        colour=spec.colour,
     )
     store.write(record.key, data)
     if words:

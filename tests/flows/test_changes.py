@@ -132,3 +132,14 @@ def _made(shop: Shop) -> dict[str, int]:
     return {
         key: Path(shop.store, key).stat().st_mtime_ns for prefix in ("images", "adapters") for key in shop.keys(prefix)
     }
+
+
+def test_another_colour_in_the_catalog_trains_and_draws_its_sku_anew(shop: Shop) -> None:
+    shop.changes["training"] = {"colour_attributes": ["colour"]}
+    shop.add("a", 0, attributes={"colour": "Red"})
+    shop.add("b", 1)
+    shop.run()
+    assert {row["sku"]: row["colour"] for row in shop.table("adapters")} == {"a": "red", "b": ""}
+    assert not shop.plan().jobs
+    shop.rows[0]["attributes"] = {"colour": "blue"}
+    assert [(job.product.sku, job.train) for job in shop.plan().jobs] == [("a", "colour changed")]
