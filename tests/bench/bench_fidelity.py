@@ -130,7 +130,7 @@ class Bench:
         found = []
         for number, one in enumerate(self.products):
             photos = one.photos[: len(one.photos) - held_out]
-            prompts = f"a photo of a {self.recipe.token} {one.noun}", f"a photo of a {one.noun}"
+            prompts = f"a photo of a {self.token(one)}", f"a photo of a {one.noun}"
             steps = self.options.steps or steps_for(len(photos), self.recipe)
             found.append(TrainingJob(one.sku, one.sku, *prompts, photos, steps, 1000 + number))
         return found
@@ -203,8 +203,9 @@ class Bench:
         return {"agreement": float(own.mean()), "scene": float((own - others).mean())}
 
     def token(self, product: Product) -> str:
-        """What a product is called once it has been learned."""
-        return f"{self.recipe.token} {product.noun}"
+        """The name that the adapters have learned, with the product's colour where the recipe names it."""
+        colour = product.words.removesuffix(product.noun) if self.recipe.colour_attributes else ""
+        return f"{colour}{self.recipe.token} {product.noun}"
 
     def _clock(self) -> float:
         if self.base.device.type == "cuda":
