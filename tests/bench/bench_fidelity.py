@@ -204,8 +204,11 @@ class Bench:
 
     def token(self, product: Product) -> str:
         """The name that the adapters have learned, with the product's colour where the recipe names it."""
-        colour = product.words.removesuffix(product.noun) if self.recipe.colour_attributes else ""
-        return f"{colour}{self.recipe.token} {product.noun}"
+        return f"{self.name(product).removesuffix(product.noun)}{self.recipe.token} {product.noun}"
+
+    def name(self, product: Product) -> str:
+        """The same without the learned word: what a base model is asked for instead."""
+        return product.words if self.recipe.colour_attributes else product.noun
 
     def _clock(self) -> float:
         if self.base.device.type == "cuda":
@@ -216,7 +219,7 @@ class Bench:
 
 def table_likeness(bench: Bench) -> list[dict[str, Any]]:
     """Each SKU, and the mean: no adapter, its LoRA, other photographs of it."""
-    drawn = [bench.pictures({}, lambda one: one.noun), bench.pictures(bench.loras.files, bench.token)]
+    drawn = [bench.pictures({}, bench.name), bench.pictures(bench.loras.files, bench.token)]
     plain, learned = (likeness(bench.scorer, bench.products, [one.plain for one in way]) for way in drawn)
     photos = [ceiling(product) for product in bench.products]
     lines = []
