@@ -258,7 +258,7 @@ def table_checkpoint(bench: Bench) -> list[dict[str, Any]]:
     photos = {one.sku: one.features[-1] for one in bench.products}
 
     def requests(job: TrainingJob) -> list[RenderRequest]:
-        product = job.prior.replace("a photo of a ", f"a photo of a {bench.recipe.token} ")
+        product = job.instance.removesuffix(f", {bench.recipe.backdrop}")
         return [RenderRequest(product + end, "", seed) for seed, end in enumerate((PLAIN, *SCENES[:1]))]
 
     def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
