@@ -6,6 +6,7 @@ without bytes: planning and publishing read none. The result is a JSON file and 
 """
 
 import argparse
+import csv
 import json
 import multiprocessing
 import os
@@ -16,19 +17,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
 from catalog_schemas.identity import bytes_id, content_id
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan
-from catalog_schemas.product import CATALOG_SCHEMA, Product
+from catalog_schemas.product import Product
 from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
@@ -38,6 +38,7 @@ from configs.schema import Channel, VariantMatrix
 from tasks.changes import read_changes
 from tasks.context import ModelFolder, RunContext
 from tasks.finish_images import SPEC
+from tasks.import_catalog import import_catalog
 from tasks.known import slot_of
 from tasks.matrix import Drawing, expand
 from tasks.plan import Selection, image_id, make_plan
@@ -49,6 +50,8 @@ POOL = 1000
 BATCH = 5000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RESULTS = Path(__file__).parent / "results"
+
+Phase = Callable[[Path, int], dict[str, int]]
 
 
 def main() -> None:
@@ -66,70 +69,62 @@ def main() -> None:
 
 
 def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, object]:
-    write_catalog(folder, skus, 0.0)
+    write_feed(folder, skus, 0.0)
+    imported = measured(import_feed, folder, variants)
     seeded = measured(seed_store, folder, variants)
     idle = measured(plan_night, folder, variants)
-    write_catalog(folder, skus, changed)
+    write_feed(folder, skus, changed)
+    imported_again = measured(import_feed, folder, variants)
     planned = measured(plan_night, folder, variants)
     published = measured(publish_night, folder, variants)
     after = measured(plan_night, folder, variants)
     return {
         "skus": skus,
+        "import": imported,
         "seed": seeded,
         "no_op_plan": idle,
+        "import_changed": imported_again,
         "plan": planned,
         "plan_and_publish": published,
         "next_no_op_plan": after,
     }
 
 
-def measured(phase: Callable[[Path, int], dict[str, int]], folder: Path, variants: int) -> dict[str, object]:
+def measured(phase: Phase, folder: Path, variants: int) -> dict[str, float]:
     """Seconds and peak MiB of `phase` in a fresh process, beside what it counted."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_child, args=(phase, folder, variants, queue))
-    process.start()
-    answer = queue.get()
-    process.join()
-    return answer
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(_timed, phase, folder, variants).result()
 
 
-def _child(
-    phase: Callable[[Path, int], dict[str, int]], folder: Path, variants: int, queue: multiprocessing.Queue
-) -> None:  # type: ignore[type-arg]
+def _timed(phase: Phase, folder: Path, variants: int) -> dict[str, float]:
     started = time.perf_counter()
     counts = phase(folder, variants)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    queue.put({"seconds": round(time.perf_counter() - started, 2), "peak_mib": peak, **counts})
+    return {"seconds": round(time.perf_counter() - started, 2), "peak_mib": peak, **counts}
 
 
-def write_catalog(folder: Path, skus: int, changed: float) -> None:
-    """A catalog in which a share of the SKUs, spread evenly, lists other photos than before."""
+def write_feed(folder: Path, skus: int, changed: float) -> None:
+    """A table of the shop's, in which a share of the SKUs, spread evenly, lists other photos than before."""
     photos = folder / "photos"
     if not photos.exists():
         photos.mkdir()
         for number in range(POOL):
             (photos / f"{number}.png").write_bytes(str(number).encode() * 50)
-    schema = pa.schema([field.with_nullable(True) for field in CATALOG_SCHEMA])
     every = round(1 / changed) if changed else 0
-    with pq.ParquetWriter(folder / "catalog.parquet", schema) as writer:
-        for start in range(0, skus, 50_000):
-            numbers = np.arange(start, min(start + 50_000, skus))
-            count = len(numbers)
-            shift = [500 if every and n % every == 0 else 0 for n in numbers]
-            columns = {
-                "sku": [f"SKU-{n:08d}" for n in numbers],
-                "title": [f"Product number {n} of the large catalog" for n in numbers],
-                "class_noun": ["mug"] * count,
-                "references": [
-                    [f"photos/{(3 * n + move + k) % POOL}.png" for k in range(3)]
-                    for n, move in zip(numbers, shift, strict=True)
-                ],
-                "category": ["Home > Kitchen > Mugs"] * count,
-                "brand": [f"Brand {n % 100}" for n in numbers],
-            }
-            arrays = [pa.array(columns.get(f.name, [None] * count), f.type) for f in schema]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    with (folder / "products.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sku", "title", "class_noun", "photos", "category", "brand"])
+        for n in range(skus):
+            move = 500 if every and n % every == 0 else 0
+            listed = "|".join(f"photos/{(3 * n + move + k) % POOL}.png" for k in range(3))
+            title = f"Product number {n} of the large catalog"
+            writer.writerow([f"SKU-{n:08d}", title, "mug", listed, "Home > Kitchen > Mugs", f"Brand {n % 100}"])
+
+
+def import_feed(folder: Path, variants: int) -> dict[str, int]:
+    """The catalog from the shop's table, as `packshot import csv` makes it."""
+    done = import_catalog("csv", str(folder / "products.csv"), str(folder / "catalog.parquet"))
+    return {"skus": done.products, "refused": sum(done.refused.values()) + done.left_out}
 
 
 def context_of(folder: Path, variants: int) -> RunContext:

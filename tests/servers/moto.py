@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.servers.process import free_port, server_process
 
+USER = "packshot-tests"
 SECRET = "canary-secret-7f3a9c"  # tests look for it in outputs: it must never turn up
 
 
@@ -23,7 +24,7 @@ class S3Server:
         """What a process needs in its environment to use this server, and no other, through that address."""
         return {
             "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "packshot-tests",
+            "AWS_ACCESS_KEY_ID": USER,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",

@@ -21,15 +21,24 @@ def free_port() -> int:
 
 @contextmanager
 def server_process(
-    command: Sequence[str], home: Path, answers: str, seconds: float = 60.0, **environment: str
+    command: Sequence[str],
+    home: Path,
+    answers: str,
+    seconds: float = 60.0,
+    log: str = "server.log",
+    **environment: str,
 ) -> Iterator[None]:
-    """Runs a server until the block ends, from the moment it answers at a URL, with whatever status."""
+    """Runs a server until the block ends, from the moment it answers at a URL, with whatever status.
+
+    Without a URL it does not wait. What the server prints goes to the file `log` in `home`.
+    """
     home.mkdir(parents=True, exist_ok=True)
     own = {"HOME": str(home), "PATH": os.environ.get("PATH", "")} | environment
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(list(command), cwd=home, env=own, stdout=log, stderr=subprocess.STDOUT)
+    with (home / log).open("wb") as said:
+        process = subprocess.Popen(list(command), cwd=home, env=own, stdout=said, stderr=subprocess.STDOUT)
         try:
-            _wait(process, answers, home / "server.log", seconds)
+            if answers:
+                _wait(process, answers, home / log, seconds)
             yield
         finally:
             process.terminate()

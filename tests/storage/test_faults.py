@@ -31,7 +31,7 @@ from tests.servers.faulty import (
     faulty_proxy,
     first,
 )
-from tests.servers.fixtures import CloudServer, use
+from tests.servers.fixtures import CLOUDS, CloudServer, use
 from tests.servers.gcs import GoogleServer
 from tests.servers.moto import SECRET
 from tests.servers.process import free_port
@@ -197,6 +197,8 @@ def test_a_server_that_stays_down_is_unreachable(cloud: CloudServer, monkeypatch
         assert time.monotonic() - began < 40
 
 
+# Ceph knows by the signature that a header was taken out on the way, and so never plays this liar.
+@pytest.mark.parametrize("cloud", [name for name in CLOUDS if name != "ceph"], indirect=True)
 def test_a_store_that_ignores_conditional_writes_is_refused_unless_one_writes(cloud: CloudServer, monkeypatch) -> None:
     url = cloud.make_bucket("liar")
     with faulty_proxy(cloud.endpoint, lambda *_: UNCONDITIONAL) as endpoint:
