@@ -22,7 +22,7 @@ demo: $(READY)  ## the main job on the demo catalog; the second time there is no
 test: check  ## the gate and all tests that fit in minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0
 
-soak: $(READY)  ## hours: every crash point and broken request, 200 killed runs, 200 x 50 steps, mutated input
+soak: $(READY)  ## hours: every crash point and broken request, 200 killed runs, mutated input
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -n 2 --dist load
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -m '' --fuzz-seconds 600 --fuzz-seed $$(date +%s)000
 

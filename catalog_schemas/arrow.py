@@ -4,6 +4,7 @@ import dataclasses
 import types
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ _SCALARS: dict[Any, pa.DataType] = {
 Record = TypeVar("Record")
 
 
+@cache
 def schema_of(record: type) -> pa.Schema:
     """The schema of a record dataclass: a field per column; `X | None` is nullable, `tuple[X, ...]` a list."""
     hints = get_type_hints(record)

@@ -35,28 +35,33 @@ def pass_on(operation: Operation, call: Callable[[], Any]) -> Any:
 
 
 class WatchedStore(ObjectStore):
-    """A store whose every change passes `hook`, which decides whether and when it happens."""
+    """A store whose every change passes `hook`, which decides whether and when it happens; `changes` counts them."""
 
     def __init__(self, url: str, hook: Hook = pass_on) -> None:
         super().__init__(url)
         self.hook = hook
+        self.changes = 0
+
+    def _tell(self, operation: Operation, call: Callable[[], Any]) -> Any:
+        self.changes += 1
+        return self.hook(operation, call)
 
     def write(self, key: str, data: bytes) -> None:
         put = super().write
-        self.hook(Operation("write", (key,), data), lambda: put(key, data))
+        self._tell(Operation("write", (key,), data), lambda: put(key, data))
 
     def create(self, key: str, data: bytes) -> bool:
         put = super().create
-        return self.hook(Operation("create", (key,), data), lambda: put(key, data))
+        return self._tell(Operation("create", (key,), data), lambda: put(key, data))
 
     def delete(self, keys: Iterable[str]) -> None:
         listed, remove = tuple(keys), super().delete
         if listed:
-            self.hook(Operation("delete", listed), lambda: remove(listed))
+            self._tell(Operation("delete", listed), lambda: remove(listed))
 
     def commit(self, key: str, call: Callable[[], Any]) -> Any:
         made = super().commit
-        return self.hook(Operation("commit", (key,)), lambda: made(key, call))
+        return self._tell(Operation("commit", (key,)), lambda: made(key, call))
 
 
 class Clock:

@@ -25,6 +25,7 @@ from tasks.read_catalog import RowReader, catalog_batches
 from tests.bad_input.night import bounded
 from tests.drawn_products import draw_photo, product_row
 from tests.imaging.pictures import encoded
+from tests.importers.shop import SAMPLES, imported
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PHOTO = draw_photo(1)[0]
@@ -107,6 +108,14 @@ def test_the_image_decoder_gives_pixels_or_a_verdict(rounds) -> None:
     for seed in rounds:
         with one_round(seed) as chance, suppress(Rejected):
             assert decode(mutated(chance.choice(PHOTOS), PHOTOS, chance), 1_000_000).rgb.size <= 3_000_000
+
+
+def test_the_importers_give_a_catalog_or_a_verdict(rounds) -> None:
+    files = {kind: sample.encode() for kind, sample in SAMPLES.items()}
+    for seed in rounds:
+        with one_round(seed) as chance:
+            kind = chance.choice(sorted(files))
+            imported(kind, mutated(files[kind], list(files.values()), chance))
 
 
 @pytest.mark.soak  # pyarrow itself can abort on a mutated Parquet file, and takes the process with it

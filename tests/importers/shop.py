@@ -2,10 +2,13 @@
 
 import csv
 import io
+import json
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog_schemas.errors import CatalogError
 from catalog_schemas.product import Product
 from catalog_schemas.rejection import Rejection
 from tasks.import_catalog import Imported, import_catalog
@@ -112,3 +115,35 @@ class Shop:
         products, rejections = self.read()
         assert not rejections, rejections
         return products
+
+
+ROW = {"id": "1", "title": "Stoneware mug", "image_link": "https://cdn.example.com/a.jpg", "product_type": "Mugs"}
+SAMPLES = {
+    "csv": table(
+        ["sku", "title", "category", "photos"], *({"sku": str(n), "title": "A", "photos": "a"} for n in range(5))
+    ),
+    "jsonl": "\n".join(json.dumps({"sku": str(n), "title": "A", "category": "Mugs", "photos": "a"}) for n in range(5)),
+    "google": feed(*(fields(**ROW | {"id": str(n)}) for n in range(5))),
+    "shopify": table(
+        SHOPIFY,
+        *(
+            {"Handle": "tee", "Title": "Tee", "Option1 Name": "Color", "Option1 Value": colour, "Image Src": colour}
+            | {"Variant Image": colour, "Body (HTML)": "<p>Soft</p>", "Type": "T-Shirts"}
+            for colour in ("red", "blue")
+        ),
+    ),
+}
+
+
+def imported(kind: str, content: bytes) -> None:
+    """Imports in a folder of its own: a catalog that a run can read, or a CatalogError, and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder))
+        try:
+            report = shop.imports(kind, content)
+        except CatalogError:
+            assert not shop.catalog.exists()
+            return
+        products, rejections = shop.read()
+        assert len(products) + len(rejections) == report.products
+        assert sum(report.refused.values()) == len(rejections)

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import random
-import tempfile
 import time
 import tracemalloc
 from pathlib import Path
@@ -14,45 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog_schemas.errors import CatalogError
 from flows.command_line import main
 from tasks.import_catalog import import_catalog
 from tasks.importers import find_importer, kinds
 from tasks.importers.formats.html import html_to_text
-from tests.importers.shop import SHOPIFY, Shop, feed, fields, table
+from tests.importers.shop import ROW, SAMPLES, Shop, feed, fields, imported
 
-ROW = {"id": "1", "title": "Stoneware mug", "image_link": "https://cdn.example.com/a.jpg", "product_type": "Mugs"}
-SAMPLES = {
-    "csv": table(
-        ["sku", "title", "category", "photos"], *({"sku": str(n), "title": "A", "photos": "a"} for n in range(5))
-    ),
-    "jsonl": "\n".join(json.dumps({"sku": str(n), "title": "A", "category": "Mugs", "photos": "a"}) for n in range(5)),
-    "google": feed(*(fields(**ROW | {"id": str(n)}) for n in range(5))),
-    "shopify": table(
-        SHOPIFY,
-        *(
-            {"Handle": "tee", "Title": "Tee", "Option1 Name": "Color", "Option1 Value": colour, "Image Src": colour}
-            | {"Variant Image": colour, "Body (HTML)": "<p>Soft</p>", "Type": "T-Shirts"}
-            for colour in ("red", "blue")
-        ),
-    ),
-}
 text = st.text(st.characters(codec="utf-8"), max_size=60)
 quick = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def imported(kind: str, content: bytes) -> None:
-    """Imports in a folder of its own: a catalog that a run can read, or a CatalogError, and nothing else."""
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder))
-        try:
-            report = shop.imports(kind, content)
-        except CatalogError:
-            assert not shop.catalog.exists()
-            return
-        products, rejections = shop.read()
-        assert len(products) + len(rejections) == report.products
-        assert sum(report.refused.values()) == len(rejections)
 
 
 def test_there_is_a_sample_of_every_kind():
