@@ -20,42 +20,33 @@ processor seconds of training on a CPU, else seconds. Writes JSON and Markdown i
 import argparse
 import json
 import logging
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 
-from configs.schema import RunConfig, TrainingConfig
 from infra.demo.catalog import write_demo_catalog
 from tasks.engine.base_model import BaseModel, load_base
-from tasks.engine.lora_file import LoraHeader, write_lora
-from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tasks.engine.rendering import RenderRequest
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer, load_scorer
-from tasks.engine.training import TrainedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.engine.training import TrainingJob
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
 from tests.bench.device import commit, device_name
-from tests.bench.likeness import Likeness, Product, Rgb, alone, ceiling, likeness, read_products
+from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness, say
+from tests.bench.likeness import Rgb, alone, ceiling, likeness
 from tests.bench.tables import as_markdown, as_text
-from tests.engine.material import quiet
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
-PLAIN, SCENES = ", plain white background", (", on a wooden table", ", on green grass in a garden")
-OTHER_SCENES = (", on sand at the beach", ", on a kitchen counter", ", on dark slate, dark grey background")
-FIRST_SEED = 100  # of the pictures that are judged; looks in between use others
 METHODS: dict[str, dict[str, Any]] = {
     "LoRA": {},
     "textual inversion": {"method": "textual-inversion", "learning_rate": 2e-2},
@@ -96,127 +87,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The adapters' files by SKU, what training said of them, and the seconds of each."""
-
-    files: dict[str, bytes]
-    outcomes: dict[str, TrainedAdapter]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A SKU's pictures on white and in the two scenes."""
-
-    plain: list[Rgb]
-    scenes: list[Rgb]
-
-
-class Bench:
-    """The model, its judge, the products and the preset's recipe; the LoRAs that several tables need train once."""
-
-    def __init__(self, base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Namespace) -> None:
-        self.base, self.scorer, self.options = base, scorer, options
-        self.products = read_products(catalog, options.skus, scorer)
-        config = RunConfig.model_validate(yaml.safe_load(options.config.read_text()))
-        side, drawing = base.resolution, config.generation
-        self.known: dict[tuple[Any, ...], list[Drawn]] = {}
-        self.recipe = config.training
-        self.settings = RenderSettings(options.draw_steps or drawing.steps, drawing.guidance, "checkpoint", side, side)
-
-    def jobs(self, held_out: int = 0) -> list[TrainingJob]:
-        """A job for each product, without its last photographs."""
-        found = []
-        for number, one in enumerate(self.products):
-            photos = one.photos[: len(one.photos) - held_out]
-            prompts = f"a photo of a {self.token(one)}", f"a photo of a {one.noun}"
-            steps = self.options.steps or steps_for(len(photos), self.recipe)
-            found.append(TrainingJob(one.sku, one.sku, *prompts, photos, steps, 1000 + number))
-        return found
-
-    def train(
-        self, jobs: list[TrainingJob], changes: dict[str, Any], slots: int = 0, looks: Evaluation | None = None
-    ) -> Trained:
-        """The preset's recipe with `changes`; a SKU that diverges is left out. `steps` in them is a factor."""
-        fields = dict(changes)
-        factor = fields.pop("steps", 1.0)
-        how = TrainingConfig(**self.recipe.model_dump() | fields)
-        named = f", {how.backdrop}" if how.backdrop else ""
-        jobs = [replace(job, steps=max(1, round(job.steps * factor)), instance=job.instance + named) for job in jobs]
-        started = self._clock()
-        outcomes = train_cohort(self.base, jobs, how, self.base.resolution, slots or len(jobs), quiet, evaluation=looks)
-        seconds = (self._clock() - started) / len(jobs)
-        header = LoraHeader("bench", self.base.family, "bench", "sks", self.settings.width, "{}", self.base.prediction)
-        good = {one.sku: one for one in outcomes if isinstance(one, TrainedAdapter)}
-        return Trained({sku: write_lora(one.weights, header) for sku, one in good.items()}, good, seconds)
-
-    @cached_property
-    def loras(self) -> Trained:
-        """The preset's own."""
-        return self.train(self.jobs(), {})
-
-    def draw(self, prompts: list[tuple[str, str]], files: dict[str, bytes], seed: int = FIRST_SEED) -> list[Rgb]:
-        """A picture for each (SKU, prompt), with the SKU's adapter where there is one."""
-        wanted = [
-            RenderRequest(prompt, "", seed + number, sku if sku in files else "")
-            for number, (sku, prompt) in enumerate(prompts)
-        ]
-        blank = np.zeros((self.settings.height, self.settings.width, 3), np.uint8)
-        images = render(self.base, wanted, self.settings, files, 8, quiet)
-        return [blank if image is None else image for image in images]
-
-    def pictures(self, files: dict[str, bytes], phrase: Callable[[Product], str]) -> list[Drawn]:
-        """Of each product, under the name that `phrase` gives it. Every product and adapter has the same seeds."""
-        count, ends = self.options.images, [PLAIN] * self.options.images + list(SCENES)
-        key = (tuple(sorted(files.items())), *map(phrase, self.products))
-        if key not in self.known:  # several tables show the same
-            self.known[key] = []
-            for one in self.products:
-                drawn = self.draw([(one.sku, f"a photo of a {phrase(one)}{end}") for end in ends], files)
-                self.known[key].append(Drawn(drawn[:count], drawn[count:]))
-        return self.known[key]
-
-    def row(self, name: str, trained: Trained | None, phrase: Callable[[Product], str]) -> dict[str, Any]:
-        """One line of a table: means over the products."""
-        drawn = self.pictures(trained.files if trained else {}, phrase)
-        scores = likeness(self.scorer, self.products, [one.plain for one in drawn])
-        line: dict[str, Any] = {"name": name, **_mean(scores), **self.agreement(drawn)}
-        if trained:
-            done = list(trained.outcomes.values())
-            line["loss"] = float(np.mean([one.loss_after / one.loss_before for one in done])) if done else None
-            line |= {"failed": len(self.products) - len(done), "seconds": trained.seconds}
-            line["bytes"] = float(np.mean([len(data) for data in trained.files.values()])) if done else None
-        _say("  ".join(f"{key} {as_text(value)}" for key, value in line.items()))
-        return line
-
-    def agreement(self, drawn: list[Drawn]) -> dict[str, float]:
-        """`agreement`: the cosine of the scenes' pictures with prompts that name noun and scene; `scene`: how much
-        larger it is than with prompts that name the noun in another place, whatever the product looks like."""
-        ends = (PLAIN, *SCENES, *OTHER_SCENES)
-        texts = self.scorer.texts([f"a photo of a {one.noun}{end}" for one in self.products for end in ends])
-        images = self.scorer.images([image for one in drawn for image in one.scenes])
-        count, scenes = len(self.products), len(SCENES)
-        cosines = np.einsum("psw,ptw->pst", images.reshape(count, scenes, -1), texts.reshape(count, len(ends), -1))
-        own = np.stack([cosines[:, scene, 1 + scene] for scene in range(scenes)], 1)
-        others = (cosines.sum(2) - own) / (len(ends) - 1)
-        return {"agreement": float(own.mean()), "scene": float((own - others).mean())}
-
-    def token(self, product: Product) -> str:
-        """The name that the adapters have learned, with the product's colour where the recipe names it."""
-        return f"{self.name(product).removesuffix(product.noun)}{self.recipe.token} {product.noun}"
-
-    def name(self, product: Product) -> str:
-        """The same without the learned word: what a base model is asked for instead."""
-        return product.words if self.recipe.colour_attributes else product.noun
-
-    def _clock(self) -> float:
-        if self.base.device.type == "cuda":
-            torch.cuda.synchronize()
-            return time.perf_counter()
-        return time.process_time()
-
-
 def table_likeness(bench: Bench) -> list[dict[str, Any]]:
     """Each SKU, and the mean: no adapter, its LoRA, other photographs of it."""
     drawn = [bench.pictures({}, bench.name), bench.pictures(bench.loras.files, bench.token)]
@@ -224,13 +94,13 @@ def table_likeness(bench: Bench) -> list[dict[str, Any]]:
     photos = [ceiling(product) for product in bench.products]
     lines = []
     names = [*(product.sku for product in bench.products), "mean"]
-    columns = [[*way, _likeness_mean(way)] for way in (plain, learned, photos)]
+    columns = [[*way, mean_likeness(way)] for way in (plain, learned, photos)]
     for name, *three in zip(names, *columns, strict=True):
         line: dict[str, Any] = {"name": name}
         for way, one in zip(("none", "LoRA", "photographs"), three, strict=True):
             line |= {f"cosine, {way}": one.cosine, f"colour, {way}": one.colour}
         lines.append(line | {"named, LoRA": three[1].named})
-        _say("  ".join(f"{key} {as_text(value)}" for key, value in lines[-1].items()))
+        say("  ".join(f"{key} {as_text(value)}" for key, value in lines[-1].items()))
     if bench.options.sheet:
         _sheet(bench, drawn, bench.options.sheet)
     return lines
@@ -359,10 +229,10 @@ def measure(base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Na
         "tables": {},
     }
     for name in options.tables:
-        _say(f"\n{name}: {(TABLES[name].__doc__ or '').strip()}")
+        say(f"\n{name}: {(TABLES[name].__doc__ or '').strip()}")
         started = time.perf_counter()
         about["tables"][name] = TABLES[name](bench)
-        _say(f"{time.perf_counter() - started:.0f} s")
+        say(f"{time.perf_counter() - started:.0f} s")
     return about
 
 
@@ -373,7 +243,7 @@ def write(report: dict[str, Any], folder: Path) -> None:
     path = folder / f"{report['date'][:10]}-fidelity-{some}-{report['commit']}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown(report))
-    _say(f"written to {path} and .md")
+    say(f"written to {path} and .md")
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -392,16 +262,6 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _mean(scores: list[Likeness]) -> dict[str, float]:
-    one = _likeness_mean(scores)
-    return {"cosine": one.cosine, "colour": one.colour, "named": one.named}
-
-
-def _likeness_mean(scores: list[Likeness]) -> Likeness:
-    columns = zip(*((one.cosine, one.colour, one.named) for one in scores), strict=True)
-    return Likeness(*(float(np.mean(column)) for column in columns))
-
-
 def _sheet(bench: Bench, drawn: list[list[Drawn]], path: Path) -> None:
     """A row for each SKU: a photograph, then pictures without and with its adapter."""
     side, rows = bench.settings.width, []
@@ -412,11 +272,6 @@ def _sheet(bench: Bench, drawn: list[list[Drawn]], path: Path) -> None:
         rows.append(np.concatenate(pictures, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -435,7 +290,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", type=lambda text: text.split(";"), help="some of the recipes, split by ;")
     parser.add_argument("--model", type=Path, default=ROOT / "infra" / "demo" / "model")
     parser.add_argument("--clip", type=Path, help="a CLIP model folder; by default the model's own")
-    parser.add_argument("--catalog", type=Path, help="a catalog with masks; by default the demo studio's")
+    parser.add_argument("--catalog", type=Path, help="by default the demo studio's")
     parser.add_argument("--sheet", type=Path, help="a PNG of what table likeness has drawn")
     parser.add_argument("--threads", type=int, default=1, help="0: torch's own choice")
     parser.add_argument("--device", default="auto")

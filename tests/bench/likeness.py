@@ -47,14 +47,15 @@ class Likeness:
 
 
 def read_products(catalog: Path, count: int, scorer: Scorer) -> list[Product]:
-    """The first SKUs of a catalog that has masks."""
+    """The first SKUs of a catalog; where it has no masks, products are cut out as drawn ones are."""
     products = []
     for row in pq.read_table(catalog).to_pylist()[:count]:
-        pairs = zip(row["references"], row["masks"], strict=True)
-        photos = tuple(_photo(catalog.parent / photo, catalog.parent / mask) for photo, mask in pairs)
+        masks = row["masks"] or [""] * len(row["references"])
+        pairs = zip(row["references"], masks, strict=True)
+        photos = tuple(_photo(catalog.parent / photo, mask and catalog.parent / mask) for photo, mask in pairs)
         features = scorer.images([alone(photo.rgb, photo.mask) for photo in photos])
-        colour = dict(row["attributes"] or ()).get("colour", "")
-        products.append(Product(row["sku"], row["class_noun"], f"{colour} {row['class_noun']}", photos, features))
+        sku, noun, colour = row["sku"], row["class_noun"], dict(row["attributes"] or ()).get("colour", "")
+        products.append(Product(sku, noun, f"{colour} {noun}".strip(), photos, features))
     return products
 
 
@@ -101,7 +102,8 @@ def ceiling(product: Product) -> Likeness:
     )
 
 
-def _photo(rgb: Path, mask: Path) -> TrainingPhoto:
-    return TrainingPhoto(
-        np.array(Image.open(rgb).convert("RGB")), np.array(Image.open(mask).convert("L")).astype(np.float32) / 255
-    )
+def _photo(file: Path, mask: Path | str) -> TrainingPhoto:
+    rgb = np.array(Image.open(file).convert("RGB"))
+    if not mask:
+        return TrainingPhoto(rgb, cut_out(rgb))
+    return TrainingPhoto(rgb, np.array(Image.open(mask).convert("L")).astype(np.float32) / 255)

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.engine.base_model import load_base
@@ -61,6 +63,19 @@ def test_another_photograph_is_nearer_than_another_product(catalog, scorer):
     for one, other, swapped in zip(products, products[::-1], wrong, strict=True):
         assert ceiling(one).cosine > float((one.features @ other.features.T).mean())
         assert ceiling(one).colour < swapped.colour
+
+
+def test_products_without_masks_are_cut_out(catalog, scorer):
+    table = pq.read_table(catalog)
+    plain = table.set_column(
+        table.schema.get_field_index("masks"), "masks", pa.nulls(len(table), pa.list_(pa.string()))
+    )
+    other = catalog.with_name("no-masks.parquet")
+    pq.write_table(plain, other)
+    for product, masked in zip(read_products(other, 2, scorer), read_products(catalog, 2, scorer), strict=True):
+        for photo, given in zip(product.photos, masked.photos, strict=True):
+            both, either = np.minimum(photo.mask, given.mask).sum(), np.maximum(photo.mask, given.mask).sum()
+            assert both / either > 0.9
 
 
 def test_only_the_product_counts():
