@@ -10,9 +10,7 @@ import csv
 import json
 import multiprocessing
 import os
-import platform
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,9 +19,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import torch
 from deltalake import write_deltalake
+from prefect import flow
 
 from catalog_schemas.identity import bytes_id, content_id
 from catalog_schemas.image import ImageRecord
@@ -35,6 +36,7 @@ from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
 from configs.library import load_preset
 from configs.schema import Channel, VariantMatrix
+from flows.pipeline import run_pipeline
 from tasks.changes import read_changes
 from tasks.context import ModelFolder, RunContext
 from tasks.finish_images import SPEC
@@ -45,11 +47,15 @@ from tasks.plan import Selection, image_id, make_plan
 from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of
+from tests.bench.device import commit, device_name
+from tests.bench.tables import as_markdown
 
 POOL = 1000
 BATCH = 5000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RESULTS = Path(__file__).parent / "results"
+
+PHASES = ("import", "no_op_plan", "no_op_night", "import_changed", "plan", "plan_and_publish", "next_no_op_plan")
 
 Phase = Callable[[Path, int], dict[str, int]]
 
@@ -63,16 +69,18 @@ def main() -> None:
     rows = []
     for skus in options.skus:
         with tempfile.TemporaryDirectory() as folder:
+            os.environ |= {"PREFECT_HOME": f"{folder}/prefect", "PREFECT_LOGGING_LEVEL": "ERROR"}
             rows.append(_night(Path(folder), skus, options.variants, options.changed))
             sys.stdout.write(json.dumps(rows[-1]) + "\n")
-    _keep({"variants": options.variants, "changed": options.changed, "nights": rows})
+    keep({"variants": options.variants, "changed": options.changed, "nights": rows}, RESULTS)
 
 
-def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, object]:
+def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, Any]:
     write_feed(folder, skus, 0.0)
     imported = measured(import_feed, folder, variants)
     seeded = measured(seed_store, folder, variants)
     idle = measured(plan_night, folder, variants)
+    night = measured(no_op_night, folder, variants)
     write_feed(folder, skus, changed)
     imported_again = measured(import_feed, folder, variants)
     planned = measured(plan_night, folder, variants)
@@ -83,6 +91,7 @@ def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, 
         "import": imported,
         "seed": seeded,
         "no_op_plan": idle,
+        "no_op_night": night,
         "import_changed": imported_again,
         "plan": planned,
         "plan_and_publish": published,
@@ -182,6 +191,13 @@ def plan_night(folder: Path, variants: int) -> dict[str, int]:
     }
 
 
+def no_op_night(folder: Path, variants: int) -> dict[str, int]:
+    """The whole flow where nothing has changed, with Prefect's embedded server and the report."""
+    night = flow(run_pipeline, name="bench", persist_result=False, validate_parameters=False)
+    record = night(context_of(folder, variants), Selection()).record
+    return {"unchanged": record.skus_skipped, "images": record.images_planned}
+
+
 def publish_night(folder: Path, variants: int) -> dict[str, int]:
     """A plan, and the publication of all its images, which replace those of the night before."""
     context = context_of(folder, variants)
@@ -267,15 +283,41 @@ def _run(context: RunContext, plan: Plan, images: int) -> RunRecord:
     )  # fmt: skip
 
 
-def _keep(result: dict[str, object]) -> None:
-    """The result, with what is needed to compare it with another one."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    day = datetime.now(UTC).strftime("%Y-%m-%d")
-    about = {"date": day, "commit": commit, "device": f"{os.cpu_count()} CPU cores, {platform.machine()}"}
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"refresh-{day}-cpu-{commit}.json"
-    file.write_text(json.dumps(about | result, indent=2) + "\n")
-    sys.stdout.write(f"kept in {file.relative_to(Path.cwd())}\n")
+def keep(result: dict[str, Any], folder: Path) -> None:
+    """`<date>-refresh-<commit>.json`, and the same as Markdown."""
+    about = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "device": device_name(torch.device("cpu")),
+    }
+    report = about | {"cores": os.cpu_count()} | result
+    file = folder / f"{about['date']}-refresh-{about['commit']}.json"
+    file.write_text(json.dumps(report, indent=2) + "\n")
+    file.with_suffix(".md").write_text(markdown(report))
+    sys.stdout.write(f"kept in {file} and .md\n")
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report for people: a line for each phase, a column for each size of catalog."""
+    nights = report["nights"]
+    rows = [
+        {"phase": phase}
+        | {
+            f"{night['skus']:,} SKUs": f"{night[phase]['seconds']} s, {night[phase]['peak_mib']:,} MiB"
+            for night in nights
+        }
+        for phase in PHASES
+    ]
+    publish = {f"{night['skus']:,} SKUs": f"{night['plan_and_publish']['publish_seconds']} s" for night in nights}
+    lines = [
+        f"Measured {report['date']} at {report['commit']} on {report['device']}, {report['cores']} cores: "
+        f"{report['variants']} images of each SKU, {report['changed']:.0%} of the SKUs changed. `make bench-refresh`; "
+        "its docstring says what is measured. Memory is the phase's peak, of which Python and its libraries are some "
+        "570 MiB.",
+        "",
+        *as_markdown([*rows, {"phase": "of which publish"} | publish]),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
