@@ -131,6 +131,11 @@ def diffusion_loss(model: Painter, batch: Batch, part: slice) -> Tensor:
     with autocast(batch.noisy.device):
         words = model.text(batch.tokens[part]).last_hidden_state
         made = model.unet(batch.noisy[part], batch.steps[part], words).sample.float()
+    return weighted_error(made, batch, part)
+
+
+def weighted_error(made: Tensor, batch: Batch, part: slice) -> Tensor:
+    """The squared error of a part of the batch, each step with its weight."""
     return ((made - batch.target[part]).square().mean((1, 2, 3)) * batch.weight[part]).mean()
 
 
@@ -174,7 +179,8 @@ def train_unet(
     while not journal.over():
         for group, share in zip(optimizer.param_groups, (1.0, TEXT_RATE), strict=True):
             group["lr"] = rate * share * journal.rate(warm=200)
-        batch = noised(*_batch(data, recipe.unet_batch, rng, device), schedule)
+        _, latents, tokens = picked(data, recipe.unet_batch, rng, DROP)
+        batch = noised(latents.to(device), tokens.to(device), schedule)
         loss = backward(lambda part, b=batch: diffusion_loss(model, b, part), recipe.unet_batch, recipe.threads)  # type: ignore[misc]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -197,10 +203,10 @@ def averaged(model: Painter, average: Average) -> Painter:
     return settled.eval()
 
 
-def _batch(data: Latents, size: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sampled latents (n, 4, h, w) and caption tokens (n, length) of one batch."""
-    rows = torch.from_numpy(rng.integers(0, len(data.latents), size))
+def picked(data: Latents, size: int, rng: np.random.Generator, drop: float) -> tuple[np.ndarray, Tensor, Tensor]:
+    """Rows of a batch, their latents (n, 4, h, w) and caption tokens (n, length); a share of captions is empty."""
+    rows = rng.integers(0, len(data.latents), size)
     which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], size))
-    tokens = data.tokens[rows, which].long()
-    tokens[torch.from_numpy(rng.random(size) < DROP)] = data.nothing.long()
-    return data.latents[rows].to(device).float(), tokens.to(device)
+    tokens = data.tokens[torch.from_numpy(rows), which].long()
+    tokens[torch.from_numpy(rng.random(size) < drop)] = data.nothing.long()
+    return rows, data.latents[torch.from_numpy(rows)].float(), tokens

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
 
 from infra.demo.denoiser import SCHEDULE, Painter
-from infra.demo.parts import Clip, Pipeline, TextTower, Vae
+from infra.demo.parts import Clip, ControlNet, Pipeline, TextTower, Vae
 from infra.demo.towers import MEAN, STD
 
 SAMPLER = {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True, "final_sigmas_type": "zero"}
@@ -69,14 +69,16 @@ def pipeline(vae: Vae, tokenizer: CLIPTokenizer, painter: Painter) -> Pipeline:
     return pipe
 
 
-def export(vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, painter: Painter, folder: Path) -> None:
-    """Write the model folder in float16: the pipeline's parts, `clip/` with both towers, and `feature_extractor/`.
+def export(vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, painter: Painter, control: ControlNet, folder: Path) -> None:
+    """Write the model folder in float16: the pipeline's parts, `controlnet/`, `clip/` with both towers, and
+    `feature_extractor/`.
 
     `CLIPModel.from_pretrained(folder / "clip")` gives text and image similarity; its image tower alone loads as
     `CLIPVisionModelWithProjection.from_pretrained(folder / "clip")`. The parts given are converted in place.
     """
     pipe = pipeline(vae, tokenizer, painter)
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    control.to(torch.float16).save_pretrained(folder / "controlnet", safe_serialization=True)
     image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "feature_extractor")
     image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "clip")
     clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)

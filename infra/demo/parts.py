@@ -4,6 +4,7 @@ from typing import Any
 
 Vae = Any  # diffusers.AutoencoderKL
 Unet = Any  # diffusers.UNet2DConditionModel
+ControlNet = Any  # diffusers.ControlNetModel
 Pipeline = Any  # diffusers.StableDiffusionPipeline
 Clip = Any  # transformers.CLIPModel
 TextTower = Any  # transformers.CLIPTextModel

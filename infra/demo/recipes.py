@@ -26,7 +26,7 @@ class Recipe:
         return budget * dict(self.shares)[stage]
 
 
-_SHARES = (("vae", 0.12), ("decoder", 0.1), ("clip", 0.08), ("classifier", 0.03), ("unet", 0.67))
+_SHARES = (("vae", 0.12), ("decoder", 0.1), ("clip", 0.08), ("classifier", 0.03), ("unet", 0.57), ("controlnet", 0.1))
 
 RECIPES = {
     "cpu": Recipe(9_216, (16, 32, 64), 8, 192, 4, 256, (32, 96, 192, 224), 16, 6e-4, 2, 2, _SHARES),

@@ -1,8 +1,8 @@
 """Trains the whole demo model from the studio: `python -m infra.demo.train --out DIR --budget MINUTES --recipe cpu`.
 
-Stages: data set, VAE, CLIP, classifier, decoder, UNet, export. Each keeps a checkpoint in DIR and goes on from it, so a
-killed run continues where it was; a finished stage is skipped. The budget counts training alone; the data set comes on
-top. The model folder is written to DIR/model, the log to DIR/log.csv.
+Stages: data set, VAE, CLIP, classifier, decoder, UNet, ControlNet, export. Each keeps a checkpoint in DIR and goes on
+from it, so a killed run continues where it was; a finished stage is skipped. The budget counts training alone; the data
+set comes on top. The model folder is written to DIR/model, the log to DIR/log.csv.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from transformers import CLIPTokenizer
 
 from infra.demo.autoencoder import encode_all, refine_decoder, train_vae
 from infra.demo.classifier import Classifier, train_classifier
+from infra.demo.control import edges, train_controlnet
 from infra.demo.dataset import load_dataset, write_dataset
 from infra.demo.denoiser import Latents, Painter, train_unet
 from infra.demo.export import export, pipeline, render, text_model, whiten
@@ -82,8 +83,11 @@ def train(run: Run) -> Path:
     grade(run, images, records)
     latents = latent_stage(run, vae, data, tokenizer)
     painter = unet_stage(run, vae, clip, tokenizer, latents)
+    minutes = run.minutes("controlnet")
+    drawings = edges(images)
+    control = train_controlnet(latents, drawings, painter, run.recipe, run.out, minutes, run.seed, run.device)
     folder = run.out / "model"
-    export(vae.cpu(), clip.cpu(), tokenizer, painter.cpu(), folder)
+    export(vae.cpu(), clip.cpu(), tokenizer, painter.cpu(), control.cpu(), folder)
     log.info("the model is ready in %s", folder)
     return folder
 

@@ -35,7 +35,7 @@ def _log(out):
 
 def test_every_stage_runs_and_logs_finite_losses(trained):
     rows = _log(trained)
-    assert {r["stage"] for r in rows} == {"vae", "clip", "classifier", "decoder", "unet"}
+    assert {r["stage"] for r in rows} == {"vae", "clip", "classifier", "decoder", "unet", "controlnet"}
     assert all(np.isfinite(float(r["loss"])) for r in rows)
 
 

@@ -1,0 +1,117 @@
+"""Trains the demo model's ControlNet: where the edges of a drawing are, the UNet is to put those of its picture."""
+
+import logging
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel
+from skimage.color import rgb2gray
+from skimage.feature import canny
+from torch import Tensor
+
+from infra.demo.denoiser import (
+    SAVE_EVERY,
+    Average,
+    Batch,
+    Latents,
+    Painter,
+    noise_schedule,
+    noised,
+    picked,
+    weighted_error,
+)
+from infra.demo.parts import ControlNet, Unet
+from infra.demo.progress import Journal, autocast, backward, load_state, save_state
+from infra.demo.recipes import Recipe
+
+log = logging.getLogger(__name__)
+
+DROP = 0.5  # of the captions: edges must say something by themselves
+RATE = 5e-4
+
+
+def edges(images: np.ndarray, sigma: float = 1.2) -> np.ndarray:
+    """Canny edges (n, h, w) uint8, 0 or 255, of pictures (n, h, w, 3) uint8; `sigma` in pixels (Canny 1986)."""
+    return np.stack([canny(rgb2gray(image), sigma).astype(np.uint8) * 255 for image in images])
+
+
+def new_controlnet(unet: Unet) -> ControlNet:
+    """A ControlNet that begins as the UNet's own way down, without the attention in the middle (Zhang et al. 2023).
+
+    Its condition has one channel, as large as the picture: two strides bring it to latents four times smaller.
+    """
+    config = unet.config
+    control: ControlNet = ControlNetModel(
+        in_channels=config.in_channels,
+        conditioning_channels=1,
+        down_block_types=config.down_block_types,
+        mid_block_type="UNetMidBlock2D",
+        block_out_channels=config.block_out_channels,
+        layers_per_block=config.layers_per_block,
+        cross_attention_dim=config.cross_attention_dim,
+        attention_head_dim=config.attention_head_dim,
+        norm_num_groups=config.norm_num_groups,
+        conditioning_embedding_out_channels=(16, 32, 64),
+    )
+    own = control.state_dict()
+    known = {k: v for k, v in unet.state_dict().items() if k in own and v.shape == own[k].shape}
+    control.load_state_dict(own | known)
+    return control
+
+
+def train_controlnet(
+    data: Latents, drawings: np.ndarray, painter: Painter, recipe: Recipe, out: Path, minutes: float, seed: int,
+    device: torch.device,
+) -> ControlNet:  # fmt: skip
+    """Train (or go on training) a ControlNet for `minutes` beside the painter, which stays as it is.
+
+    `drawings` are the edges (n, h, w) of the photographs whose latents `data` holds, in their order.
+    """
+    torch.manual_seed(seed + 5)
+    painter = painter.to(device).eval().requires_grad_(False)
+    control = new_controlnet(painter.unet).to(device)
+    average = Average(control, decay=0.999)
+    optimizer = torch.optim.AdamW(control.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    parts = {"model": control, "average": average, "optimizer": optimizer}
+    journal = Journal(out / "log.csv", "controlnet", minutes)
+    journal.resume(load_state(out / "controlnet.pt", parts, device))
+    rng = np.random.default_rng([seed, journal.step, 6])
+    torch.manual_seed(seed + 6 + journal.step)
+    schedule, saved = noise_schedule(device), time.monotonic()
+    while not journal.over():
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * journal.rate(warm=50)
+        rows, latents, tokens = picked(data, recipe.unet_batch, rng, DROP)
+        batch = noised(latents.to(device), tokens.to(device), schedule)
+        drawn = as_condition(drawings[rows], device)
+
+        loss = backward(partial(control_loss, painter, control, batch, drawn), len(rows), recipe.threads)
+        torch.nn.utils.clip_grad_norm_(control.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        average.update(control)
+        journal.note(loss)
+        if time.monotonic() - saved > SAVE_EVERY or journal.over():
+            save_state(out / "controlnet.pt", parts, journal)
+            saved = time.monotonic()
+    control.load_state_dict(average.shadow)
+    return control.eval()
+
+
+def control_loss(painter: Painter, control: ControlNet, batch: Batch, drawn: Tensor, part: slice) -> Tensor:
+    """Weighted v-prediction loss of a part of the batch, with its drawings (n, 1, height, width) in [0, 1]."""
+    noisy, steps = batch.noisy[part], batch.steps[part]
+    with autocast(noisy.device):
+        words = painter.text(batch.tokens[part]).last_hidden_state
+        down, middle = control(noisy, steps, words, controlnet_cond=drawn[part], return_dict=False)
+        more = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        made = painter.unet(noisy, steps, words, **more).sample.float()
+    return weighted_error(made, batch, part)
+
+
+def as_condition(drawings: np.ndarray, device: torch.device) -> Tensor:
+    """Drawings (n, h, w) uint8 as a ControlNet takes them: (n, 1, h, w) in [0, 1]."""
+    return torch.from_numpy(drawings).to(device)[:, None].float() / 255
