@@ -106,7 +106,9 @@ class TrainingConfig(Strict):
 
     rank: int = Field(16, ge=1, le=256)
     alpha: float = Field(16.0, gt=0, description="The LoRA's scale is alpha / rank")
-    targets: tuple[Literal["attention", "feed_forward"], ...] = ("attention",)
+    targets: tuple[Literal["attention", "feed_forward", "convolution"], ...] = Field(
+        ("attention",), description="The layers that get a LoRA; convolution means the residual blocks"
+    )
     method: Literal["", "textual-inversion", "pivotal", "dreambooth"] = Field(
         "",
         description="What is learned. Empty: LoRA; textual-inversion: words of the product's own, the model untouched; "

@@ -1,6 +1,7 @@
 """The adapter bank: the LoRA weights of many SKUs, stacked, on one frozen UNet.
 
-Every target Linear gets `A[slots, rank, in]` and `B[slots, out, rank]`. A batch is made of equal groups of rows, one
+Every target Linear gets `A[slots, rank, in]` and `B[slots, out, rank]`, and every target convolution the same with its
+kernel's height and width in A. A batch is made of equal groups of rows, one
 group per slot, and each group sees its own slot's `B · A` (Hu et al. 2021, arXiv:2106.09685) on top of the frozen
 weight. One matrix product per factor serves all slots, so a step of many SKUs launches as many kernels as a step of
 one, and no row ever sees another slot's weights: a SKU's gradients are those it would have had alone.
@@ -17,12 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from catalog_schemas.errors import ModelError
-from tasks.engine.banked import BankedEmbedding, BankedLinear, Route
+from tasks.engine.banked import BankedConv, BankedEmbedding, BankedLinear, Route
 from tasks.engine.lora_file import LoraWeights, text_name
 
 TARGETS = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
     "feed_forward": ("ff.net.0.proj", "ff.net.2"),
+    # what kohya's sd-scripts call `conv_dim`: everything in residual blocks, and the steps from size to size
+    "convolution": (
+        "conv1",
+        "conv2",
+        "conv_shortcut",
+        "time_emb_proj",
+        "downsamplers.0.conv",
+        "upsamplers.0.conv",
+    ),
 }
 TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
@@ -44,12 +54,12 @@ class _Part:
     name: str
     root: nn.Module
     path: str
-    module: nn.Linear | nn.Embedding
-    shapes: tuple[tuple[int, int], ...]
+    module: nn.Linear | nn.Conv2d | nn.Embedding
+    shapes: tuple[tuple[int, ...], ...]
 
 
 class AdapterBank:
-    """Slots for adapters on the Linears of a UNet; use as a context manager, which restores the UNet at its end.
+    """Slots for adapters on the Linears and convolutions of a UNet; a context manager, which restores it at its end.
 
     All weights of a slot lie in one row of `weights` (slots, parameters per slot), and all gradients in one row of
     `gradients`: a norm, an optimizer step, a snapshot or a new tenant is one operation on rows. With `text` it stands
@@ -69,11 +79,11 @@ class AdapterBank:
             raise ModelError("the UNet's attention projections are fused, which bypasses adapters; unfuse them first")
         self.slots = slots
         self.rank = rank
-        self.parts = _linears("", unet, suffixes, rank)
-        assert self.parts or not targets, f"the UNet has no Linear whose name ends in {suffixes}"
+        self.parts = _layers("", unet, suffixes, rank)
+        assert self.parts or not targets, f"the UNet has no layer whose name ends in {suffixes}"
         for name, encoder in text.encoders.items() if text else ():
             assert text is not None
-            self.parts += _linears(f"{name}_", encoder, TEXT_TARGETS, rank) if text.lora else []
+            self.parts += _layers(f"{name}_", encoder, TEXT_TARGETS, rank) if text.lora else []
             self.parts += _embeddings(name, encoder, text.tokens)
         first = next(unet.parameters())
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
@@ -85,14 +95,16 @@ class AdapterBank:
 
     @property
     def names(self) -> list[str]:
-        """The Linears, as LoRA files call them."""
-        return [part.name for part in self.parts if isinstance(part.module, nn.Linear)]
+        """The Linears and convolutions, as LoRA files call them."""
+        return [part.name for part in self.parts if not isinstance(part.module, nn.Embedding)]
 
     def __enter__(self) -> Self:
         number = 0
         for part, factors in zip(self.parts, self._factors(), strict=True):
             if isinstance(part.module, nn.Linear):
                 _swap(part, BankedLinear(part.module, self.route, *factors))
+            elif isinstance(part.module, nn.Conv2d):
+                _swap(part, BankedConv(part.module, self.route, *factors))
             else:
                 _swap(part, BankedEmbedding(part.module, self.route, number, *factors))
                 number += 1
@@ -138,9 +150,9 @@ class AdapterBank:
         """
         remaining = iter(tokens)
         for part, factors in self._views(self.weights[slot]):
-            if isinstance(part.module, nn.Linear):
+            if not isinstance(part.module, nn.Embedding):
                 a, b = factors
-                bound = 1 / math.sqrt(part.module.in_features)
+                bound = 1 / math.sqrt(math.prod(a.shape[1:]))
                 a.copy_(torch.empty(a.shape, dtype=a.dtype).uniform_(-bound, bound, generator=generator))
                 b.zero_()
             else:
@@ -187,7 +199,7 @@ class AdapterBank:
         """A copy of a slot's weights on the CPU, cut to `rank`; `word` is what the learned tokens stand for."""
         modules, tokens = {}, {}
         for part, factors in self._views(self.weights[slot]):
-            if isinstance(part.module, nn.Linear):
+            if not isinstance(part.module, nn.Embedding):
                 a, b = factors
                 modules[part.name] = a[:rank].cpu().clone(), b[:, :rank].cpu().contiguous().clone()
             else:
@@ -221,14 +233,18 @@ class AdapterBank:
             yield part, windows
 
 
-def _linears(prefix: str, root: nn.Module, suffixes: tuple[str, ...], rank: int) -> list[_Part]:
+def _layers(prefix: str, root: nn.Module, suffixes: tuple[str, ...], rank: int) -> list[_Part]:
     parts = []
     for path, module in root.named_modules():
-        if isinstance(module, nn.Linear) and any(path.endswith("." + suffix) for suffix in suffixes):
-            shapes = (rank, module.in_features), (module.out_features, rank)
-            parts.append(
-                _Part(prefix + (text_name(path) if prefix else path.replace(".", "_")), root, path, module, shapes)
-            )
+        if not any(path.endswith("." + suffix) for suffix in suffixes):
+            continue
+        name = prefix + (text_name(path) if prefix else path.replace(".", "_"))
+        if isinstance(module, nn.Linear):
+            shapes: tuple[tuple[int, ...], ...] = (rank, module.in_features), (module.out_features, rank)
+            parts.append(_Part(name, root, path, module, shapes))
+        elif isinstance(module, nn.Conv2d):
+            shapes = (rank, module.in_channels, *module.kernel_size), (module.out_channels, rank, 1, 1)
+            parts.append(_Part(name, root, path, module, shapes))
     return parts
 
 

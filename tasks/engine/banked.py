@@ -1,6 +1,7 @@
 """Modules that stand in for frozen ones and add what a bank's slots hold; a route says whose rows are whose."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -44,6 +45,37 @@ class BankedLinear(nn.Module):
         scaled = (a * scale[:, None, None]).to(x.dtype)  # before the cast: half precision would round the scale itself
         low = torch.bmm(grouped, scaled.transpose(1, 2))
         return y + torch.bmm(low, b.to(x.dtype).transpose(1, 2)).reshape(y.shape)
+
+
+class BankedConv(nn.Module):
+    """A frozen Conv2d plus, for the slots that the bank routes to, a narrow convolution with its own kernel and a 1 x 1
+    one back to the full width: LoRA for convolutions as kohya's tools and PEFT have it."""
+
+    def __init__(self, base: nn.Conv2d, route: Route, a: nn.Parameter, b: nn.Parameter) -> None:
+        super().__init__()
+        self.base = base
+        self.a = a
+        self.b = b
+        self._route = route
+
+    @property
+    def weight(self) -> Tensor:
+        """The frozen weight (out, in, height, width)."""
+        return self.base.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (rows, in, h, w) to (rows, out, h', w'); rows divide into equal groups, one per routed slot."""
+        y = self.base(x)
+        route, base = self._route, self.base
+        if route.off:
+            return y
+        every, index = (self.a, self.b, route.scale), route.index
+        a, b, scale = every if index is None else (factor[index] for factor in every)
+        scaled = (a * scale[:, None, None, None, None]).to(x.dtype)
+        slots, side_by_side = len(a), x.unflatten(0, (len(a), -1)).transpose(0, 1).flatten(1, 2)
+        low = F.conv2d(side_by_side, scaled.flatten(0, 1), None, base.stride, base.padding, base.dilation, slots)
+        low = low.unflatten(1, (slots, -1)).transpose(0, 1).flatten(3)
+        return y + (b.flatten(2).to(x.dtype)[:, None] @ low).reshape(y.shape)
 
 
 class BankedEmbedding(nn.Module):

@@ -32,7 +32,8 @@ _VERSIONS = {
 
 @dataclass(frozen=True)
 class LoraWeights:
-    """Per module, named by its path with underscores: A (rank, in) and B (out, rank), scaled by alpha / rank.
+    """Per module, named by its path with underscores: A (rank, in) and B (out, rank), scaled by alpha / rank. Those of
+    convolutions are (rank, in, height, width) and (out, rank, 1, 1).
 
     Names of text encoders' modules begin with the encoder's: `te`, or `te1` and `te2` where there are two. `tokens`
     holds for each encoder the rows (count, width) that take the place of `word` in prompts. `differences` holds what
@@ -49,8 +50,8 @@ class LoraWeights:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The kinds of Linear that it changes, as the recipe names them."""
-        kinds = {"attention": "_attn", "feed_forward": "_ff_net_"}
+        """The kinds of layer that it changes, as the recipe names them."""
+        kinds = {"attention": "_attn", "feed_forward": "_ff_net_", "convolution": "_conv"}
         unet = [name for name in self.modules if not name.startswith(TEXT)]
         return tuple(kind for kind, part in kinds.items() if any(part in name for name in unet))
 

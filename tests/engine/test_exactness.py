@@ -26,6 +26,8 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
         ("sd", "float64", {}),
         ("sd", "float32", {}),
         ("sd", "float64", {"prior_weight": 0.0, "snr_gamma": 0.0, "targets": ("attention", "feed_forward")}),
+        ("sd", "float64", {"targets": ("attention", "convolution")}),
+        ("sdxl", "float32", {"targets": ("attention", "feed_forward", "convolution"), "prior_weight": 0.0}),
         ("sd-v", "float64", {"warmup_steps": 2}),
         ("sd-v", "float32", {"prior_weight": 0.0}),
         ("sd-v", "float64", {"prior_images": 3}),
@@ -65,7 +67,7 @@ def plain_peft(base: BaseModel, job: TrainingJob, how: TrainingConfig) -> dict[s
     for name in layers:
         layer = unet.get_submodule(name)
         down, up = (part["default"].to(base.dtype).requires_grad_(True).weight for part in (layer.lora_A, layer.lora_B))
-        bound = 1 / math.sqrt(down.shape[1])
+        bound = 1 / math.sqrt(math.prod(down.shape[1:]))
         down.data.copy_(torch.empty(down.shape, dtype=base.dtype).uniform_(-bound, bound, generator=generator))
         up.data.zero_()
         factors[name.replace(".", "_")] = (down, up)

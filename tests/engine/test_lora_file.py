@@ -31,7 +31,7 @@ from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tests.engine.material import HEADER, quiet, strong_adapter
 
 ROOT = Path(__file__).parents[2]
-EVERYWHERE = {"targets": ("attention", "feed_forward")}
+EVERYWHERE = {"targets": ("attention", "feed_forward", "convolution")}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,8 @@ def test_what_is_written_reads_back(lora, data, tmp_path):
 
 
 def test_comfyui_patches_the_weights_that_the_bank_adds(base, lora, data):
-    """`weight += strength * (alpha / rank) * up @ down` for `lora_unet_<diffusers path>`; no key is left over."""
+    """`weight += strength * (alpha / rank) * up @ down`, both flattened to two dimensions, for `lora_unet_<diffusers
+    path>`; no key is left over."""
     tensors = load_tensors(data)
     unet, used = copy.deepcopy(base.unet), set()
     for key, parameter in unet.named_parameters():
@@ -114,7 +115,7 @@ def test_comfyui_patches_the_weights_that_the_bank_adds(base, lora, data):
             continue
         parts = [f"{name}.lora_up.weight", f"{name}.lora_down.weight", f"{name}.alpha"]
         up, down, alpha = (tensors[part] for part in parts)
-        parameter += alpha.item() / down.shape[0] * (up @ down)
+        parameter += alpha.item() / down.shape[0] * (up.flatten(1) @ down.flatten(1)).reshape(parameter.shape)
         used |= set(parts)
     assert used == set(tensors)
     assert len(used) == 3 * len(lora.modules)
@@ -130,7 +131,9 @@ def assert_same_as_the_bank(base, unet, lora):
 
 
 def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data):
-    """A module's name is a key's part before the first dot; targets are the Linears inside Transformer2DModels."""
+    """A module's name is a key's part before the first dot; targets are the Linears inside Transformer2DModels, and
+    the Linears and convolutions inside residual blocks and the steps from size to size."""
+    convolutional = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
     ranks, alphas = {}, {}
     for key, value in load_tensors(data).items():
         name = key.split(".")[0]
@@ -138,15 +141,15 @@ def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data
             alphas[name] = float(value)
         elif "lora_down" in key:
             ranks[name] = value.shape[0]
-    linears = {
+    targets = {
         f"lora_unet.{outer}.{inner}".replace(".", "_")
         for outer, block in base.unet.named_modules()
-        if type(block).__name__ == "Transformer2DModel"
+        if type(block).__name__ in ("Transformer2DModel", *convolutional)
         for inner, module in block.named_modules()
-        if type(module).__name__ == "Linear"
+        if type(module).__name__ in ("Linear", "Conv2d")
     }
     assert ranks
-    assert ranks.keys() <= linears
+    assert ranks.keys() <= targets
     assert set(ranks.values()) == {lora.rank}
     assert alphas == dict.fromkeys(ranks, lora.alpha)
 
@@ -159,22 +162,33 @@ def test_a1111_maps_every_key_to_a_module_of_the_original_layout(data):
         assert len(key.split(".")) <= 5
         name, part = key.split(".", 1)
         assert part in parts
-        match = re.fullmatch(r"lora_unet_(down|up)_blocks_(\d+)_attentions_(\d+)_(.+)", name)
-        middle = re.fullmatch(r"lora_unet_mid_block_attentions_(\d+)_(.+)", name)
-        assert match or middle, name
-        if match:
-            level, number = int(match[2]), int(match[3])
-            block = (
-                f"input_blocks_{1 + level * 3 + number}"
-                if match[1] == "down"
-                else f"output_blocks_{level * 3 + number}"
-            )
-            name = f"diffusion_model_{block}_1_{match[4]}"
-        else:
-            name = f"diffusion_model_middle_block_1_{middle[2]}"
-        assert re.search(r"transformer_blocks_\d+_(attn[12]_to_(q|k|v|out_0)|ff_net_(0_proj|2))$", name), name
+        name = _in_the_original_layout(name)
+        attention = r"transformer_blocks_\d+_(attn[12]_to_(q|k|v|out_0)|ff_net_(0_proj|2))"
+        residual = r"_(in_layers_2|out_layers_3|emb_layers_1|skip_connection|0_op|[12]_conv)"
+        assert re.fullmatch(rf"diffusion_model_.+?({attention}|{residual})", name), name
         found.setdefault(name, set()).add(part)
     assert all(have == parts for have in found.values())
+
+
+def _in_the_original_layout(name):
+    """The rules of A1111's `convert_diffusers_name_to_compvis` (extensions-builtin/Lora/networks.py) for UNets."""
+    kinds = {
+        "conv1": "in_layers_2", "conv2": "out_layers_3", "time_emb_proj": "emb_layers_1",
+        "conv_shortcut": "skip_connection",
+    }  # fmt: skip
+    if match := re.fullmatch(r"lora_unet_(down|up)_blocks_(\d+)_(attentions|resnets)_(\d+)_(.+)", name):
+        level, number, attends = int(match[2]), int(match[4]), match[3] == "attentions"
+        at = f"input_blocks_{1 + level * 3 + number}" if match[1] == "down" else f"output_blocks_{level * 3 + number}"
+        return f"diffusion_model_{at}_{int(attends)}_{match[5] if attends else kinds[match[5]]}"
+    if match := re.fullmatch(r"lora_unet_mid_block_(attentions|resnets)_(\d+)_(.+)", name):
+        attends = match[1] == "attentions"
+        part = match[3] if attends else kinds[match[3]]
+        return f"diffusion_model_middle_block_{1 if attends else int(match[2]) * 2}_{part}"
+    if match := re.fullmatch(r"lora_unet_down_blocks_(\d+)_downsamplers_0_conv", name):
+        return f"diffusion_model_input_blocks_{3 + int(match[1]) * 3}_0_op"
+    match = re.fullmatch(r"lora_unet_up_blocks_(\d+)_upsamplers_0_conv", name)
+    assert match, name
+    return f"diffusion_model_output_blocks_{2 + int(match[1]) * 3}_{2 if int(match[1]) else 1}_conv"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_training_changes_the_image_and_leaves_the_model_as_it_was(sd):
 def test_adapters_on_different_layers_share_a_batch(sd):
     adapters = {
         "mug": write_lora(strong_adapter(sd, 1), HEADER),
-        "lamp": write_lora(strong_adapter(sd, 2, targets=("attention", "feed_forward")), HEADER),
+        "lamp": write_lora(strong_adapter(sd, 2, targets=("attention", "feed_forward", "convolution")), HEADER),
     }
     requests = [MUG, dataclasses.replace(MUG, adapter="lamp")]
     for request, image in zip(requests, draw(sd, requests, adapters), strict=True):
