@@ -177,7 +177,9 @@ def _with_sorted_header(data: bytes) -> bytes:
 def _metadata(lora: LoraWeights, header: LoraHeader) -> dict[str, str]:
     kind = _kind(lora, header)
     version, architecture = _VERSIONS[kind]
-    return {
+    own = {"conv_dim": str(lora.rank), "conv_alpha": str(float(lora.alpha))} if "convolution" in lora.targets else {}
+    arguments = {"ss_network_args": json.dumps(own)} if own else {}
+    return arguments | {
         "ss_base_model_version": version,
         "ss_v2": str(kind.startswith("sd2")),
         "ss_network_module": "networks.lora",

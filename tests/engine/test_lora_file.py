@@ -152,6 +152,8 @@ def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data
     assert ranks.keys() <= targets
     assert set(ranks.values()) == {lora.rank}
     assert alphas == dict.fromkeys(ranks, lora.alpha)
+    told = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["ss_network_args"])
+    assert (int(told["conv_dim"]), float(told["conv_alpha"])) == (lora.rank, lora.alpha)
 
 
 def test_a1111_maps_every_key_to_a_module_of_the_original_layout(data):
