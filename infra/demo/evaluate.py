@@ -1,7 +1,7 @@
 """Measures the demo model for its card: `python -m infra.demo.evaluate --model DIR --run TRAINING_DIR --out DIR`.
 
-Writes `metrics.json` and `samples.webp`. The judge is a classifier trained apart from the model (the training run's own
-stage); real studio photographs of the same combinations, under the same judge, are the ceiling.
+Writes `metrics.json`, `samples.webp` and `edges.webp`. The judge is a classifier trained apart from the model (the
+training run's own stage); real studio photographs of the same combinations, under the same judge, are the ceiling.
 """
 
 import argparse
@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import ControlNetModel, StableDiffusionPipeline
 from PIL import Image
 from skimage.metrics import structural_similarity
 from transformers import CLIPModel, CLIPTokenizer
 
 from infra.demo.autoencoder import as_tensor
 from infra.demo.classifier import Classifier, train_classifier
+from infra.demo.control import draw_over, edge_agreement, edges
 from infra.demo.dataset import load_dataset
 from infra.demo.export import render
 from infra.demo.materials import COLOURS
-from infra.demo.parts import Clip, Pipeline
+from infra.demo.parts import Clip, ControlNet, Pipeline
 from infra.demo.products import classes, random_product
 from infra.demo.scenes import SCENES
 from infra.demo.studio import shoot
@@ -127,13 +128,18 @@ def clip_ranked(
 
 
 @torch.inference_mode()
-def reconstruction(pipe: Pipeline, images: np.ndarray) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM of the VAE's reconstructions of photographs."""
+def decoded(pipe: Pipeline, images: np.ndarray) -> np.ndarray:
+    """Photographs (n, h, w, 3) uint8 after the VAE."""
     made = []
     for at in range(0, len(images), 32):
         latents = pipe.vae.encode(as_tensor(images[at : at + 32], torch.device("cpu"))).latent_dist.mode()
         made.append(pipe.vae.decode(latents).sample.clamp(-1, 1))
-    back = ((torch.cat(made).permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    return ((torch.cat(made).permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def reconstruction(pipe: Pipeline, images: np.ndarray) -> dict[str, float]:
+    """Mean PSNR in dB and SSIM of the VAE's reconstructions of photographs."""
+    back = decoded(pipe, images)
     error = ((back.astype(float) - images) ** 2).mean((1, 2, 3))
     similar = [structural_similarity(a, b, channel_axis=-1) for a, b in zip(images, back, strict=True)]
     return {"psnr": float((10 * np.log10(255**2 / error)).mean()), "ssim": float(np.mean(similar))}
@@ -148,6 +154,19 @@ def draw(pipe: Pipeline, prompts: list[str], steps: int, guidance: float, seed: 
     return np.concatenate(parts)
 
 
+def controlled(pipe: Pipeline, model: Path, images: np.ndarray, prompts: list[str], sheet: Path) -> dict[str, float]:
+    """How well edges are kept (`edge_agreement`) by pictures drawn along a photograph's edges, by those drawn without
+    them, and by the photograph after the VAE, which is the most that can be had. Writes the first ones as a sheet."""
+    control: ControlNet = ControlNetModel.from_pretrained(model / "controlnet", torch_dtype=torch.float32)
+    drawings = edges(images)
+    made = draw_over(pipe, control, prompts, drawings)
+    shown = [np.stack([one[i] for i in range(10)]) for one in (images, np.repeat(drawings[..., None], 3, -1), made)]
+    save_grid(np.concatenate(shown), sheet, columns=10)
+    free = draw(pipe, prompts, 10, 4.0)
+    found = {"with_edges": made, "without": free, "vae": decoded(pipe, images)}
+    return {name: edge_agreement(drawings, pictures) for name, pictures in found.items()}
+
+
 def save_grid(images: np.ndarray, path: Path, columns: int = 5) -> None:
     """Write pictures as one sheet."""
     rows = [np.concatenate(list(images[i : i + columns]), 1) for i in range(0, len(images), columns)]
@@ -155,7 +174,7 @@ def save_grid(images: np.ndarray, path: Path, columns: int = 5) -> None:
 
 
 def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidance: float) -> dict[str, Any]:
-    """Measure everything and write `metrics.json` and `samples.webp` into `out`."""
+    """Measure everything and write `metrics.json`, `samples.webp` and `edges.webp` into `out`."""
     pipe: Pipeline = StableDiffusionPipeline.from_pretrained(
         model, use_safetensors=True, safety_checker=None, torch_dtype=torch.float32
     )
@@ -178,6 +197,7 @@ def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidan
         "clip_on_samples": clip_ranked(clip, pipe.tokenizer, made, wanted),
         "clip_on_photographs": clip_ranked(clip, pipe.tokenizer, real, wanted),
         "vae": reconstruction(pipe, real[:200]),
+        "edges": controlled(pipe, model, real[:100], [w.prompt for w in wanted[:100]], out / "edges.webp"),
         "first_combinations": [asdict(w) for w in wanted[:3]],
     }
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
