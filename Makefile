@@ -56,7 +56,7 @@ clean:  ## forgets the demo and the caches, not the environment
 bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compile"
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_train $(BENCH)
 
-bench-fidelity: $(READY)  ## do adapters show their products? about 12 minutes of one core; more in BENCH="--tables methods --skus 4"
+bench-fidelity: $(READY)  ## do adapters show their products? most of an hour of one core; more in BENCH="--tables methods --skus 4"
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_fidelity $(BENCH)
 
 bench-refresh: $(READY)  ## a night over 10 k, 100 k and 1 M SKUs: seconds and memory
