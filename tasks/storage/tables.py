@@ -145,7 +145,7 @@ class Tables:
         for race in range(_RACES):
             table = self._opened(name) or self._created(name)
             if table is not None:
-                if table.transaction_version(run_id) is not None:
+                if self._asked(name, lambda table=table: table.transaction_version(run_id)) is not None:  # type: ignore[misc]
                     return 0
                 given = rows() if callable(rows) else rows
                 distinct = first_of_each(conformed(given, TABLES[name].schema), key)
@@ -224,7 +224,7 @@ class Tables:
         """
         if table.protocol().min_reader_version > 1:
             raise StoreError(f"{self.uri(name)}: another program gave the table features that are unknown here")
-        for path in pa.table(table.get_add_actions())["path"].to_pylist():
+        for path in pa.table(self._asked(name, table.get_add_actions))["path"].to_pylist():
             key = f"tables/{name}/{path}"
             yield DataFile(path, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
 
@@ -252,6 +252,10 @@ class Tables:
                 return None
 
         return attempt(open_table, self.uri(name), self._pauses)
+
+    def _asked(self, name: str, question: Callable[[], Any]) -> Any:
+        """What the driver answers of a table it has open: it reads the log as it needs it."""
+        return attempt(question, self.uri(name), self._pauses)
 
     def _created(self, name: str) -> DeltaTable | None:
         """The new empty table; None where another writer was faster."""

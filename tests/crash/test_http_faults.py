@@ -9,14 +9,17 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typing_extensions import override
 
-from catalog_schemas.errors import StoreError
+from catalog_schemas.errors import StoreError, StoreUnreachable
+from catalog_schemas.sku import SkuRecord
 from tasks.storage.s3 import S3Bucket, filesystem
+from tasks.storage.tables import Tables, rows_of
 from tests.crash.crashing import SCENARIOS, Scenario, Uninterrupted, ended, prepare, uninterrupted
 from tests.crash.night import run_night
 from tests.crash.watched import WatchedStore
@@ -158,6 +161,26 @@ def test_a_fault_on_the_way_to_s3_is_ridden_out_or_told_and_the_next_night_compl
     said, wrong = shop.disturbed(dict.fromkeys(range(len(requests) // 2, 2 * len(requests)), ERROR))
     assert "no usable answer" in said
     assert not wrong
+
+
+def test_an_endpoint_that_goes_away_at_any_request_of_a_commit_is_told(s3: S3Server, line: Line) -> None:
+    tables = Tables(HastyStore(s3.make_bucket(f"line-{uuid.uuid4().hex[:12]}")))
+    tables._pauses = ()
+
+    def commit(number: int) -> int:
+        record = SkuRecord(f"sku-{number}", "catalog", "print", "published", 1, "", datetime(2026, 1, 1, tzinfo=UTC))
+        return tables.merge("skus", rows_of("skus", [record]), "sku", f"run-{number}")
+
+    assert commit(-1) == 1
+    line.mend()
+    assert commit(-2) == 1
+    requests = len(line.asked)
+    for number in range(requests):
+        line.count_from_here(dict.fromkeys(range(number, 20 * requests), ERROR))
+        with pytest.raises(StoreUnreachable, match="no usable answer"):
+            commit(number)
+        line.mend()
+    assert [commit(number) for number in range(requests)] == [1] * requests
 
 
 @pytest.mark.soak

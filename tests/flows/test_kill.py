@@ -48,18 +48,19 @@ def _kill_once(shop: Shop, there: Callable[[Path], bool]) -> None:
             process.kill()
             pytest.fail(f"the run ended before it could be killed: {process.exitcode}")
         time.sleep(0.002)
-    _kill(process)
+    assert _kill(process), "the run ended before it could be killed"
 
 
-def _kill(process: ForkServerProcess) -> None:
-    """Kills a run with all that it has started."""
+def _kill(process: ForkServerProcess) -> bool:
+    """Kills a run with all that it has started; False where it had just ended by itself, and well."""
     assert process.pid
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:  # it has no group of its own yet
         process.kill()
     process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
 
 
 def _files(store: Path, pattern: str) -> dict[str, tuple[int, int]]:
@@ -166,8 +167,7 @@ def _killed_after(moment: float, shop: Shop) -> bool:
     process = start(shop.parameters())
     process.join(moment)
     if process.exitcode is None:
-        _kill(process)
-        return True
+        return _kill(process)
     assert process.exitcode == 0
     return False
 
