@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
+from diffusers import ControlNetModel, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import CLIPModel, CLIPTokenizer
 
 import infra.demo
 from infra.demo.autoencoder import as_tensor, psnr
+from infra.demo.control import draw_over, edge_agreement, edges
 from infra.demo.export import render
 from infra.demo.products import classes, random_product
 from infra.demo.scenes import SCENES
@@ -108,3 +109,20 @@ def test_inpainting_with_masked_latents_keeps_what_lies_outside_the_mask(pipe, p
     kept = np.abs(made[:, :52] - before[:, :52]).mean()
     assert kept < 0.06
     assert np.abs(made[:, 70:] - before[:, 70:]).mean() > kept
+
+
+def test_the_controlnet_draws_along_the_edges_it_is_given(pipe, photographs):
+    control = ControlNetModel.from_pretrained(MODEL / "controlnet", use_safetensors=True, torch_dtype=torch.float32)
+    nouns, images = (list(part[::3]) for part in photographs)
+    prompts = [f"a photo of a {noun}, plain white background" for noun in nouns]
+    drawings = edges(np.stack(images))
+    along = draw_over(pipe, control, prompts, drawings)
+    free = render(pipe, prompts, list(range(len(prompts))), steps=10)
+    assert edge_agreement(drawings, along) > edge_agreement(drawings, free) + 0.08
+
+
+def test_edges_agree_with_their_own_picture_and_not_with_another(photographs):
+    images = photographs[1][:4]
+    assert edge_agreement(edges(images), images) == 1
+    assert edge_agreement(edges(images), images[::-1]) < 0.7
+    assert edge_agreement(edges(images), np.zeros_like(images)) == 0
