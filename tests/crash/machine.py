@@ -60,6 +60,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.versions: dict[int, Live] = {}
         self.runs = 0
         self.checked: tuple[int, Live] = (0, {})
+        self.rows = read_tables(self.store)
 
     def open_store(self, url: str) -> ClockedStore:
         return ClockedStore(url, self.clock)
@@ -158,7 +159,9 @@ class StoreMachine(RuleBasedStateMachine):
         if now == self.checked:
             return
         self.checked = now
-        rows = read_tables(self.store)
+        self.rows |= read_tables(self.store, self.store.touched)
+        self.store.touched.clear()
+        rows = self.rows
         assert violations(self.store, rows) == []
         shown = {row["image_id"] for row in rows["images"] if row["retired_at"] is None}
         assert shown == {image_id(sku, photo, slot) for sku, photo in self.live.items() for slot in SLOTS}
