@@ -2,7 +2,7 @@
 
 import os
 
-# How long torch's threads spin before they sleep while they wait for each other. With GNU OpenMP's own 300,000 turns a
-# step of the UNet on two cores takes up to five times as long where anything else runs on the machine, and with none
-# it takes longer where nothing does. Must be set before torch is imported.
+# How long torch's threads spin before they sleep while they wait for each other. Ten pictures through the demo's UNet
+# on two cores took 0.46 s beside one busy process with GNU OpenMP's own 300,000 turns, 0.28 s with these, and 0.14 s
+# alone with either. Must be set before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

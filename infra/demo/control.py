@@ -1,6 +1,5 @@
 """Trains the demo model's ControlNet: where the edges of a drawing are, the UNet is to put those of its picture."""
 
-import logging
 import time
 from functools import partial
 from pathlib import Path
@@ -19,16 +18,16 @@ from infra.demo.denoiser import (
     Batch,
     Latents,
     Painter,
+    descend,
     noise_schedule,
     noised,
     picked,
     weighted_error,
 )
+from infra.demo.export import render
 from infra.demo.parts import ControlNet, Pipeline, Unet
 from infra.demo.progress import Journal, autocast, backward, load_state, save_state
 from infra.demo.recipes import Recipe
-
-log = logging.getLogger(__name__)
 
 DROP = 0.5  # of the captions: edges must say something by themselves
 RATE = 5e-4
@@ -58,8 +57,7 @@ def new_controlnet(unet: Unet) -> ControlNet:
         conditioning_embedding_out_channels=(16, 32, 64),
     )
     own = control.state_dict()
-    known = {k: v for k, v in unet.state_dict().items() if k in own and v.shape == own[k].shape}
-    control.load_state_dict(own | known)
+    control.load_state_dict(own | {name: weight for name, weight in unet.state_dict().items() if name in own})
     return control
 
 
@@ -88,12 +86,8 @@ def train_controlnet(
         rows, latents, tokens = picked(data, recipe.unet_batch, rng, DROP)
         batch = noised(latents.to(device), tokens.to(device), schedule)
         drawn = as_condition(drawings[rows], device)
-
         loss = backward(partial(control_loss, painter, control, batch, drawn), len(rows), recipe.threads)
-        torch.nn.utils.clip_grad_norm_(control.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(control)
+        descend(control, optimizer, average)
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():
             save_state(out / "controlnet.pt", parts, journal)
@@ -118,28 +112,19 @@ def as_condition(drawings: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(drawings).to(device)[:, None].float() / 255
 
 
-@torch.inference_mode()
-def draw_over(pipe: Pipeline, control: ControlNet, prompts: list[str], drawings: np.ndarray, steps: int = 10,
-    guidance: float = 4.0, strength: float = 1.0,
-) -> np.ndarray:  # fmt: skip
+def draw_over(pipe: Pipeline, control: ControlNet, prompts: list[str], drawings: np.ndarray) -> np.ndarray:
     """Pictures (n, size, size, 3) uint8 of the prompts along edges (n, size, size); picture i has seed i."""
     guided: Pipeline = StableDiffusionControlNetPipeline(
         **pipe.components, controlnet=control, requires_safety_checker=False
     )
     guided.set_progress_bar_config(disable=True)
-    made = [
-        guided(
-            prompts[at : at + 20],
-            image=as_condition(drawings[at : at + 20], torch.device("cpu")),
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            controlnet_conditioning_scale=strength,
-            generator=[torch.Generator().manual_seed(at + i) for i in range(len(prompts[at : at + 20]))],
-            output_type="np",
-        ).images
-        for at in range(0, len(prompts), 20)
-    ]
-    return (np.concatenate(made) * 255 + 0.5).astype(np.uint8)
+    along = as_condition(drawings, torch.device("cpu"))
+    return np.concatenate(
+        [
+            render(guided, prompts[at : at + 20], list(range(at, len(prompts)))[:20], 10, image=along[at : at + 20])
+            for at in range(0, len(prompts), 20)
+        ]
+    )
 
 
 def edge_agreement(drawings: np.ndarray, images: np.ndarray, pixels: float = 2.0) -> float:

@@ -182,10 +182,7 @@ def train_unet(
         _, latents, tokens = picked(data, recipe.unet_batch, rng, DROP)
         batch = noised(latents.to(device), tokens.to(device), schedule)
         loss = backward(lambda part, b=batch: diffusion_loss(model, b, part), recipe.unet_batch, recipe.threads)  # type: ignore[misc]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(model)
+        descend(model, optimizer, average)
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():
             save_state(out / "unet.pt", parts, journal)
@@ -194,6 +191,14 @@ def train_unet(
             journal.pause()
             saved = time.monotonic()
     return averaged(model, average)
+
+
+def descend(model: nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> None:
+    """One step down the gradients that are there, of norm 1 at most, and into the average."""
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    average.update(model)
 
 
 def averaged(model: Painter, average: Average) -> Painter:

@@ -160,7 +160,7 @@ def controlled(pipe: Pipeline, model: Path, images: np.ndarray, prompts: list[st
     control: ControlNet = ControlNetModel.from_pretrained(model / "controlnet", torch_dtype=torch.float32)
     drawings = edges(images)
     made = draw_over(pipe, control, prompts, drawings)
-    shown = [np.stack([one[i] for i in range(10)]) for one in (images, np.repeat(drawings[..., None], 3, -1), made)]
+    shown = [one[:10] for one in (images, np.repeat(drawings[..., None], 3, -1), made)]
     save_grid(np.concatenate(shown), sheet, columns=10)
     free = draw(pipe, prompts, 10, 4.0)
     found = {"with_edges": made, "without": free, "vae": decoded(pipe, images)}

@@ -99,8 +99,10 @@ def _compute_in_float32(config: Path) -> None:
 
 
 @torch.inference_mode()
-def render(pipe: Pipeline, prompts: list[str], seeds: list[int], steps: int = 12, guidance: float = 4.0) -> np.ndarray:
-    """Pictures (n, size, size, 3) uint8 of the prompts, one generator per picture."""
+def render(
+    pipe: Pipeline, prompts: list[str], seeds: list[int], steps: int = 12, guidance: float = 4.0, **given: Any
+) -> np.ndarray:
+    """Pictures (n, size, size, 3) uint8 of the prompts, one generator per picture; `given` is the pipeline's own."""
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor
     made = pipe(
@@ -111,5 +113,6 @@ def render(pipe: Pipeline, prompts: list[str], seeds: list[int], steps: int = 12
         height=size,
         width=size,
         output_type="np",
+        **given,
     ).images
     return (made * 255 + 0.5).astype(np.uint8)

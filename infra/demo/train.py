@@ -83,8 +83,7 @@ def train(run: Run) -> Path:
     grade(run, images, records)
     latents = latent_stage(run, vae, data, tokenizer)
     painter = unet_stage(run, vae, clip, tokenizer, latents)
-    minutes = run.minutes("controlnet")
-    drawings = edges(images)
+    minutes, drawings = run.minutes("controlnet"), drawing_stage(run, images)
     control = train_controlnet(latents, drawings, painter, run.recipe, run.out, minutes, run.seed, run.device)
     folder = run.out / "model"
     export(vae.cpu(), clip.cpu(), tokenizer, painter.cpu(), control.cpu(), folder)
@@ -108,6 +107,14 @@ def latent_stage(run: Run, vae: Vae, data: Captioned, tokenizer: CLIPTokenizer) 
     vae.to(run.device)
     centre, spread = means.mean((0, 2, 3), keepdim=True), means.std((0, 2, 3))[None, :, None, None]
     return Latents(((means - centre) / spread).half(), data.tokens, tokenize(tokenizer, [""])[0])
+
+
+def drawing_stage(run: Run, images: np.ndarray) -> np.ndarray:
+    """The edges of every photograph, found once (cached in the run's folder)."""
+    path = run.out / "edges.npy"
+    if not path.exists():
+        np.save(path, edges(images))
+    return np.load(path)
 
 
 def unet_stage(run: Run, vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, latents: Latents) -> Painter:

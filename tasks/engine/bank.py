@@ -241,10 +241,11 @@ def _layers(prefix: str, root: nn.Module, suffixes: tuple[str, ...], rank: int) 
         name = prefix + (text_name(path) if prefix else path.replace(".", "_"))
         if isinstance(module, nn.Linear):
             shapes: tuple[tuple[int, ...], ...] = (rank, module.in_features), (module.out_features, rank)
-            parts.append(_Part(name, root, path, module, shapes))
         elif isinstance(module, nn.Conv2d):
             shapes = (rank, module.in_channels, *module.kernel_size), (module.out_channels, rank, 1, 1)
-            parts.append(_Part(name, root, path, module, shapes))
+        else:
+            continue
+        parts.append(_Part(name, root, path, module, shapes))
     return parts
 
 

@@ -18,10 +18,10 @@ class Route:
         self.off = False
 
 
-class BankedLinear(nn.Module):
-    """A frozen Linear plus the low-rank products of the slots that the bank routes to."""
+class _BankedLayer(nn.Module):
+    """A frozen layer plus the low-rank products of the slots that the bank routes to."""
 
-    def __init__(self, base: nn.Linear, route: Route, a: nn.Parameter, b: nn.Parameter) -> None:
+    def __init__(self, base: nn.Linear | nn.Conv2d, route: Route, a: nn.Parameter, b: nn.Parameter) -> None:
         super().__init__()
         self.base = base
         self.a = a
@@ -30,52 +30,44 @@ class BankedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight (out, in): diffusers' attention code reads its dtype and device."""
+        """The frozen weight (out, in, …): diffusers' attention code reads its dtype and device."""
         return self.base.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (rows, …, in) to (rows, …, out); rows divide into equal groups, one per routed slot."""
+        """x (rows, …) to what the layer makes of it; rows divide into equal groups, one per routed slot."""
         y = self.base(x)
         route = self._route
         if route.off:
             return y
         every, index = (self.a, self.b, route.scale), route.index
         a, b, scale = every if index is None else (factor[index] for factor in every)
-        grouped = x.reshape(a.shape[0], -1, x.shape[-1])
-        scaled = (a * scale[:, None, None]).to(x.dtype)  # before the cast: half precision would round the scale itself
-        low = torch.bmm(grouped, scaled.transpose(1, 2))
-        return y + torch.bmm(low, b.to(x.dtype).transpose(1, 2)).reshape(y.shape)
+        scaled = a * scale.reshape(-1, *(1 for _ in a.shape[1:]))  # before the cast: half precision would round it
+        return y + self._product(x, scaled.to(x.dtype), b.to(x.dtype)).reshape(y.shape)
+
+    def _product(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
-class BankedConv(nn.Module):
-    """A frozen Conv2d plus, for the slots that the bank routes to, a narrow convolution with its own kernel and a 1 x 1
-    one back to the full width: LoRA for convolutions as kohya's tools and PEFT have it."""
+class BankedLinear(_BankedLayer):
+    """A Linear with slots: A (slots, rank, in), B (slots, out, rank)."""
 
-    def __init__(self, base: nn.Conv2d, route: Route, a: nn.Parameter, b: nn.Parameter) -> None:
-        super().__init__()
-        self.base = base
-        self.a = a
-        self.b = b
-        self._route = route
+    def _product(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        low = torch.bmm(x.reshape(a.shape[0], -1, x.shape[-1]), a.transpose(1, 2))
+        return torch.bmm(low, b.transpose(1, 2))
 
-    @property
-    def weight(self) -> Tensor:
-        """The frozen weight (out, in, height, width)."""
-        return self.base.weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (rows, in, h, w) to (rows, out, h', w'); rows divide into equal groups, one per routed slot."""
-        y = self.base(x)
-        route, base = self._route, self.base
-        if route.off:
-            return y
-        every, index = (self.a, self.b, route.scale), route.index
-        a, b, scale = every if index is None else (factor[index] for factor in every)
-        scaled = (a * scale[:, None, None, None, None]).to(x.dtype)
-        slots, side_by_side = len(a), x.unflatten(0, (len(a), -1)).transpose(0, 1).flatten(1, 2)
-        low = F.conv2d(side_by_side, scaled.flatten(0, 1), None, base.stride, base.padding, base.dilation, slots)
-        low = low.unflatten(1, (slots, -1)).transpose(0, 1).flatten(3)
-        return y + (b.flatten(2).to(x.dtype)[:, None] @ low).reshape(y.shape)
+class BankedConv(_BankedLayer):
+    """A Conv2d with slots: a narrow convolution with the layer's own kernel, A (slots, rank, in, height, width), and a
+    1 x 1 one back to the full width, B (slots, out, rank, 1, 1): LoRA for convolutions as kohya's tools and PEFT have
+    it."""
+
+    base: nn.Conv2d
+
+    def _product(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        slots, base = len(a), self.base
+        side_by_side = x.unflatten(0, (slots, -1)).transpose(0, 1).flatten(1, 2)
+        low = F.conv2d(side_by_side, a.flatten(0, 1), None, base.stride, base.padding, base.dilation, slots)
+        return b.flatten(2)[:, None] @ low.unflatten(1, (slots, -1)).transpose(0, 1).flatten(3)
 
 
 class BankedEmbedding(nn.Module):

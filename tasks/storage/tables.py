@@ -251,7 +251,7 @@ class Tables:
             except TableNotFoundError:
                 return None
 
-        return attempt(open_table, self.uri(name), self._pauses)
+        return self._asked(name, open_table)
 
     def _asked(self, name: str, question: Callable[[], Any]) -> Any:
         """What the driver answers of a table it has open: it reads the log as it needs it."""

@@ -41,9 +41,9 @@ from tasks.engine.training import TrainingJob
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
 from tests.bench.device import commit, device_name
-from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness, say
+from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness
 from tests.bench.likeness import Rgb, alone, ceiling, likeness
-from tests.bench.tables import as_markdown, as_text
+from tests.bench.tables import as_markdown, as_text, keep, say
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
@@ -223,12 +223,8 @@ def measure(base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Na
 
 def write(report: dict[str, Any], folder: Path) -> None:
     """`<date>-fidelity-<tables>-<commit>.json`, and the same as Markdown."""
-    folder.mkdir(parents=True, exist_ok=True)
     some = "all" if len(report["tables"]) >= len(TABLES) - 1 else "-".join(report["tables"])
-    path = folder / f"{report['date'][:10]}-fidelity-{some}-{report['commit']}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(report))
-    say(f"written to {path} and .md")
+    keep(report, f"fidelity-{some}", markdown(report), folder)
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -48,12 +47,13 @@ from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of
 from tests.bench.device import commit, device_name
-from tests.bench.tables import as_markdown
+from tests.bench.tables import as_markdown, keep, say
 
 POOL = 1000
 BATCH = 5000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RESULTS = Path(__file__).parent / "results"
+CPU = torch.device("cpu")
 
 PHASES = ("import", "no_op_plan", "no_op_night", "import_changed", "plan", "plan_and_publish", "next_no_op_plan")
 
@@ -71,8 +71,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.environ |= {"PREFECT_HOME": f"{folder}/prefect", "PREFECT_LOGGING_LEVEL": "ERROR"}
             rows.append(_night(Path(folder), skus, options.variants, options.changed))
-            sys.stdout.write(json.dumps(rows[-1]) + "\n")
-    keep({"variants": options.variants, "changed": options.changed, "nights": rows}, RESULTS)
+            say(json.dumps(rows[-1]))
+    about = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit(), "device": device_name(CPU)}
+    about |= {"cores": os.cpu_count(), "variants": options.variants, "changed": options.changed, "nights": rows}
+    keep(about, "refresh", markdown(about), RESULTS)
 
 
 def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, Any]:
@@ -281,20 +283,6 @@ def _run(context: RunContext, plan: Plan, images: int) -> RunRecord:
         context.run_id, context.catalog, "{}", "completed", plan.rows, jobs, 0, 0, plan.skipped, 0,
         images, images, 0, 0, plan.images_skipped, 0.0, context.started_at, now,
     )  # fmt: skip
-
-
-def keep(result: dict[str, Any], folder: Path) -> None:
-    """`<date>-refresh-<commit>.json`, and the same as Markdown."""
-    about = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit(),
-        "device": device_name(torch.device("cpu")),
-    }
-    report = about | {"cores": os.cpu_count()} | result
-    file = folder / f"{about['date']}-refresh-{about['commit']}.json"
-    file.write_text(json.dumps(report, indent=2) + "\n")
-    file.with_suffix(".md").write_text(markdown(report))
-    sys.stdout.write(f"kept in {file} and .md\n")
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -10,10 +10,8 @@ prior.
 """
 
 import argparse
-import json
 import logging
 import os
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +29,7 @@ from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tasks.engine.training import TrainingJob, TrainingPhoto
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import commit, device_name, matmul_peak, memory_now, reset_memory, synchronize
-from tests.bench.tables import as_markdown
+from tests.bench.tables import as_markdown, keep, say
 from tests.engine.material import photo, quiet
 from tests.models.tiny import build_tiny_sd
 
@@ -99,12 +97,12 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
         busy = timing.processor / skus * options.recipe_steps
         row = (name, skus, 3600 / per_sku, per_sku, busy, timing.step, timing.startup, rate, rate / peak, timing.memory)
         rows.append(Row(*row))
-        _say(_line(rows[-1]))
+        say(_line(rows[-1]))
 
-    _say(
+    say(
         f"{device_name(base.device)}, {options.precision}: matrix products {peak:.3f} TFLOP/s; {model}, {resolution} px"
     )
-    _say(f"{'':26}SKUs  SKUs/h   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
+    say(f"{'':26}SKUs  SKUs/h   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
     if options.script:
         timing = diffusers_script(options.script, model, jobs[0], how, resolution, options.steps, str(base.dtype)[6:])
         add("diffusers' script", 1, timing)
@@ -115,7 +113,7 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
             try:
                 timing = cohort(base, jobs[:size], how, resolution, options.steps, compiled, options.lean)
             except torch.OutOfMemoryError:
-                _say(f"{f'cohort, {name}':26}{size:4}  does not fit; --lean computes activations twice")
+                say(f"{f'cohort, {name}':26}{size:4}  does not fit; --lean computes activations twice")
                 break
             add(f"cohort, {name}", size, timing)
     about = {
@@ -191,11 +189,7 @@ def _line(row: Row) -> str:
 
 def _write(report: dict[str, Any], folder: Path) -> None:
     device = "".join(c if c.isalnum() else "-" for c in str(report["device"]).lower())[:40].strip("-")
-    path = folder / f"{str(report['date'])[:10]}-train-{device}-{report['commit']}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(report))
-    _say(f"written to {path} and .md")
+    keep(report, f"train-{device}", markdown(report), folder)
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -206,11 +200,6 @@ def markdown(report: dict[str, Any]) -> str:
         f"steps; load {report['load_average']:.1f}. `python -m tests.bench.bench_train`; its docstring says how."
     )
     return "\n".join([line, "", *as_markdown(report["rows"])]) + "\n"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def _options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -1,7 +1,6 @@
 """What the tables of `bench_fidelity` are made of: adapters, the pictures drawn with them, and their scores."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import Scorer
 from tasks.engine.training import TrainedAdapter, TrainingJob, steps_for, train_cohort
 from tests.bench.likeness import Likeness, Product, Rgb, likeness, read_products
-from tests.bench.tables import as_text
+from tests.bench.tables import as_text, say
 from tests.engine.material import quiet
 
 PLAIN, SCENES = ", plain white background", (", on a wooden table", ", on green grass in a garden")
@@ -158,8 +157,3 @@ def _mean(scores: list[Likeness]) -> dict[str, float]:
 def mean_likeness(scores: list[Likeness]) -> Likeness:
     columns = zip(*((one.cosine, one.colour, one.named) for one in scores), strict=True)
     return Likeness(*(float(np.mean(column)) for column in columns))
-
-
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

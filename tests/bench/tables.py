@@ -1,6 +1,24 @@
-"""Rows of a benchmark as a Markdown table."""
+"""What every benchmark says and keeps: lines on the terminal, rows as a Markdown table, a result's two files."""
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
+
+
+def say(line: str) -> None:
+    """A line on the terminal, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def keep(report: dict[str, Any], name: str, markdown: str, folder: Path) -> None:
+    """`<date>-<name>-<commit>.json` in `folder`, and the same for people beside it."""
+    path = folder / f"{report['date'][:10]}-{name}-{report['commit']}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown)
+    say(f"written to {path} and .md")
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> list[str]:

@@ -37,18 +37,16 @@ def pass_on(operation: Operation, call: Callable[[], Any]) -> Any:
 class WatchedStore(ObjectStore):
     """A store whose every change passes `hook`, which decides whether and when it happens.
 
-    `changes` counts them, and `touched` holds the tables that they belong to.
+    `changed` lists the keys that they touch.
     """
 
     def __init__(self, url: str, hook: Hook = pass_on) -> None:
         super().__init__(url)
         self.hook = hook
-        self.changes = 0
-        self.touched: set[str] = set()
+        self.changed: list[str] = []
 
     def _tell(self, operation: Operation, call: Callable[[], Any]) -> Any:
-        self.changes += 1
-        self.touched |= {key.split("/")[1] for key in operation.keys if key.startswith("tables/")}
+        self.changed += operation.keys
         return self.hook(operation, call)
 
     def write(self, key: str, data: bytes) -> None:

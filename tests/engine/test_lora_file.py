@@ -130,7 +130,7 @@ def assert_same_as_the_bank(base, unet, lora):
     assert torch.allclose(banked, unet(noisy, 400, text).sample, atol=1e-4)
 
 
-def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data):
+def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data, tmp_path):
     """A module's name is a key's part before the first dot; targets are the Linears inside Transformer2DModels, and
     the Linears and convolutions inside residual blocks and the steps from size to size."""
     convolutional = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
@@ -152,7 +152,8 @@ def test_kohyas_tools_find_every_module_with_its_rank_and_alpha(base, lora, data
     assert ranks.keys() <= targets
     assert set(ranks.values()) == {lora.rank}
     assert alphas == dict.fromkeys(ranks, lora.alpha)
-    told = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["ss_network_args"])
+    (tmp_path / "file.safetensors").write_bytes(data)
+    told = json.loads(read_metadata(str(tmp_path / "file.safetensors"))["ss_network_args"])
     assert (int(told["conv_dim"]), float(told["conv_alpha"])) == (lora.rank, lora.alpha)
 
 
