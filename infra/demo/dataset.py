@@ -1,8 +1,7 @@
-"""The training set: photographs from the studio in numbered shards, made by several processes, resumable."""
+"""The training set: photographs and masks from the studio in numbered shards, by several processes, resumable."""
 
 import json
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,12 @@ def _write_shard(folder: Path, seed: int, index: int, count: int, size: int) -> 
     if path.exists():
         return path
     torch.set_num_threads(1)
-    images, records = [], []
+    images, masks, records = [], [], []
     for product in range(count // PER_PRODUCT):
         number = index * (SHARD // PER_PRODUCT) + product
         for shot in random_shots(seed * 1_000_003 + number, PER_PRODUCT, size):
             images.append(shot.photograph.image)
+            masks.append(np.rint(shot.photograph.mask * 255).astype(np.uint8))
             records.append(
                 {
                     "product": number if shot.product else -1,
@@ -40,7 +40,7 @@ def _write_shard(folder: Path, seed: int, index: int, count: int, size: int) -> 
                 }
             )
     rough = path.with_suffix(".part.npz")
-    np.savez(rough, images=np.stack(images), records=np.array(json.dumps(records)))
+    np.savez(rough, images=np.stack(images), masks=np.stack(masks), records=np.array(json.dumps(records)))
     rough.replace(path)
     return path
 
@@ -50,7 +50,7 @@ def write_dataset(folder: Path, photographs: int, seed: int = 0, size: int = 128
 
     The folder's name carries the studio's version, the seed and the size, so that no stale photograph is ever used.
     """
-    home = folder / f"photos-v{VERSION}-s{seed}-{size}"
+    home = folder / f"shots-v{VERSION}-s{seed}-{size}"
     home.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:
         count = min(SHARD, photographs)
@@ -60,17 +60,13 @@ def write_dataset(folder: Path, photographs: int, seed: int = 0, size: int = 128
     return home
 
 
-def load_dataset(home: Path, photographs: int | None = None) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """The first photographs, or all of them, (n, size, size, 3) uint8 and their records."""
-    images, records = [], []
-    for found, rows in _shards(home, photographs):
-        images.append(found)
-        records.extend(rows)
-    return np.concatenate(images), records
-
-
-def _shards(home: Path, photographs: int | None) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+def load_dataset(home: Path, photographs: int | None = None) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """The first photographs, or all: (n, size, size, 3) uint8, their masks (n, size, size) uint8, their records."""
+    images, masks, records = [], [], []
     shards = None if photographs is None else -(-photographs // SHARD)
     for path in sorted(p for p in home.glob("shard-*.npz") if ".part" not in p.name)[:shards]:
         with np.load(path) as archive:
-            yield archive["images"], json.loads(str(archive["records"]))
+            images.append(archive["images"])
+            masks.append(archive["masks"])
+            records += json.loads(str(archive["records"]))
+    return np.concatenate(images), np.concatenate(masks), records

@@ -182,7 +182,7 @@ def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidan
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor
     out.mkdir(parents=True, exist_ok=True)
     save_grid(draw(pipe, list(GRID), steps, guidance), out / "samples.webp")
-    images, records = load_dataset(next((run / "data").glob("photos-*")))
+    images, _, records = load_dataset(next((run / "data").glob("shots-*")))
     judge = train_classifier(images, records, run, 0.0, 0, torch.device("cpu"))
     wanted = unseen_combinations(records, prompts)
     real = photographs_of(wanted, size)

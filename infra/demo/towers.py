@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
+from infra.demo.closeups import boxes, closeups
 from infra.demo.parts import Clip
 from infra.demo.progress import Journal, autocast, load_state, save_state
 from infra.demo.recipes import Recipe
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 FACTS = ("class_noun", "colour", "scene")
 FACT_WEIGHTS = (2.0, 1.5, 0.5)  # a scene fills the picture and needs no help
+TEMPERATURE = 0.1  # of close-ups that look for each other
 
 
 def new_clip(recipe: Recipe, tokenizer: CLIPTokenizer) -> Clip:
@@ -50,20 +52,26 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """Photographs with their tokenized captions (n, k, MAX_LENGTH) and the facts they show as class indices (n, 3).
+    """Photographs and masks with tokenized captions (n, k, MAX_LENGTH) and the facts they show as class indices (n, 3).
 
-    `short` (n, MAX_LENGTH) names the product alone, so that the towers cannot live on scenes.
+    `short` (n, MAX_LENGTH) names the product alone. `boxes` (n, 4) say where it is, and each of `products` lists the
+    photographs that show one product, if there are several.
     """
 
     images: np.ndarray
+    masks: np.ndarray
+    boxes: np.ndarray
     tokens: Tensor
     short: Tensor
     facts: Tensor
     names: tuple[tuple[str, ...], ...]
+    products: tuple[tuple[int, ...], ...]
 
 
-def captioned(images: np.ndarray, records: list[dict[str, Any]], tokenizer: CLIPTokenizer) -> Captioned:
-    """Tokenize every caption once and number the facts."""
+def captioned(
+    images: np.ndarray, masks: np.ndarray, records: list[dict[str, Any]], tokenizer: CLIPTokenizer
+) -> Captioned:
+    """Tokenize every caption once, number the facts, and find the products."""
     each = len(records[0]["captions"])
     texts = [c for r in records for c in r["captions"]]
     distinct = sorted(set(texts))
@@ -73,7 +81,14 @@ def captioned(images: np.ndarray, records: list[dict[str, Any]], tokenizer: CLIP
     names = tuple(tuple(sorted({r[f] for r in records})) for f in FACTS)
     facts = torch.tensor([[names[j].index(r[f]) for j, f in enumerate(FACTS)] for r in records])
     alone = [f"a photo of a {r['colour']} {r['class_noun']}" if r["class_noun"] else "an empty scene" for r in records]
-    return Captioned(images, tokens, tokenize(tokenizer, alone).to(torch.int16), facts, names)
+    found, shown = boxes(masks), dict[int, list[int]]()
+    for row, record in enumerate(records):
+        if record["class_noun"] and found[row].any():
+            shown.setdefault(record["product"], []).append(row)
+    products = tuple(tuple(rows) for rows in shown.values() if len(rows) > 1)
+    return Captioned(
+        images, masks, found, tokens, tokenize(tokenizer, alone).to(torch.int16), facts, names, products
+    )  # fmt: skip
 
 
 class _Heads(nn.Module):
@@ -83,12 +98,10 @@ class _Heads(nn.Module):
         super().__init__()
         self.heads = nn.ModuleList(nn.Linear(width, len(n)) for n in names)
 
-    def forward(self, pooled: Tensor, facts: Tensor, known: Tensor | None = None) -> Tensor:
-        losses = [
-            w * F.cross_entropy(h(pooled), facts[:, i])
-            for i, (h, w) in enumerate(zip(self.heads, FACT_WEIGHTS, strict=True))
-        ]
-        return torch.stack(losses).mean()
+    def forward(self, pooled: Tensor, facts: Tensor) -> Tensor:
+        """Weighted loss over the first facts, those that `facts` (n, 1 to 3) has."""
+        some = zip(self.heads, FACT_WEIGHTS, facts.unbind(1), strict=False)
+        return torch.stack([weight * F.cross_entropy(head(pooled), fact) for head, weight, fact in some]).mean()
 
 
 def train_clip(
@@ -114,8 +127,7 @@ def train_clip(
     while not journal.over():
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * journal.rate(warm=60)
-        rows = rng.integers(0, len(data.images), recipe.clip_batch)
-        loss = _clip_loss(clip, heads, data, rows, rng, device)
+        loss = _clip_loss(clip, heads, _batch(data, recipe.clip_batch, rng, device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(both, 1.0)
         optimizer.step()
@@ -128,29 +140,64 @@ def train_clip(
     return clip.eval()
 
 
-def _clip_loss(
-    clip: Clip, heads: nn.Module, data: Captioned, rows: np.ndarray, rng: np.random.Generator, device: torch.device
-) -> Tensor:
-    """Contrastive loss over one batch plus the facts' classification from either tower."""
-    picks = torch.from_numpy(rows)
-    which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], len(rows)))
-    ids = data.tokens[picks, which].long().to(device)
-    pixels = torch.from_numpy(data.images[rows]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    with autocast(device):
-        vision = clip.vision_model(pixel_values=pixels).pooler_output
-        text = clip.text_model(input_ids=ids).pooler_output
-        image_embedding = F.normalize(clip.visual_projection(vision).float(), dim=-1)
-        text_embedding = F.normalize(clip.text_projection(text).float(), dim=-1)
-        short = clip.text_model(input_ids=data.short[picks].long().to(device)).pooler_output
-        short_embedding = F.normalize(clip.text_projection(short).float(), dim=-1)
-        facts = data.facts[picks].to(device)
-        helped = heads(vision, facts) + 0.5 * heads(text, facts)
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Photographs (n, 3, size, size) with captions and short ones, then two close-ups of each of some products."""
+
+    pixels: Tensor
+    captions: Tensor
+    short: Tensor
+    facts: Tensor
+    photographs: int
+
+
+def _batch(data: Captioned, count: int, rng: np.random.Generator, device: torch.device) -> _Batch:
+    """Half photographs, half close-ups; the first views of all products stand before the second views."""
+    whole = rng.integers(0, len(data.images), count // 2)
+    few = [data.products[i] for i in rng.choice(len(data.products), min(count // 4, len(data.products)), replace=False)]
+    near = np.array([rng.choice(rows, 2, replace=False) for rows in few]).T.reshape(-1)
+    rows = torch.from_numpy(np.concatenate([whole, near]))
+    photographs = torch.from_numpy(data.images[whole]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    taken = closeups(data.images[near], data.masks[near], data.boxes[near], rng)
+    which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], len(whole)))
+    return _Batch(
+        torch.cat([photographs, taken]).to(device),
+        data.tokens[rows[: len(whole)], which].long().to(device),
+        data.short[rows].long().to(device),
+        data.facts[rows].to(device),
+        len(whole),
+    )
+
+
+def _clip_loss(clip: Clip, heads: nn.Module, batch: _Batch) -> Tensor:
+    """Photographs find their captions and their products' names, close-ups their names and each other.
+
+    Pairs as in CLIP (Radford et al. 2021), where equal texts count as one (Yang et al. 2022, UniCL); the two close-ups
+    of a product as in SimCLR (Chen et al. 2020). Both towers also name the facts.
+    """
+    whole = slice(batch.photographs)
+    near = slice(batch.photographs, None)
+    with autocast(batch.pixels.device):
+        vision = clip.vision_model(pixel_values=batch.pixels).pooler_output
+        words = clip.text_model(input_ids=torch.cat([batch.captions, batch.short])).pooler_output
+        seen = F.normalize(clip.visual_projection(vision).float(), dim=-1)
+        said = F.normalize(clip.text_projection(words).float(), dim=-1)
+        helped = heads(vision[whole], batch.facts[whole]) + heads(vision[near], batch.facts[near, :2])
+        helped = helped + 0.5 * heads(words[whole], batch.facts[whole])
     scale = clip.logit_scale.clamp(max=4.6).exp()
-    pairs = [_contrast(scale * t @ image_embedding.T) for t in (text_embedding, short_embedding)]
-    return torch.stack(pairs).mean() + helped.float()
+    captions, short = said[whole], said[batch.photographs :]
+    pairs = [
+        _contrast(scale * captions @ seen[whole].T, batch.captions),
+        _contrast(scale * short[whole] @ seen[whole].T, batch.short[whole]),
+        _contrast(scale * short[near] @ seen[near].T, batch.short[near]),
+    ]
+    first, second = seen[near].chunk(2)
+    same = _contrast(first @ second.T / TEMPERATURE, torch.arange(len(first), device=seen.device)[:, None])
+    return torch.stack(pairs).mean() + same + helped.float()
 
 
-def _contrast(logits: Tensor) -> Tensor:
-    """Each row should find its own column among all, and each column its row."""
-    same = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+def _contrast(logits: Tensor, keys: Tensor) -> Tensor:
+    """Each row should find the columns that have its key (n, k), and each column its rows."""
+    same = (keys[:, None] == keys[None]).all(-1).float()
+    wanted = same / same.sum(1, keepdim=True)  # symmetric keys: columns want what rows want
+    return (F.cross_entropy(logits, wanted) + F.cross_entropy(logits.T, wanted)) / 2

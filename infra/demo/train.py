@@ -7,6 +7,7 @@ set comes on top. The model folder is written to DIR/model, the log to DIR/log.c
 
 import argparse
 import logging
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from transformers import CLIPTokenizer
 from infra.demo.autoencoder import encode_all, refine_decoder, train_vae
 from infra.demo.classifier import Classifier, train_classifier
 from infra.demo.control import edges, train_controlnet
-from infra.demo.dataset import load_dataset, write_dataset
+from infra.demo.dataset import SHARD, load_dataset, write_dataset
 from infra.demo.denoiser import Latents, Painter, train_unet
 from infra.demo.export import export, pipeline, render, text_model, whiten
 from infra.demo.parts import Clip, Vae
@@ -73,9 +74,9 @@ def train(run: Run) -> Path:
     """Run all stages and return the folder of the exported model."""
     run.out.mkdir(parents=True, exist_ok=True)
     home = write_dataset(run.out / "data", run.recipe.photographs, run.seed, run.recipe.size, run.recipe.workers)
-    images, records = load_dataset(home, run.recipe.photographs)
+    images, masks, records = load_dataset(home, run.recipe.photographs)
     tokenizer = build_tokenizer(run.out / "tokenizer")
-    data = captioned(images, records, tokenizer)
+    data = captioned(images, masks, records, tokenizer)
     # Once the UNet learns on cached latents, a longer budget must not move the encoder under it.
     vae_minutes = 0.0 if (run.out / "latents.pt").exists() else run.minutes("vae")
     vae = train_vae(images, run.recipe, run.out, vae_minutes, run.seed, run.device)
@@ -110,10 +111,11 @@ def latent_stage(run: Run, vae: Vae, data: Captioned, tokenizer: CLIPTokenizer) 
 
 
 def drawing_stage(run: Run, images: np.ndarray) -> np.ndarray:
-    """The edges of every photograph, found once (cached in the run's folder)."""
+    """The edges of every photograph, found once by several processes (cached in the run's folder)."""
     path = run.out / "edges.npy"
     if not path.exists():
-        np.save(path, edges(images))
+        with ProcessPoolExecutor(run.recipe.workers) as pool:
+            np.save(path, np.concatenate(list(pool.map(edges, np.array_split(images, -(-len(images) // SHARD))))))
     return np.load(path)
 
 

@@ -5,13 +5,16 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 from fsspec.spec import AbstractBufferedFile
 
 from tasks.storage.info import ObjectInfo
+
+Made = TypeVar("Made")
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 20
@@ -32,6 +35,23 @@ class RangedFile(AbstractBufferedFile):
         return data
 
 
+def shared(make: Callable[..., Made]) -> Callable[..., Made]:
+    """`make`, but what it made before where the process and its environment are the same.
+
+    To make a filesystem takes longer than a request, more so where a token is to be had first; its connections last.
+    """
+
+    @lru_cache(maxsize=4)
+    def made(_process: int, _environment: int, *args: Hashable) -> Made:
+        return make(*args)
+
+    @wraps(make)
+    def of_this_process(*args: Hashable) -> Made:
+        return made(os.getpid(), hash(frozenset(os.environ.items())), *args)
+
+    return of_this_process
+
+
 class Bucket(ABC):
     """A bucket, or a prefix of one. The clouds show an object whole or not at all."""
 
@@ -44,7 +64,7 @@ class Bucket(ABC):
 
     @abstractmethod
     def connect(self) -> Any:
-        """A new fsspec filesystem with its credentials from the environment, no caches and bounded waits.
+        """An fsspec filesystem with its credentials from the environment, no caches and bounded waits.
 
         Attempts are counted in one place, `faults.attempt`: three layers of retries would multiply to minutes.
         """

@@ -22,7 +22,7 @@ def bucket(scheme: str, root: str) -> Bucket:
 
 
 def filesystem(scheme: str) -> Any:
-    """A new fsspec filesystem: see `Bucket.connect`."""
+    """An fsspec filesystem: see `Bucket.connect`."""
     return _module(scheme).filesystem()
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import s3fs
 from typing_extensions import override
 
-from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket
+from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket, shared
 from tasks.storage.faults import code_of
 
 
+@shared
 def filesystem(read_seconds: int = READ_SECONDS) -> Any:
     """See `Bucket.connect`."""
     network = {
