@@ -91,7 +91,7 @@ def line(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 def shop(request: pytest.FixtureRequest, s3: S3Server, line: Line, memory: Path) -> "Shop":
     scenario = SCENARIOS.get(request.param, ONE_PRODUCT)
     whole = uninterrupted(scenario, WatchedStore(str(memory / "whole")))
-    return Shop(s3.make_bucket(f"line-{uuid.uuid4().hex[:12]}"), line, scenario, whole)
+    return Shop(s3, line, scenario, whole)
 
 
 every_scenario = pytest.mark.parametrize("shop", SCENARIOS, indirect=True)
@@ -99,9 +99,9 @@ every_scenario = pytest.mark.parametrize("shop", SCENARIOS, indirect=True)
 
 @dataclass
 class Shop:
-    """Stores of one bucket, each with the nights before in it."""
+    """Stores, each with the nights before in it, and in a bucket of its own: moto lists by looking at all of it."""
 
-    bucket: str
+    s3: S3Server
     line: Line
     scenario: Scenario
     whole: Uninterrupted
@@ -110,7 +110,7 @@ class Shop:
     def begin(self) -> HastyStore:
         """A store before the night."""
         self.line.mend()
-        store = HastyStore(f"{self.bucket}/{uuid.uuid4().hex[:12]}")
+        store = HastyStore(self.s3.make_bucket(f"line-{uuid.uuid4().hex[:12]}") + "/shop")
         for key, data in self.left.items():
             store.write(key, data)
         if not self.left:
