@@ -21,6 +21,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from infra.demo.autoencoder import as_tensor
 from infra.demo.classifier import Classifier, train_classifier
+from infra.demo.closeups import boxes, closeups
 from infra.demo.control import draw_over, edge_agreement, edges
 from infra.demo.dataset import load_dataset
 from infra.demo.export import render
@@ -28,7 +29,7 @@ from infra.demo.materials import COLOURS
 from infra.demo.parts import Clip, ControlNet, Pipeline
 from infra.demo.products import classes, random_product
 from infra.demo.scenes import SCENES
-from infra.demo.studio import shoot
+from infra.demo.studio import random_scene, shoot
 from infra.demo.towers import tokenize
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,22 @@ def clip_ranked(
 
 
 @torch.inference_mode()
+def told_apart(clip: Clip, size: int, count: int = 200, seed: int = 880_000) -> float:
+    """The share of unseen products whose close-up is nearest, of all products' in other scenes, to its own."""
+    rng, views = np.random.default_rng(seed), []
+    for number in range(count):
+        spec = random_product(rng)
+        views.append([shoot(spec, random_scene(rng), seed + 2 * number + i, size).photograph for i in (0, 1)])
+    features = []
+    for photographs in zip(*views, strict=True):
+        masks = np.stack([np.rint(one.mask * 255).astype(np.uint8) for one in photographs])
+        pixels = closeups(np.stack([one.image for one in photographs]), masks, boxes(masks), rng)
+        seen = clip.visual_projection(clip.vision_model(pixels).pooler_output)
+        features.append(torch.nn.functional.normalize(seen, dim=-1))
+    return float(((features[0] @ features[1].T).argmax(1) == torch.arange(count)).float().mean())
+
+
+@torch.inference_mode()
 def decoded(pipe: Pipeline, images: np.ndarray) -> np.ndarray:
     """Photographs (n, h, w, 3) uint8 after the VAE."""
     made = []
@@ -196,6 +213,7 @@ def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidan
         "judge_on_photographs": graded(judge, real, wanted),
         "clip_on_samples": clip_ranked(clip, pipe.tokenizer, made, wanted),
         "clip_on_photographs": clip_ranked(clip, pipe.tokenizer, real, wanted),
+        "clip_tells_products_apart": told_apart(clip, size),
         "vae": reconstruction(pipe, real[:200]),
         "edges": controlled(pipe, model, real[:100], [w.prompt for w in wanted[:100]], out / "edges.webp"),
         "first_combinations": [asdict(w) for w in wanted[:3]],

@@ -50,6 +50,11 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return batch["input_ids"]
 
 
+def trimmed(ids: Tensor) -> Tensor:
+    """Token ids (n, length) without the padding that all have: what comes after its end changes no text's features."""
+    return ids[:, : int((ids != ids[0, -1]).sum(1).max()) + 1] if len(ids) else ids
+
+
 @dataclass(frozen=True, slots=True)
 class Captioned:
     """Photographs and masks with tokenized captions (n, k, MAX_LENGTH) and the facts they show as class indices (n, 3).
@@ -179,7 +184,9 @@ def _clip_loss(clip: Clip, heads: nn.Module, batch: _Batch) -> Tensor:
     near = slice(batch.photographs, None)
     with autocast(batch.pixels.device):
         vision = clip.vision_model(pixel_values=batch.pixels).pooler_output
-        words = clip.text_model(input_ids=torch.cat([batch.captions, batch.short])).pooler_output
+        words = torch.cat(
+            [clip.text_model(input_ids=trimmed(ids)).pooler_output for ids in (batch.captions, batch.short)]
+        )
         seen = F.normalize(clip.visual_projection(vision).float(), dim=-1)
         said = F.normalize(clip.text_projection(words).float(), dim=-1)
         helped = heads(vision[whole], batch.facts[whole]) + heads(vision[near], batch.facts[near, :2])
