@@ -11,7 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from fsspec.asyn import _run_coros_in_chunks, sync
 from typing_extensions import override
 
-from tasks.storage.bucket import CONNECT_SECONDS, PART_BYTES, READ_SECONDS, Bucket, NoSuchBucket, RangedFile, shared
+from tasks.storage.bucket import CONNECT_SECONDS, PART_BYTES, READ_SECONDS, Bucket, NoSuchBucket, RangedFile
 from tasks.storage.info import ObjectInfo
 
 _DELETE_AT_ONCE = 32
@@ -119,7 +119,6 @@ class AzureFiles(AzureBlobFileSystem):
         await self.service_client.close()
 
 
-@shared
 def filesystem() -> AzureFiles:
     """See `Bucket.connect`."""
     return AzureFiles(use_listings_cache=False, skip_instance_cache=True)

@@ -5,16 +5,13 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache, wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from fsspec.spec import AbstractBufferedFile
 
 from tasks.storage.info import ObjectInfo
-
-Made = TypeVar("Made")
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 20
@@ -35,23 +32,6 @@ class RangedFile(AbstractBufferedFile):
         return data
 
 
-def shared(make: Callable[..., Made]) -> Callable[..., Made]:
-    """`make`, but what it made before where the process and its environment are the same.
-
-    To make a filesystem takes longer than a request, more so where a token is to be had first; its connections last.
-    """
-
-    @lru_cache(maxsize=4)
-    def made(_process: int, _environment: int, *args: Hashable) -> Made:
-        return make(*args)
-
-    @wraps(make)
-    def of_this_process(*args: Hashable) -> Made:
-        return made(os.getpid(), hash(frozenset(os.environ.items())), *args)
-
-    return of_this_process
-
-
 class Bucket(ABC):
     """A bucket, or a prefix of one. The clouds show an object whole or not at all."""
 
@@ -64,7 +44,7 @@ class Bucket(ABC):
 
     @abstractmethod
     def connect(self) -> Any:
-        """An fsspec filesystem with its credentials from the environment, no caches and bounded waits.
+        """A new fsspec filesystem with its credentials from the environment, no caches and bounded waits.
 
         Attempts are counted in one place, `faults.attempt`: three layers of retries would multiply to minutes.
         """

@@ -22,7 +22,7 @@ def bucket(scheme: str, root: str) -> Bucket:
 
 
 def filesystem(scheme: str) -> Any:
-    """An fsspec filesystem: see `Bucket.connect`."""
+    """A new fsspec filesystem: see `Bucket.connect`."""
     return _module(scheme).filesystem()
 
 

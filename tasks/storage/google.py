@@ -14,16 +14,7 @@ from fsspec.asyn import _run_coros_in_chunks, sync
 from gcsfs.core import GCSFileSystem
 from typing_extensions import override
 
-from tasks.storage.bucket import (
-    CONNECT_SECONDS,
-    PART_BYTES,
-    READ_SECONDS,
-    WRITER,
-    Bucket,
-    NoSuchBucket,
-    RangedFile,
-    shared,
-)
+from tasks.storage.bucket import CONNECT_SECONDS, PART_BYTES, READ_SECONDS, WRITER, Bucket, NoSuchBucket, RangedFile
 
 _DELETE_AT_ONCE = 32
 _ASKED = re.compile(r"/b/(?P<bucket>[^/?]+)/o(?:/(?P<object>[^?]+))?")  # by a request: an object, or else the bucket
@@ -80,7 +71,6 @@ class GoogleFiles(GCSFileSystem):
                 raise end
 
 
-@shared
 def filesystem() -> GoogleFiles:
     """See `Bucket.connect`."""
     emulated = os.environ.get("STORAGE_EMULATOR_HOST")

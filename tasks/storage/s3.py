@@ -5,21 +5,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import s3fs
+from aiobotocore.session import AioSession
+from botocore.loaders import create_loader
 from typing_extensions import override
 
-from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket, shared
+from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket
 from tasks.storage.faults import code_of
 
+_MODELS = create_loader()  # what botocore knows of services: to read it anew takes longer than a request
 
-@shared
+
 def filesystem(read_seconds: int = READ_SECONDS) -> Any:
     """See `Bucket.connect`."""
+    session = AioSession()
+    session.register_component("data_loader", _MODELS)
     network = {
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": read_seconds,
         "retries": {"total_max_attempts": 1},
     }
-    made = s3fs.S3FileSystem(config_kwargs=network, use_listings_cache=False, skip_instance_cache=True)
+    made = s3fs.S3FileSystem(session=session, config_kwargs=network, use_listings_cache=False, skip_instance_cache=True)
     made.retries = 1
     return made
 

@@ -113,14 +113,6 @@ def test_a_store_travels_to_another_process_as_its_url(store: ObjectStore) -> No
     assert b"canary-secret" not in text
 
 
-def test_stores_share_connections_for_as_long_as_the_credentials_stay(s3, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = s3.make_bucket(f"shared-{uuid.uuid4().hex[:12]}")
-    first, second = (ObjectStore(f"{url}/{name}") for name in "ab")
-    assert first._driver.files is second._driver.files
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
-    assert ObjectStore(url)._driver.files is not first._driver.files
-
-
 def test_a_forked_process_has_connections_of_its_own(s3) -> None:
     url = s3.make_bucket(f"forked-{uuid.uuid4().hex[:12]}")
     ObjectStore(url).write("a", b"before")
