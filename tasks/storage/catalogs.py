@@ -1,8 +1,10 @@
 """Catalog files: Parquet from anywhere, measured before it is read, streamed in bounded batches."""
 
 import errno
+import faulthandler
 import os
-from collections import Counter
+import resource
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +41,9 @@ def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
     with _catalog_faults(uri):
         file = pq.ParquetFile(source)
         names = file.schema_arrow.names
+    if not _readable(file.metadata):
+        file.close(force=True)
+        raise CatalogError(uri, ["expected a whole Parquet file, got a damaged one (its footer describes no columns)"])
     faults = _beyond_caps(file.metadata, rows_maximum)
     faults += [f"expected one column {name!r}, got {count}" for name, count in Counter(names).items() if count > 1]
     if faults:
@@ -119,6 +124,24 @@ def _beyond_caps(shape: pq.FileMetaData, rows_maximum: int) -> list[str]:
     elif any(values > VALUES_MAXIMUM for values in _values(shape)):
         faults.append(f"expected at most {VALUES_MAXIMUM} values of a column in a row group, got more; split the file")
     return faults
+
+
+def _readable(shape: pq.FileMetaData) -> bool:
+    """Whether the process lives after a look at every column: at some damaged ones Arrow aborts, and raises nothing.
+
+    So a child looks first. It does nothing else between fork and end, so that other threads' locks cannot stop it.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            faulthandler.disable()
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where Arrow says why
+            deque(_values(shape), 0)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _values(shape: pq.FileMetaData) -> Iterator[int]:

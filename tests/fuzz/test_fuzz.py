@@ -118,7 +118,7 @@ def test_the_importers_give_a_catalog_or_a_verdict(rounds) -> None:
             imported(kind, mutated(files[kind], list(files.values()), chance))
 
 
-@pytest.mark.soak  # pyarrow itself can abort on a mutated Parquet file, and takes the process with it
+@pytest.mark.soak
 def test_the_catalog_reader_gives_rows_or_a_verdict(rounds, tmp_path: Path) -> None:
     seeds, file = catalogs(), tmp_path / "catalog.parquet"
     for seed in rounds:

@@ -80,6 +80,22 @@ def test_a_page_that_is_damaged_is_a_catalog_error(place) -> None:
         list(row_batches(file, uri))
 
 
+def test_a_footer_that_is_damaged_is_a_catalog_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    data, file, refused = parquet_bytes(catalog(), compression="none"), tmp_path / "catalog.parquet", 0
+    begin = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for place in range(begin, begin + 100):
+        for bit in (1, 2, 3):
+            harmed = bytearray(data)
+            harmed[place] ^= 1 << bit
+            file.write_bytes(harmed)
+            try:
+                with open_parquet(str(file)) as opened:
+                    list(row_batches(opened, str(file)))
+            except CatalogError as error:
+                refused += "describes no columns" in str(error)
+    assert refused
+
+
 def test_a_missing_catalog_is_a_catalog_error(tmp_path: Path, cloud: CloudServer) -> None:
     bucket = cloud.make_bucket(f"no-catalog-{os.urandom(4).hex()}")
     for uri in (str(tmp_path / "none.parquet"), str(tmp_path), f"{bucket}/none.parquet"):
