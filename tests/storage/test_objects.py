@@ -1,4 +1,3 @@
-import multiprocessing
 import pickle
 import threading
 import uuid
@@ -111,17 +110,6 @@ def test_a_store_travels_to_another_process_as_its_url(store: ObjectStore) -> No
     text = pickle.dumps(store)
     assert pickle.loads(text).read("a") == b"1"
     assert b"canary-secret" not in text
-
-
-def test_a_forked_process_has_connections_of_its_own(s3) -> None:
-    url = s3.make_bucket(f"forked-{uuid.uuid4().hex[:12]}")
-    ObjectStore(url).write("a", b"before")
-    fork = multiprocessing.get_context("fork")
-    child = fork.Process(target=lambda: ObjectStore(url).write("a", b"after"))
-    child.start()
-    child.join(20)
-    assert child.exitcode == 0
-    assert ObjectStore(url).read("a") == b"after"
 
 
 def test_a_local_store_is_known_by_its_path(tmp_path: Path) -> None:
