@@ -17,6 +17,11 @@ SHARD = 512
 PER_PRODUCT = 4
 
 
+def as_bytes(mask: np.ndarray) -> np.ndarray:
+    """A mask in [0, 1] as the shards keep it: uint8, 255 where the product is."""
+    return np.rint(mask * 255).astype(np.uint8)
+
+
 def _write_shard(folder: Path, seed: int, index: int, count: int, size: int) -> Path:
     """Photograph one shard of `count` pictures unless it is there already, and return its path."""
     path = folder / f"shard-{index:04d}.npz"
@@ -28,7 +33,7 @@ def _write_shard(folder: Path, seed: int, index: int, count: int, size: int) -> 
         number = index * (SHARD // PER_PRODUCT) + product
         for shot in random_shots(seed * 1_000_003 + number, PER_PRODUCT, size):
             images.append(shot.photograph.image)
-            masks.append(np.rint(shot.photograph.mask * 255).astype(np.uint8))
+            masks.append(as_bytes(shot.photograph.mask))
             records.append(
                 {
                     "product": number if shot.product else -1,

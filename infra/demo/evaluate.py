@@ -23,7 +23,7 @@ from infra.demo.autoencoder import as_tensor
 from infra.demo.classifier import Classifier, train_classifier
 from infra.demo.closeups import boxes, closeups
 from infra.demo.control import draw_over, edge_agreement, edges
-from infra.demo.dataset import load_dataset
+from infra.demo.dataset import as_bytes, load_dataset
 from infra.demo.export import render
 from infra.demo.materials import COLOURS
 from infra.demo.parts import Clip, ControlNet, Pipeline
@@ -102,17 +102,19 @@ def graded(judge: Classifier, images: np.ndarray, wanted: list[Combination]) -> 
     return {"class": float(noun.mean()), "colour": float(colour.mean()), "both": float((noun & colour).mean())}
 
 
+def image_features(clip: Clip, pixels: torch.Tensor) -> torch.Tensor:
+    """The image tower's features (n, width) of pictures (n, 3, h, w) in [-1, 1]."""
+    features: torch.Tensor = clip.visual_projection(clip.vision_model(pixels).pooler_output)
+    return features
+
+
 @torch.inference_mode()
 def clip_ranked(
     clip: Clip, tokenizer: CLIPTokenizer, images: np.ndarray, wanted: list[Combination]
 ) -> dict[str, float]:
     """Shares of pictures for which the model's own CLIP ranks the right class, and the right colour, first of all."""
-    vision = torch.cat(
-        [
-            clip.visual_projection(clip.vision_model(as_tensor(images[i : i + 64], torch.device("cpu"))).pooler_output)
-            for i in range(0, len(images), 64)
-        ]
-    )
+    parts = [as_tensor(images[i : i + 64], torch.device("cpu")) for i in range(0, len(images), 64)]
+    vision = torch.cat([image_features(clip, part) for part in parts])
 
     def embed(texts: list[str]) -> torch.Tensor:
         text = clip.text_projection(clip.text_model(tokenize(tokenizer, texts)).pooler_output)
@@ -137,10 +139,9 @@ def told_apart(clip: Clip, size: int, count: int = 200, seed: int = 880_000) -> 
         views.append([shoot(spec, random_scene(rng), seed + 2 * number + i, size).photograph for i in (0, 1)])
     features = []
     for photographs in zip(*views, strict=True):
-        masks = np.stack([np.rint(one.mask * 255).astype(np.uint8) for one in photographs])
+        masks = np.stack([as_bytes(one.mask) for one in photographs])
         pixels = closeups(np.stack([one.image for one in photographs]), masks, boxes(masks), rng)
-        seen = clip.visual_projection(clip.vision_model(pixels).pooler_output)
-        features.append(torch.nn.functional.normalize(seen, dim=-1))
+        features.append(torch.nn.functional.normalize(image_features(clip, pixels), dim=-1))
     return float(((features[0] @ features[1].T).argmax(1) == torch.arange(count)).float().mean())
 
 

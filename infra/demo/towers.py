@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
+from infra.demo.autoencoder import as_tensor
 from infra.demo.closeups import boxes, closeups
 from infra.demo.parts import Clip
 from infra.demo.progress import Journal, autocast, load_state, save_state
@@ -153,7 +154,6 @@ class _Batch:
     captions: Tensor
     short: Tensor
     facts: Tensor
-    photographs: int
 
 
 def _batch(data: Captioned, count: int, rng: np.random.Generator, device: torch.device) -> _Batch:
@@ -162,15 +162,13 @@ def _batch(data: Captioned, count: int, rng: np.random.Generator, device: torch.
     few = [data.products[i] for i in rng.choice(len(data.products), min(count // 4, len(data.products)), replace=False)]
     near = np.array([rng.choice(rows, 2, replace=False) for rows in few]).T.reshape(-1)
     rows = torch.from_numpy(np.concatenate([whole, near]))
-    photographs = torch.from_numpy(data.images[whole]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    taken = closeups(data.images[near], data.masks[near], data.boxes[near], rng)
     which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], len(whole)))
+    taken = closeups(data.images[near], data.masks[near], data.boxes[near], rng)
     return _Batch(
-        torch.cat([photographs, taken]).to(device),
-        data.tokens[rows[: len(whole)], which].long().to(device),
+        torch.cat([as_tensor(data.images[whole], device), taken.to(device)]),
+        data.tokens[whole, which].long().to(device),
         data.short[rows].long().to(device),
         data.facts[rows].to(device),
-        len(whole),
     )
 
 
@@ -180,8 +178,8 @@ def _clip_loss(clip: Clip, heads: nn.Module, batch: _Batch) -> Tensor:
     Pairs as in CLIP (Radford et al. 2021), where equal texts count as one (Yang et al. 2022, UniCL); the two close-ups
     of a product as in SimCLR (Chen et al. 2020). Both towers also name the facts.
     """
-    whole = slice(batch.photographs)
-    near = slice(batch.photographs, None)
+    count = len(batch.captions)
+    whole, near = slice(count), slice(count, None)
     with autocast(batch.pixels.device):
         vision = clip.vision_model(pixel_values=batch.pixels).pooler_output
         words = torch.cat(
@@ -192,7 +190,7 @@ def _clip_loss(clip: Clip, heads: nn.Module, batch: _Batch) -> Tensor:
         helped = heads(vision[whole], batch.facts[whole]) + heads(vision[near], batch.facts[near, :2])
         helped = helped + 0.5 * heads(words[whole], batch.facts[whole])
     scale = clip.logit_scale.clamp(max=4.6).exp()
-    captions, short = said[whole], said[batch.photographs :]
+    captions, short = said[whole], said[near]
     pairs = [
         _contrast(scale * captions @ seen[whole].T, batch.captions),
         _contrast(scale * short[whole] @ seen[whole].T, batch.short[whole]),

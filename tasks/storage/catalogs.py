@@ -4,7 +4,7 @@ import errno
 import faulthandler
 import os
 import resource
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -137,7 +137,7 @@ def _readable(shape: pq.FileMetaData) -> bool:
             faulthandler.disable()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where Arrow says why
-            deque(_values(shape), 0)
+            list(_values(shape))
             os._exit(0)
         finally:
             os._exit(1)

@@ -16,7 +16,7 @@ from tasks.engine.crops import TrainingPhoto
 from tasks.engine.similarity import Scorer
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.measure import colour_difference
-from tasks.imaging.pixels import scale_rgb
+from tasks.imaging.pixels import box_of, scale_rgb
 
 Rgb = NDArray[np.uint8]
 SIDE, GREY, MARGIN = 128, 119, 1.1
@@ -63,8 +63,7 @@ def alone(rgb: Rgb, mask: NDArray[np.float32]) -> Rgb:
     """The product on grey, square; all of the picture where the mask is empty."""
     if (mask >= 0.5).sum() < 16:
         mask = np.ones_like(mask)
-    rows, columns = np.flatnonzero((mask >= 0.5).any(1)), np.flatnonzero((mask >= 0.5).any(0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    box = box_of(mask)
     height, width = mask[box].shape
     side = round(max(height, width) * MARGIN)
     top, left = (side - height) // 2, (side - width) // 2

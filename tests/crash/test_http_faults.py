@@ -37,7 +37,7 @@ class HastyBucket(S3Bucket):
 
     @override
     def connect(self) -> Any:
-        return filesystem(1)
+        return filesystem(read_seconds=1)
 
     @override
     def delta_options(self) -> dict[str, str]:
