@@ -1,5 +1,6 @@
 """Trains the demo model's ControlNet: where the edges of a drawing are, the UNet is to put those of its picture."""
 
+import copy
 import time
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from infra.demo.denoiser import (
     descend,
     noise_schedule,
     noised,
-    picked,
+    pick,
     weighted_error,
 )
 from infra.demo.export import render
@@ -62,16 +63,15 @@ def new_controlnet(unet: Unet) -> ControlNet:
 
 
 def train_controlnet(
-    data: Latents, drawings: np.ndarray, painter: Painter, recipe: Recipe, out: Path, minutes: float, seed: int,
-    device: torch.device,
+    data: Latents, drawings: np.ndarray, painter: Painter, begin: ControlNet, recipe: Recipe, out: Path,
+    minutes: float, seed: int, device: torch.device,
 ) -> ControlNet:  # fmt: skip
-    """Train (or go on training) a ControlNet for `minutes` beside the painter, which stays as it is.
+    """Train (or go on training) a ControlNet, from `begin`, for `minutes` beside the painter, which stays as it is.
 
     `drawings` are the edges (n, h, w) of the photographs whose latents `data` holds, in their order.
     """
-    torch.manual_seed(seed + 5)
     painter = painter.to(device).eval().requires_grad_(False)
-    control = new_controlnet(painter.unet).to(device)
+    control = copy.deepcopy(begin).train().to(device)
     average = Average(control, decay=0.999)
     optimizer = torch.optim.AdamW(control.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     parts = {"model": control, "average": average, "optimizer": optimizer}
@@ -83,10 +83,9 @@ def train_controlnet(
     while not journal.over():
         for group in optimizer.param_groups:
             group["lr"] = RATE * journal.rate(warm=50)
-        rows, latents, tokens = picked(data, recipe.unet_batch, rng, DROP)
-        batch = noised(latents.to(device), tokens.to(device), schedule)
-        drawn = as_condition(drawings[rows], device)
-        loss = backward(partial(control_loss, painter, control, batch, drawn), len(rows), recipe.threads)
+        picked = pick(data, recipe.unet_batch, rng, DROP, device)
+        batch, drawn = noised(picked, schedule), as_condition(drawings[picked.rows], device)
+        loss = backward(partial(control_loss, painter, control, batch, drawn), recipe.unet_batch, recipe.threads)
         descend(control, optimizer, average)
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():

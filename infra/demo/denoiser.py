@@ -5,6 +5,7 @@ The copy starts from what CLIP training taught it and adapts to what the UNet ne
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from infra.demo.parts import TextTower, Unet
 from infra.demo.progress import Journal, autocast, backward, load_state, save_state
@@ -36,6 +38,8 @@ SCHEDULE = {
 
 DROP = 0.1  # of the captions, for classifier-free guidance
 GAMMA = 5.0  # signal-to-noise ratio above which a step's weight falls
+MIDDLE = 0.4  # step 500 comes (1 + 0.4) / (1 - 0.4) times as often as the first and the last
+PRODUCT = 4.0  # how much more an error weighs on the product than beside it: a buyer looks there
 TEXT_RATE = 0.2  # the text tower's learning rate, as a share of the UNet's
 SAVE_EVERY = 300.0  # seconds
 
@@ -68,11 +72,13 @@ class Painter(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What the UNet learns from: whitened latents (n, 4, h, w) float16, caption tokens (n, k, length)."""
+    """What the UNet learns from: whitened latents (n, 4, h, w) float16, caption tokens (n, k, length), and how much
+    errors weigh where (n, h, w) float16, 1 on average."""
 
     latents: Tensor
     tokens: Tensor
     nothing: Tensor  # the empty caption's tokens (length,)
+    emphasis: Tensor
 
 
 class Average:
@@ -100,8 +106,27 @@ class Average:
 
 
 @dataclass(frozen=True, slots=True)
+class Picked:
+    """Rows of a batch (n), their latents (n, 4, h, w), tokens of one caption (n, length), and emphasis (n, 1, h, w)."""
+
+    rows: np.ndarray
+    latents: Tensor
+    tokens: Tensor
+    emphasis: Tensor
+
+
+def emphasis(masks: np.ndarray, shrunk: int) -> Tensor:
+    """How much errors weigh, 1 on average, in latents that are `shrunk` times smaller than their masks (n, h, w)."""
+    parts = torch.from_numpy(masks).split(512)
+    shown = torch.cat([avg_pool2d(part[:, None].float() / 255, shrunk)[:, 0] for part in parts])
+    weight = 1 + (PRODUCT - 1) * shown
+    return (weight / weight.mean()).half()
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch on its device: noisy latents, time steps, caption tokens, targets and loss weights."""
+    """One training batch on its device: noisy latents, time steps, caption tokens, targets (n, 4, h, w) and how much
+    each of their errors weighs (n, 1, h, w)."""
 
     noisy: Tensor
     steps: Tensor
@@ -110,20 +135,24 @@ class Batch:
     weight: Tensor
 
 
-def noised(x: Tensor, tokens: Tensor, schedule: Tensor) -> Batch:
-    """Latents noised at time steps spread evenly over the batch, with v-targets; `schedule` is alphas-bar.
+def noised(picked: Picked, schedule: Tensor) -> Batch:
+    """Latents noised at time steps spread over the batch, with v-targets; `schedule` is alphas-bar.
 
-    Steps with little noise weigh less: shapes and backdrops are decided where there is much.
+    Steps with little noise weigh less: shapes and backdrops are decided where there is much. Those in the middle, where
+    there is most to learn, come more often (after Esser et al. 2024, who draw them from a logit-normal distribution).
     """
+    x = picked.latents
     count = len(x)
-    spread = torch.arange(count, device=x.device) + torch.rand(count, device=x.device)
-    steps = (spread * (1000 / count)).long().clamp_max(999)
+    spread = (torch.arange(count, device=x.device) + torch.rand(count, device=x.device)) / count
+    spread = spread + MIDDLE / (2 * math.pi) * torch.sin(2 * math.pi * spread)
+    steps = (spread * 1000).long().clamp(0, 999)
     bar = schedule[steps][:, None, None, None]
     noise = torch.randn_like(x)
-    snr = (bar / (1 - bar).clamp_min(1e-8)).flatten()
+    snr = bar / (1 - bar).clamp_min(1e-8)
     weight = (GAMMA / (snr + 1)).clamp_max(1.0)
     noisy = bar.sqrt() * x + (1 - bar).sqrt() * noise
-    return Batch(noisy, steps, tokens, bar.sqrt() * noise - (1 - bar).sqrt() * x, weight / weight.mean())
+    target = bar.sqrt() * noise - (1 - bar).sqrt() * x
+    return Batch(noisy, steps, picked.tokens, target, weight / weight.mean() * picked.emphasis)
 
 
 def diffusion_loss(model: Painter, batch: Batch, part: slice) -> Tensor:
@@ -135,8 +164,8 @@ def diffusion_loss(model: Painter, batch: Batch, part: slice) -> Tensor:
 
 
 def weighted_error(made: Tensor, batch: Batch, part: slice) -> Tensor:
-    """The squared error of a part of the batch, each step with its weight."""
-    return ((made - batch.target[part]).square().mean((1, 2, 3)) * batch.weight[part]).mean()
+    """The mean squared error of a part of the batch, each step and place with its weight."""
+    return ((made - batch.target[part]).square() * batch.weight[part]).mean()
 
 
 def noise_schedule(device: torch.device) -> Tensor:
@@ -147,7 +176,7 @@ def noise_schedule(device: torch.device) -> Tensor:
 
 def train_unet(
     data: Latents,
-    text: TextTower,
+    begin: Painter,
     recipe: Recipe,
     out: Path,
     minutes: float,
@@ -157,11 +186,10 @@ def train_unet(
 ) -> Painter:
     """Train (or go on training) the UNet and its text tower for `minutes`; returns their averaged weights.
 
-    `text` is the CLIP's text tower, left as it is. `look` is called with the averages at every checkpoint, outside the
-    budget.
+    `begin` is what training begins with, left as it is. `look` is called with the averages at every checkpoint, outside
+    the budget.
     """
-    torch.manual_seed(seed + 2)
-    model = Painter(new_unet(recipe), copy.deepcopy(text).train()).to(device)
+    model = copy.deepcopy(begin).train().to(device)
     average = Average(model)
     rate = recipe.learning_rate
     groups = [
@@ -179,8 +207,7 @@ def train_unet(
     while not journal.over():
         for group, share in zip(optimizer.param_groups, (1.0, TEXT_RATE), strict=True):
             group["lr"] = rate * share * journal.rate(warm=200)
-        _, latents, tokens = picked(data, recipe.unet_batch, rng, DROP)
-        batch = noised(latents.to(device), tokens.to(device), schedule)
+        batch = noised(pick(data, recipe.unet_batch, rng, DROP, device), schedule)
         loss = backward(lambda part, b=batch: diffusion_loss(model, b, part), recipe.unet_batch, recipe.threads)  # type: ignore[misc]
         descend(model, optimizer, average)
         journal.note(loss)
@@ -208,10 +235,10 @@ def averaged(model: Painter, average: Average) -> Painter:
     return settled.eval()
 
 
-def picked(data: Latents, size: int, rng: np.random.Generator, drop: float) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Rows of a batch, their latents (n, 4, h, w) and caption tokens (n, length); a share of captions is empty."""
-    rows = rng.integers(0, len(data.latents), size)
-    which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], size))
-    tokens = data.tokens[torch.from_numpy(rows), which].long()
+def pick(data: Latents, size: int, rng: np.random.Generator, drop: float, device: torch.device) -> Picked:
+    """Rows for a batch, chosen at random; a share of their captions is empty."""
+    rows = torch.from_numpy(rng.integers(0, len(data.latents), size))
+    tokens = data.tokens[rows, torch.from_numpy(rng.integers(0, data.tokens.shape[1], size))].long()
     tokens[torch.from_numpy(rng.random(size) < drop)] = data.nothing.long()
-    return rows, data.latents[torch.from_numpy(rows)].float(), tokens
+    latents, emphasis = data.latents[rows].float(), data.emphasis[rows, None].float()
+    return Picked(rows.numpy(), latents.to(device), tokens.to(device), emphasis.to(device))

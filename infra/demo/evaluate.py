@@ -2,6 +2,7 @@
 
 Writes `metrics.json`, `samples.webp` and `edges.webp`. The judge is a classifier trained apart from the model (the
 training run's own stage); real studio photographs of the same combinations, under the same judge, are the ceiling.
+Combinations count as unseen if none of the data sets in the run's folder has them; earlier runs' may be put there, too.
 """
 
 import argparse
@@ -175,7 +176,7 @@ def draw(pipe: Pipeline, prompts: list[str], steps: int, guidance: float, seed: 
 def controlled(pipe: Pipeline, model: Path, images: np.ndarray, prompts: list[str], sheet: Path) -> dict[str, float]:
     """How well edges are kept (`edge_agreement`) by pictures drawn along a photograph's edges, by those drawn without
     them, and by the photograph after the VAE, which is the most that can be had. Writes the first ones as a sheet."""
-    control: ControlNet = ControlNetModel.from_pretrained(model / "controlnet", torch_dtype=torch.float32)
+    control: ControlNet = ControlNetModel.from_pretrained(model / "controlnet", dtype=torch.float32)
     drawings = edges(images)
     made = draw_over(pipe, control, prompts, drawings)
     shown = [one[:10] for one in (images, np.repeat(drawings[..., None], 3, -1), made)]
@@ -194,20 +195,20 @@ def save_grid(images: np.ndarray, path: Path, columns: int = 5) -> None:
 def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidance: float) -> dict[str, Any]:
     """Measure everything and write `metrics.json`, `samples.webp` and `edges.webp` into `out`."""
     pipe: Pipeline = StableDiffusionPipeline.from_pretrained(
-        model, use_safetensors=True, safety_checker=None, torch_dtype=torch.float32
+        model, use_safetensors=True, safety_checker=None, dtype=torch.float32
     )
     pipe.set_progress_bar_config(disable=True)
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor
     out.mkdir(parents=True, exist_ok=True)
     save_grid(draw(pipe, list(GRID), steps, guidance), out / "samples.webp")
-    images, _, records = load_dataset(next((run / "data").glob("shots-*")))
-    judge = train_classifier(images, records, run, 0.0, 0, torch.device("cpu"))
-    wanted = unseen_combinations(records, prompts)
+    shown = [load_dataset(home) for home in sorted((run / "data").glob("shots-*"))]
+    judge = train_classifier(shown[-1][0], shown[-1][2], run, 0.0, 0, torch.device("cpu"))
+    wanted = unseen_combinations([record for _, _, records in shown for record in records], prompts)
     real = photographs_of(wanted, size)
     start = time.monotonic()
     made = draw(pipe, [w.prompt for w in wanted], steps, guidance, seed=5000)
     seconds = (time.monotonic() - start) / prompts
-    clip: Clip = CLIPModel.from_pretrained(model / "clip", torch_dtype=torch.float32).eval()
+    clip: Clip = CLIPModel.from_pretrained(model / "clip", dtype=torch.float32).eval()
     metrics = {
         "settings": {"prompts": prompts, "steps": steps, "guidance": guidance, "seconds_per_image": seconds},
         "judge_on_samples": graded(judge, made, wanted),

@@ -1,14 +1,15 @@
 """Assembles the trained parts into an ordinary Stable Diffusion folder that diffusers loads."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers import ControlNetModel, DPMSolverMultistepScheduler, StableDiffusionPipeline
 from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from infra.demo.denoiser import SCHEDULE, Painter
 from infra.demo.parts import Clip, ControlNet, Pipeline, TextTower, Vae
@@ -19,11 +20,12 @@ SAMPLER = {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_fina
 
 
 @torch.no_grad()
-def whiten(vae: Vae, means: Tensor) -> None:
+def whiten(vae: Vae, means: Tensor) -> Tensor:
     """Rescale the VAE in place so that its latents have zero mean and unit deviation in every channel, and no noise.
 
     The change is exact: what the encoder's last convolution divides by, the decoder's first one multiplies by.
-    `means` are latent means (n, 4, h, w) of the unchanged VAE. Afterwards `scaling_factor` is 1.
+    `means` are latent means (n, 4, h, w) of the unchanged VAE; returns what they are afterwards. `scaling_factor` is 1
+    then.
     """
     x = means.float()
     centre, spread = x.mean((0, 2, 3)), x.std((0, 2, 3))
@@ -35,6 +37,7 @@ def whiten(vae: Vae, means: Tensor) -> None:
     outof.bias += (outof.weight[:, :, 0, 0] @ centre.to(outof.weight)).to(outof.bias)
     outof.weight *= spread.to(outof.weight)[None, :, None, None]
     vae.register_to_config(scaling_factor=1.0)
+    return (x - centre[:, None, None]) / spread[:, None, None]
 
 
 def text_model(clip: Clip) -> TextTower:
@@ -69,20 +72,44 @@ def pipeline(vae: Vae, tokenizer: CLIPTokenizer, painter: Painter) -> Pipeline:
     return pipe
 
 
-def export(vae: Vae, clip: Clip, tokenizer: CLIPTokenizer, painter: Painter, control: ControlNet, folder: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that a model folder holds."""
+
+    vae: Vae
+    clip: Clip
+    tokenizer: CLIPTokenizer
+    painter: Painter
+    control: ControlNet | None = None
+
+
+def load_parts(folder: Path) -> Parts:
+    """The parts of a folder that `export` wrote, in float32."""
+    pipe: Pipeline = StableDiffusionPipeline.from_pretrained(
+        folder, use_safetensors=True, safety_checker=None, dtype=torch.float32
+    )
+    clip: Clip = CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32)
+    control: Any = ControlNetModel.from_pretrained(folder / "controlnet", dtype=torch.float32)
+    return Parts(pipe.vae.eval(), clip.eval(), pipe.tokenizer, Painter(pipe.unet, pipe.text_encoder), control)
+
+
+def export(parts: Parts, folder: Path) -> None:
     """Write the model folder in float16: the pipeline's parts, `controlnet/`, `clip/` with both towers, and
     `feature_extractor/`.
 
     `CLIPModel.from_pretrained(folder / "clip")` gives text and image similarity; its image tower alone loads as
     `CLIPVisionModelWithProjection.from_pretrained(folder / "clip")`. The parts given are converted in place.
     """
-    pipe = pipeline(vae, tokenizer, painter)
+    clip, control = parts.clip.cpu(), parts.control
+    pipe = pipeline(parts.vae.cpu(), parts.tokenizer, parts.painter)
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    control.to(torch.float16).save_pretrained(folder / "controlnet", safe_serialization=True)
-    image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "feature_extractor")
-    image_processor(clip.config.vision_config.image_size).save_pretrained(folder / "clip")
+    if control is not None:
+        control.to(torch.float16).save_pretrained(folder / "controlnet", safe_serialization=True)
+    processor = image_processor(clip.config.vision_config.image_size)
+    processor.save_pretrained(folder / "feature_extractor")
+    processor.save_pretrained(folder / "clip")
     clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
-    tokenizer.save_pretrained(folder / "clip")
+    parts.tokenizer.save_pretrained(folder / "clip")
     for config in (folder / "text_encoder" / "config.json", folder / "clip" / "config.json"):
         _compute_in_float32(config)
 

@@ -21,10 +21,14 @@ class Recipe:
     shares: tuple[tuple[str, float], ...]
     size: int = 128
 
-    def minutes(self, stage: str, budget: float) -> float:
-        """The part of a budget in minutes that a stage gets."""
-        return budget * dict(self.shares)[stage]
+    def minutes(self, stage: str, budget: float, later: bool = False) -> float:
+        """The part of a budget in minutes that a stage gets, among all or `LATER` alone."""
+        shares = {name: share for name, share in self.shares if not later or name in LATER}
+        return budget * shares[stage] / sum(shares.values())
 
+
+LATER = ("classifier", "unet", "controlnet")
+"""The stages of a run that goes on from a finished model."""
 
 _SHARES = (("vae", 0.12), ("decoder", 0.1), ("clip", 0.08), ("classifier", 0.03), ("unet", 0.57), ("controlnet", 0.1))
 

@@ -74,16 +74,20 @@ class Captioned:
     products: tuple[tuple[int, ...], ...]
 
 
+def caption_tokens(tokenizer: CLIPTokenizer, records: list[dict[str, Any]]) -> Tensor:
+    """Every photograph's captions as int16 token ids (n, k, MAX_LENGTH)."""
+    texts = [caption for record in records for caption in record["captions"]]
+    distinct = sorted(set(texts))
+    ids = tokenize(tokenizer, distinct).to(torch.int16)
+    where = {text: row for row, text in enumerate(distinct)}
+    return ids[torch.tensor([where[text] for text in texts])].reshape(len(records), -1, MAX_LENGTH)
+
+
 def captioned(
     images: np.ndarray, masks: np.ndarray, records: list[dict[str, Any]], tokenizer: CLIPTokenizer
 ) -> Captioned:
-    """Tokenize every caption once, number the facts, and find the products."""
-    each = len(records[0]["captions"])
-    texts = [c for r in records for c in r["captions"]]
-    distinct = sorted(set(texts))
-    ids = tokenize(tokenizer, distinct).to(torch.int16)
-    where = {t: i for i, t in enumerate(distinct)}
-    tokens = ids[torch.tensor([where[t] for t in texts])].reshape(len(records), each, MAX_LENGTH)
+    """Tokenize the captions, number the facts, and find the products."""
+    tokens = caption_tokens(tokenizer, records)
     names = tuple(tuple(sorted({r[f] for r in records})) for f in FACTS)
     facts = torch.tensor([[names[j].index(r[f]) for j, f in enumerate(FACTS)] for r in records])
     alone = [f"a photo of a {r['colour']} {r['class_noun']}" if r["class_noun"] else "an empty scene" for r in records]

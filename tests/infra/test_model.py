@@ -23,7 +23,7 @@ MODEL = Path(infra.demo.__file__).parent / "model"
 @pytest.fixture(scope="module")
 def pipe():
     loaded = StableDiffusionPipeline.from_pretrained(
-        MODEL, use_safetensors=True, safety_checker=None, torch_dtype=torch.float32
+        MODEL, use_safetensors=True, safety_checker=None, dtype=torch.float32
     )
     loaded.set_progress_bar_config(disable=True)
     return loaded
@@ -87,7 +87,7 @@ def test_the_clip_tells_scenes_apart():
     spec = random_product(np.random.default_rng(4242), "mug", "teal")
     images = np.stack([shoot(spec, scene, 777_100 + i).photograph.image for i, scene in enumerate(scenes)])
     texts = [f"a photo of a teal mug {s.places[0]}, {s.backgrounds[0]}" for s in scenes]
-    clip = CLIPModel.from_pretrained(MODEL / "clip", torch_dtype=torch.float32).eval()
+    clip = CLIPModel.from_pretrained(MODEL / "clip", dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(MODEL / "clip")
     with torch.inference_mode():
         made = clip(input_ids=tokenize(tokenizer, texts), pixel_values=as_tensor(images, torch.device("cpu")))
@@ -112,7 +112,7 @@ def test_inpainting_with_masked_latents_keeps_what_lies_outside_the_mask(pipe, p
 
 
 def test_the_controlnet_draws_along_the_edges_it_is_given(pipe, photographs):
-    control = ControlNetModel.from_pretrained(MODEL / "controlnet", use_safetensors=True, torch_dtype=torch.float32)
+    control = ControlNetModel.from_pretrained(MODEL / "controlnet", use_safetensors=True, dtype=torch.float32)
     nouns, images = (list(part[::3]) for part in photographs)
     prompts = [f"a photo of a {noun}, plain white background" for noun in nouns]
     drawings = edges(np.stack(images))

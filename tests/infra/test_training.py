@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPModel
 
 from infra.demo.autoencoder import new_vae
+from infra.demo.denoiser import emphasis
 from infra.demo.export import render, whiten
 from infra.demo.progress import Journal, backward
 from infra.demo.recipes import RECIPES
@@ -111,3 +112,30 @@ def test_the_tokenizer_keeps_known_words_whole_and_never_fails_on_unknown_text(t
         len(tokenizer("Zürich \U0001f98a frobnicate 42 % " * 30, truncation=True).input_ids)
         == tokenizer.model_max_length
     )
+
+
+def test_a_run_that_begins_with_a_model_teaches_its_unet_alone_and_keeps_the_rest(trained, tmp_path):
+    begin = trained / "model"
+    main(["--out", str(tmp_path), "--begin", str(begin), "--seed", "1", *ARGUMENTS, "--budget", "0.1"])
+    assert {row["stage"] for row in _log(tmp_path)} == {"classifier", "unet", "controlnet"}
+
+    def same(part):
+        return [(folder / part).read_bytes() for folder in (begin, tmp_path / "model")]
+
+    for part in ("vae/diffusion_pytorch_model.safetensors", "clip/model.safetensors", "tokenizer/tokenizer.json"):
+        before, after = same(part)
+        assert before == after, part
+    for part in ("unet/diffusion_pytorch_model.safetensors", "controlnet/diffusion_pytorch_model.safetensors"):
+        before, after = same(part)
+        assert before != after, part
+
+
+def test_errors_weigh_more_on_the_product_and_one_on_average():
+    masks = np.zeros((600, 8, 8), np.uint8)
+    masks[0, :4, :4] = 255
+    masks[1, 4:, 6:] = 255
+    weight = emphasis(masks, 4).float()
+    assert weight.shape == (600, 2, 2)
+    assert float(weight.mean()) == pytest.approx(1, abs=1e-3)
+    assert weight[0, 0, 0] / weight[0, 1, 1] == pytest.approx(4, rel=1e-3)
+    assert weight[1, 1, 1] / weight[1, 0, 0] == pytest.approx(2.5, rel=1e-3)
