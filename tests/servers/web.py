@@ -16,7 +16,7 @@ class WebServer:
     """`pages` are answers by path; `failing` paths answer 503 so many times first; `asked` counts requests.
 
     Paths of another kind: /endless/… never stops sending, /stall/… never begins, /cut/… breaks off, /trickle/… sends a
-    byte now and then. `down` closes every connection without an answer.
+    byte now and then. `down` closes every connection without an answer. `busiest`: requests that waited at once.
     """
 
     endpoint: str
@@ -52,14 +52,13 @@ def web_server(pause: float = 0.0) -> Iterator[WebServer]:
                 site.headers.append({name.lower(): value for name, value in self.headers.items()})
                 site.busy += 1
                 site.busiest = max(site.busiest, site.busy)
+            time.sleep(pause)
+            with lock:  # before the answer, whose reader may ask again before this thread runs again
+                site.busy -= 1
             try:
-                time.sleep(pause)
                 self.answer()
             except OSError:
                 self.close_connection = True
-            finally:
-                with lock:
-                    site.busy -= 1
 
         do_HEAD = do_GET
 
