@@ -1,17 +1,18 @@
 """How many SKUs an hour this device trains: cohorts of several sizes beside one SKU at a time.
 
     python -m tests.bench.bench_train                         # the demo model, or a tiny one where it is not there yet
-    python -m tests.bench.bench_train --model FOLDER --cohorts 1,2,4,8 --steps 20 --script train_dreambooth_lora.py
+    python -m tests.bench.bench_train --model FOLDER --prior images --script train_dreambooth_lora.py
 
-Prints a table, and writes the same to `tests/bench/results/<date>-train-<device>-<commit>.json` and `.md`. A
-cohort's seconds per SKU are those of one step divided by its SKUs, times the recipe's steps; start-up (loading and
-encoding, the first steps, compiling) is counted apart. All rows have the same photos, rank, resolution, precision and
-prior.
+Prints a table, and writes the same as `<date>-train-<device>-<precision>-<prior>-<commit>.json` and `.md` into
+`tests/bench/results/`. A cohort's seconds per SKU are those of one step divided by its SKUs, times the recipe's steps;
+start-up (loading and encoding, the first steps, compiling) is counted apart. All rows have the same photos, rank,
+resolution, precision and prior.
 """
 
 import argparse
 import logging
 import os
+import re
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -40,12 +41,13 @@ WARM = 2  # steps before the clock starts
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `share` is the achieved rate over the device's measured matrix-product peak, and
-    `processor_seconds` are those of one SKU on the host's processor."""
+    """One line of the table. `times` is its SKUs an hour over the first line's, `share` the achieved rate over the
+    device's measured matrix-product peak, and `processor_seconds` are those of one SKU on the host's processor."""
 
     name: str
     skus: int
     skus_per_hour: float
+    times: float
     seconds_per_sku: float
     processor_seconds: float
     step_seconds: float
@@ -89,20 +91,21 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
     resolution = options.resolution or base.resolution
     jobs = [_job(base, number, resolution, how) for number in range(max(options.cohorts))]
     peak, flops = matmul_peak(base.device, base.dtype), step_flops(base, jobs[0], how, resolution)
-    rows = []
+    rows: list[Row] = []
 
     def add(name: str, skus: int, timing: Timing) -> None:
         per_sku = timing.step / skus * options.recipe_steps
         rate = flops * skus / timing.step / 1e12
         busy = timing.processor / skus * options.recipe_steps
-        row = (name, skus, 3600 / per_sku, per_sku, busy, timing.step, timing.startup, rate, rate / peak, timing.memory)
-        rows.append(Row(*row))
+        times = 3600 / per_sku / rows[0].skus_per_hour if rows else 1.0
+        spent = per_sku, busy, timing.step, timing.startup
+        rows.append(Row(name, skus, 3600 / per_sku, times, *spent, rate, rate / peak, timing.memory))
         say(_line(rows[-1]))
 
     say(
         f"{device_name(base.device)}, {options.precision}: matrix products {peak:.3f} TFLOP/s; {model}, {resolution} px"
     )
-    say(f"{'':26}SKUs  SKUs/h   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
+    say(f"{'':26}SKUs  SKUs/h times   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
     if options.script:
         timing = diffusers_script(options.script, model, jobs[0], how, resolution, options.steps, str(base.dtype)[6:])
         add("diffusers' script", 1, timing)
@@ -123,6 +126,7 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
         "torch": torch.__version__,
         "model": {"family": base.family, "unet_parameters": sum(p.numel() for p in base.unet.parameters())},
         "precision": str(base.dtype)[6:],
+        "prior": options.prior,
         "resolution": resolution,
         "measured_steps": options.steps,
         "recipe_steps": options.recipe_steps,
@@ -182,22 +186,23 @@ def _class_images(base: BaseModel, count: int, resolution: int) -> tuple:
 
 def _line(row: Row) -> str:
     return (
-        f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.seconds_per_sku:8.1f}{row.processor_seconds:10.1f}{row.step_seconds:8.3f}"
-        f"{row.startup_seconds:9.1f}{row.tflops:9.3f}{row.share:6.0%}{row.memory_gb:6.2f}"
+        f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.times:6.2f}{row.seconds_per_sku:8.1f}{row.processor_seconds:10.1f}"
+        f"{row.step_seconds:8.3f}{row.startup_seconds:9.1f}{row.tflops:9.3f}{row.share:6.0%}{row.memory_gb:6.2f}"
     )
 
 
 def _write(report: dict[str, Any], folder: Path) -> None:
-    device = "".join(c if c.isalnum() else "-" for c in str(report["device"]).lower())[:40].strip("-")
-    keep(report, f"train-{device}", markdown(report), folder)
+    words = re.findall(r"[a-z0-9]+", f"{report['device']}, {report['precision']}, {report['prior']}".lower())
+    keep(report, f"train-{'-'.join(words)}", markdown(report), folder)
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The report for people."""
     line = (
-        f"Measured {report['date']} at {report['commit']} on {report['device']}, {report['precision']}, "
-        f"{report['resolution']} pixels, {report['measured_steps']} steps timed, a SKU of {report['recipe_steps']} "
-        f"steps; load {report['load_average']:.1f}. `python -m tests.bench.bench_train`; its docstring says how."
+        f"Measured {report['date']} at {report['commit']} on {report['device']}, {report['precision']}, prior "
+        f"{report['prior']}, {report['resolution']} pixels, {report['measured_steps']} steps timed, a SKU of "
+        f"{report['recipe_steps']} steps; load {report['load_average']:.1f}. `python -m tests.bench.bench_train`; its "
+        "docstring says how."
     )
     return "\n".join([line, "", *as_markdown(report["rows"])]) + "\n"
 
@@ -218,7 +223,10 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lean", action="store_true", help="compute activations twice rather than keep them")
     parser.add_argument("--script", type=Path, help="diffusers' train_dreambooth_lora.py or its SDXL sibling")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.script and options.prior == "prediction":  # would give the script less to do than the cohort
+        parser.error("diffusers' script has no such prior: add --prior images or --prior none")
+    return options
 
 
 if __name__ == "__main__":

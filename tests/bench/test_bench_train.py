@@ -9,7 +9,13 @@ from tests.bench.bench_train import _options, _write, measure
 from tests.models.tiny import build_tiny_sd
 
 
-@pytest.mark.parametrize("prior", ["prediction", "images"])
+def test_the_script_is_not_given_less_to_do_than_the_cohort(capsys):
+    with pytest.raises(SystemExit):
+        _options(["--script", "script.py"])
+    assert "--prior images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prior", ["none", "images"])
 def test_the_benchmark_reports_every_cohort_beside_the_plain_loop(tmp_path, prior, capsys):
     model = build_tiny_sd(tmp_path / "model")
     script = tmp_path / "script.py"  # takes what diffusers' takes, and no time
@@ -27,6 +33,7 @@ def test_the_benchmark_reports_every_cohort_beside_the_plain_loop(tmp_path, prio
         ("cohort, eager", 1),
         ("cohort, eager", 2),
     ]
+    assert report["rows"][0]["times"] == 1
     for row in report["rows"]:
         assert row["skus_per_hour"] * row["seconds_per_sku"] == pytest.approx(3600)
         assert row["tflops"] == pytest.approx(report["step_tflop_per_sku"] * row["skus"] / row["step_seconds"])
