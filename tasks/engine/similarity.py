@@ -63,7 +63,7 @@ def load_scorer(folder: Path) -> Scorer:
 
 
 def _square(picture: Rgb, side: int) -> torch.Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(np.array(picture, order="C")).permute(2, 0, 1)[None].float() / 255
     return F.interpolate(pixels, (side, side), mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
