@@ -110,19 +110,20 @@ def export(parts: Parts, folder: Path) -> None:
     processor.save_pretrained(folder / "clip")
     clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
     parts.tokenizer.save_pretrained(folder / "clip")
-    for config in (folder / "text_encoder" / "config.json", folder / "clip" / "config.json"):
-        _compute_in_float32(config)
+    for config in folder.glob("*/config.json"):
+        _tidy(config)
 
 
-def _compute_in_float32(config: Path) -> None:
-    """Let float16 weights load as float32 by default, as diffusers does: transformers follows the config instead."""
+def _tidy(config: Path) -> None:
+    """Leave out where a part was loaded from, and let transformers' parts load as float32, as diffusers' do."""
 
-    def widened(told: Any) -> Any:
+    def tidied(told: Any) -> Any:
         if isinstance(told, dict):
-            return {k: "float32" if k == "dtype" else widened(v) for k, v in told.items()}
+            kept = {k: v for k, v in told.items() if k != "_name_or_path"}
+            return {k: "float32" if k == "dtype" else tidied(v) for k, v in kept.items()}
         return told
 
-    config.write_text(json.dumps(widened(json.loads(config.read_text())), indent=2, sort_keys=True) + "\n")
+    config.write_text(json.dumps(tidied(json.loads(config.read_text())), indent=2, sort_keys=True) + "\n")
 
 
 @torch.inference_mode()

@@ -128,6 +128,8 @@ def test_a_run_that_begins_with_a_model_teaches_its_unet_alone_and_keeps_the_res
     for part in ("unet/diffusion_pytorch_model.safetensors", "controlnet/diffusion_pytorch_model.safetensors"):
         before, after = same(part)
         assert before != after, part
+    for config in (tmp_path / "model").rglob("*.json"):
+        assert str(tmp_path.parent) not in config.read_text(), config
 
 
 def test_errors_weigh_more_on_the_product_and_one_on_average():
