@@ -145,7 +145,7 @@ def noised(picked: Picked, schedule: Tensor) -> Batch:
     count = len(x)
     spread = (torch.arange(count, device=x.device) + torch.rand(count, device=x.device)) / count
     spread = spread + MIDDLE / (2 * math.pi) * torch.sin(2 * math.pi * spread)
-    steps = (spread * 1000).long().clamp(0, 999)
+    steps = (spread * 1000).long().clamp_max(999)
     bar = schedule[steps][:, None, None, None]
     noise = torch.randn_like(x)
     snr = bar / (1 - bar).clamp_min(1e-8)

@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel, StableDiffusionPipeline
 from PIL import Image
 from skimage.metrics import structural_similarity
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from infra.demo.autoencoder import as_tensor
 from infra.demo.classifier import Classifier, train_classifier
 from infra.demo.closeups import boxes, closeups
 from infra.demo.control import draw_over, edge_agreement, edges
 from infra.demo.dataset import as_bytes, load_dataset
-from infra.demo.export import render
+from infra.demo.export import load_parts, pipeline, render
 from infra.demo.materials import COLOURS
 from infra.demo.parts import Clip, ControlNet, Pipeline
 from infra.demo.products import classes, random_product
@@ -173,10 +172,11 @@ def draw(pipe: Pipeline, prompts: list[str], steps: int, guidance: float, seed: 
     return np.concatenate(parts)
 
 
-def controlled(pipe: Pipeline, model: Path, images: np.ndarray, prompts: list[str], sheet: Path) -> dict[str, float]:
+def controlled(
+    pipe: Pipeline, control: ControlNet, images: np.ndarray, prompts: list[str], sheet: Path
+) -> dict[str, float]:
     """How well edges are kept (`edge_agreement`) by pictures drawn along a photograph's edges, by those drawn without
     them, and by the photograph after the VAE, which is the most that can be had. Writes the first ones as a sheet."""
-    control: ControlNet = ControlNetModel.from_pretrained(model / "controlnet", dtype=torch.float32)
     drawings = edges(images)
     made = draw_over(pipe, control, prompts, drawings)
     shown = [one[:10] for one in (images, np.repeat(drawings[..., None], 3, -1), made)]
@@ -194,10 +194,8 @@ def save_grid(images: np.ndarray, path: Path, columns: int = 5) -> None:
 
 def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidance: float) -> dict[str, Any]:
     """Measure everything and write `metrics.json`, `samples.webp` and `edges.webp` into `out`."""
-    pipe: Pipeline = StableDiffusionPipeline.from_pretrained(
-        model, use_safetensors=True, safety_checker=None, dtype=torch.float32
-    )
-    pipe.set_progress_bar_config(disable=True)
+    parts = load_parts(model)
+    pipe, clip = pipeline(parts.vae, parts.tokenizer, parts.painter), parts.clip
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor
     out.mkdir(parents=True, exist_ok=True)
     save_grid(draw(pipe, list(GRID), steps, guidance), out / "samples.webp")
@@ -208,7 +206,6 @@ def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidan
     start = time.monotonic()
     made = draw(pipe, [w.prompt for w in wanted], steps, guidance, seed=5000)
     seconds = (time.monotonic() - start) / prompts
-    clip: Clip = CLIPModel.from_pretrained(model / "clip", dtype=torch.float32).eval()
     metrics = {
         "settings": {"prompts": prompts, "steps": steps, "guidance": guidance, "seconds_per_image": seconds},
         "judge_on_samples": graded(judge, made, wanted),
@@ -217,7 +214,7 @@ def evaluate(model: Path, run: Path, out: Path, prompts: int, steps: int, guidan
         "clip_on_photographs": clip_ranked(clip, pipe.tokenizer, real, wanted),
         "clip_tells_products_apart": told_apart(clip, size),
         "vae": reconstruction(pipe, real[:200]),
-        "edges": controlled(pipe, model, real[:100], [w.prompt for w in wanted[:100]], out / "edges.webp"),
+        "edges": controlled(pipe, parts.control, real[:100], [w.prompt for w in wanted[:100]], out / "edges.webp"),
         "first_combinations": [asdict(w) for w in wanted[:3]],
     }
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

@@ -100,15 +100,15 @@ def export(parts: Parts, folder: Path) -> None:
     `CLIPModel.from_pretrained(folder / "clip")` gives text and image similarity; its image tower alone loads as
     `CLIPVisionModelWithProjection.from_pretrained(folder / "clip")`. The parts given are converted in place.
     """
-    clip, control = parts.clip.cpu(), parts.control
-    pipe = pipeline(parts.vae.cpu(), parts.tokenizer, parts.painter)
-    pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    clip, control = parts.clip, parts.control
+    pipe = pipeline(parts.vae, parts.tokenizer, parts.painter)
+    pipe.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
     if control is not None:
-        control.to(torch.float16).save_pretrained(folder / "controlnet", safe_serialization=True)
+        control.to("cpu", torch.float16).save_pretrained(folder / "controlnet", safe_serialization=True)
     processor = image_processor(clip.config.vision_config.image_size)
     processor.save_pretrained(folder / "feature_extractor")
     processor.save_pretrained(folder / "clip")
-    clip.to(torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
+    clip.to("cpu", torch.float16).save_pretrained(folder / "clip", safe_serialization=True)
     parts.tokenizer.save_pretrained(folder / "clip")
     for config in folder.glob("*/config.json"):
         _tidy(config)

@@ -88,7 +88,7 @@ def train(run: Run) -> Path:
     grade(run, images, records)
     if run.begin:
         model = load_parts(run.begin)
-        whitened = latents(run, model.vae, images)
+        whitened = latents(run, model.vae.to(run.device), images)
     else:
         model, whitened = first_stages(run, images, masks, records)
     data = what_to_paint(model.tokenizer, whitened, masks, records)
@@ -98,7 +98,7 @@ def train(run: Run) -> Path:
     begin = model.control or new_controlnet(painter.unet)
     control = train_controlnet(data, drawings, painter, begin, run.recipe, run.out, minutes, run.seed, run.device)
     folder = run.out / "model"
-    export(replace(model, painter=painter.cpu(), control=control.cpu()), folder)
+    export(replace(model, painter=painter, control=control), folder)
     log.info("the model is ready in %s", folder)
     return folder
 
