@@ -86,6 +86,6 @@ def train_classifier(
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        journal.note(loss.item())
+        journal.note(loss)
     save_state(out / "classifier.pt", parts, journal)
     return model.to("cpu").eval()

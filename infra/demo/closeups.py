@@ -23,7 +23,13 @@ def boxes(masks: np.ndarray) -> np.ndarray:
     return found
 
 
-def closeups(images: np.ndarray, masks: np.ndarray, found: np.ndarray, rng: np.random.Generator) -> Tensor:
+def closeups(
+    images: np.ndarray,
+    masks: np.ndarray,
+    found: np.ndarray,
+    rng: np.random.Generator,
+    device: torch.device | None = None,
+) -> Tensor:
     """Close-ups (n, 3, size, size) in [-1, 1] of photographs (n, size, size, 3), their masks and their `boxes`.
 
     Half of them are mirrored. No box may be empty.
@@ -36,9 +42,10 @@ def closeups(images: np.ndarray, masks: np.ndarray, found: np.ndarray, rng: np.r
     theta[:, 0, 0] = side / size * rng.choice([-1, 1], count)
     theta[:, 1, 1] = side / size
     theta[:, 0, 2], theta[:, 1, 2] = 2 * across / size - 1, 2 * down / size - 1
-    grid = F.affine_grid(torch.from_numpy(theta), [count, 3, size, size], align_corners=False)
-    layers = np.concatenate([images.astype(np.float32) / 127.5 - 1, masks[..., None].astype(np.float32) / 255], -1)
-    taken = F.grid_sample(torch.from_numpy(layers).permute(0, 3, 1, 2), grid, align_corners=False)
+    grid = F.affine_grid(torch.from_numpy(theta).to(device), [count, 3, size, size], align_corners=False)
+    shown, covered = torch.from_numpy(images).to(device).float(), torch.from_numpy(masks).to(device).float()
+    layers = torch.cat([shown / 127.5 - 1, covered[..., None] / 255], -1).permute(0, 3, 1, 2)
+    taken = F.grid_sample(layers, grid, align_corners=False)
     photograph, cover = taken[:, :3], taken[:, 3:]
-    alone = torch.from_numpy(rng.random(count) < ALONE)[:, None, None, None]
+    alone = torch.from_numpy(rng.random(count) < ALONE).to(device)[:, None, None, None]
     return torch.where(alone, cover * photograph + (1 - cover) * GREY, photograph)

@@ -79,13 +79,14 @@ def train_controlnet(
     journal.resume(load_state(out / "controlnet.pt", parts, device))
     rng = np.random.default_rng([seed, journal.step, 6])
     torch.manual_seed(seed + 6 + journal.step)
-    schedule, saved = noise_schedule(device), time.monotonic()
+    schedule, data, saved = noise_schedule(device), data.to(device), time.monotonic()
+    drawn = torch.from_numpy(drawings).to(device)
     while not journal.over():
         for group in optimizer.param_groups:
             group["lr"] = RATE * journal.rate(warm=50)
-        picked = pick(data, recipe.unet_batch, rng, DROP, device)
-        batch, drawn = noised(picked, schedule), as_condition(drawings[picked.rows], device)
-        loss = backward(partial(control_loss, painter, control, batch, drawn), recipe.unet_batch, recipe.threads)
+        picked = pick(data, recipe.unet_batch, rng, DROP)
+        batch, shown = noised(picked, schedule), as_condition(drawn[picked.rows])
+        loss = backward(partial(control_loss, painter, control, batch, shown), recipe.unet_batch, recipe.threads)
         descend(control, optimizer, average)
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():
@@ -106,9 +107,9 @@ def control_loss(painter: Painter, control: ControlNet, batch: Batch, drawn: Ten
     return weighted_error(made, batch, part)
 
 
-def as_condition(drawings: np.ndarray, device: torch.device) -> Tensor:
+def as_condition(drawings: Tensor) -> Tensor:
     """Drawings (n, h, w) uint8 as a ControlNet takes them: (n, 1, h, w) in [0, 1]."""
-    return torch.from_numpy(drawings).to(device)[:, None].float() / 255
+    return drawings[:, None].float() / 255
 
 
 def draw_over(pipe: Pipeline, control: ControlNet, prompts: list[str], drawings: np.ndarray) -> np.ndarray:
@@ -117,7 +118,7 @@ def draw_over(pipe: Pipeline, control: ControlNet, prompts: list[str], drawings:
         **pipe.components, controlnet=control, requires_safety_checker=False
     )
     guided.set_progress_bar_config(disable=True)
-    along = as_condition(drawings, torch.device("cpu"))
+    along = as_condition(torch.from_numpy(drawings))
     return np.concatenate(
         [
             render(guided, prompts[at : at + 20], list(range(at, len(prompts)))[:20], 10, image=along[at : at + 20])

@@ -13,7 +13,7 @@ from infra.demo.studio import VERSION, random_shots
 
 log = logging.getLogger(__name__)
 
-SHARD = 512
+SHARD = 128  # photographs of a file: small enough that many processes end close together
 PER_PRODUCT = 4
 
 

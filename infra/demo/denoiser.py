@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from infra.demo.parts import TextTower, Unet
-from infra.demo.progress import Journal, autocast, backward, load_state, save_state
+from infra.demo.progress import Journal, autocast, backward, compiled, load_state, save_state
 from infra.demo.recipes import Recipe
 
 log = logging.getLogger(__name__)
@@ -69,16 +70,26 @@ class Painter(nn.Module):
         super().__init__()
         self.unet, self.text = unet, text
 
+    def forward(self, noisy: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
+        """The answer (n, 4, h, w) to noisy latents (n, 4, h, w) at time steps (n,) for captions' tokens (n, length)."""
+        answer: Tensor = self.unet(noisy, steps, self.text(tokens).last_hidden_state, return_dict=False)[0]
+        return answer
+
 
 @dataclass(frozen=True, slots=True)
 class Latents:
     """What the UNet learns from: whitened latents (n, 4, h, w) float16, caption tokens (n, k, length), and how much
-    errors weigh where (n, h, w) float16, 1 on average."""
+    errors weigh where (n, h, w) float16, 1 on average; all on the device that trains."""
 
     latents: Tensor
     tokens: Tensor
     nothing: Tensor  # the empty caption's tokens (length,)
     emphasis: Tensor
+
+    def to(self, device: torch.device) -> "Latents":
+        """The same on another device."""
+        parts = self.latents, self.tokens, self.nothing, self.emphasis
+        return Latents(*(part.to(device) for part in parts))
 
 
 class Average:
@@ -109,7 +120,7 @@ class Average:
 class Picked:
     """Rows of a batch (n), their latents (n, 4, h, w), tokens of one caption (n, length), and emphasis (n, 1, h, w)."""
 
-    rows: np.ndarray
+    rows: Tensor
     latents: Tensor
     tokens: Tensor
     emphasis: Tensor
@@ -155,11 +166,10 @@ def noised(picked: Picked, schedule: Tensor) -> Batch:
     return Batch(noisy, steps, picked.tokens, target, weight / weight.mean() * picked.emphasis)
 
 
-def diffusion_loss(model: Painter, batch: Batch, part: slice) -> Tensor:
+def diffusion_loss(paint: Callable[..., Tensor], batch: Batch, part: slice) -> Tensor:
     """Weighted v-prediction loss of a part of the batch."""
     with autocast(batch.noisy.device):
-        words = model.text(batch.tokens[part]).last_hidden_state
-        made = model.unet(batch.noisy[part], batch.steps[part], words).sample.float()
+        made = paint(batch.noisy[part], batch.steps[part], batch.tokens[part]).float()
     return weighted_error(made, batch, part)
 
 
@@ -202,14 +212,16 @@ def train_unet(
     journal.resume(load_state(out / "unet.pt", parts, device))
     rng = np.random.default_rng([seed, journal.step, 3])
     torch.manual_seed(seed + 3 + journal.step)
-    schedule = noise_schedule(device)
-    saved = time.monotonic()
+    schedule, data, paint = noise_schedule(device), data.to(device), compiled(model, device)
+    first, saved = journal.step, time.monotonic()
     while not journal.over():
         for group, share in zip(optimizer.param_groups, (1.0, TEXT_RATE), strict=True):
             group["lr"] = rate * share * journal.rate(warm=200)
-        batch = noised(pick(data, recipe.unet_batch, rng, DROP, device), schedule)
-        loss = backward(lambda part, b=batch: diffusion_loss(model, b, part), recipe.unet_batch, recipe.threads)  # type: ignore[misc]
+        batch = noised(pick(data, recipe.unet_batch, rng, DROP), schedule)
+        loss = backward(partial(diffusion_loss, paint, batch), recipe.unet_batch, recipe.threads)
         descend(model, optimizer, average)
+        if journal.step == first:
+            journal.pause()  # compiling is no training
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():
             save_state(out / "unet.pt", parts, journal)
@@ -235,10 +247,9 @@ def averaged(model: Painter, average: Average) -> Painter:
     return settled.eval()
 
 
-def pick(data: Latents, size: int, rng: np.random.Generator, drop: float, device: torch.device) -> Picked:
+def pick(data: Latents, size: int, rng: np.random.Generator, drop: float) -> Picked:
     """Rows for a batch, chosen at random; a share of their captions is empty."""
-    rows = torch.from_numpy(rng.integers(0, len(data.latents), size))
-    tokens = data.tokens[rows, torch.from_numpy(rng.integers(0, data.tokens.shape[1], size))].long()
-    tokens[torch.from_numpy(rng.random(size) < drop)] = data.nothing.long()
-    latents, emphasis = data.latents[rows].float(), data.emphasis[rows, None].float()
-    return Picked(rows.numpy(), latents.to(device), tokens.to(device), emphasis.to(device))
+    chosen = rng.integers(0, len(data.latents), size), rng.integers(0, data.tokens.shape[1], size), rng.random(size)
+    rows, which, lot = (torch.from_numpy(one).to(data.latents.device) for one in chosen)
+    tokens = torch.where(lot[:, None] < drop, data.nothing, data.tokens[rows, which]).long()
+    return Picked(rows, data.latents[rows].float(), tokens, data.emphasis[rows, None].float())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Journal:
         self.path, self.stage, self.minutes = path, stage, minutes
         self.step, self.spent = 0, 0.0
         self._last, self._noted = time.monotonic(), 0.0
-        self._sum, self._count = 0.0, 0
+        self._sum, self._count = torch.zeros(()), 0
 
     def resume(self, state: dict[str, float] | None) -> None:
         """Go on from a checkpoint's counters."""
@@ -45,13 +45,13 @@ class Journal:
         share = min(1.0, self.spent / max(self.minutes, 1e-6))
         return min(1.0, (self.step + 1) / warm) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def note(self, loss: float) -> None:
-        """Count one step with its loss."""
+    def note(self, loss: Tensor) -> None:
+        """Count one step with its loss, which is not waited for until it is written."""
         now = time.monotonic()
         self.spent += (now - self._last) / 60
         self._last = now
         self.step += 1
-        self._sum, self._count = self._sum + loss, self._count + 1
+        self._sum, self._count = loss.detach() + self._sum.to(loss.device), self._count + 1
         if self.spent - self._noted >= 0.5 or self.over():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not self.path.exists()
@@ -59,17 +59,17 @@ class Journal:
                 writer = csv.writer(file)
                 if fresh:
                     writer.writerow(["stage", "step", "minutes", "loss"])
-                row = [self.stage, self.step, f"{self.spent:.2f}", f"{self._sum / self._count:.5f}"]
+                row = [self.stage, self.step, f"{self.spent:.2f}", f"{float(self._sum) / self._count:.5f}"]
                 writer.writerow(row)
             log.info("%s step %s at %s minutes: loss %s", *row)
-            self._noted, self._sum, self._count = self.spent, 0.0, 0
+            self._noted, self._sum, self._count = self.spent, torch.zeros(()), 0
 
     def pause(self) -> None:
         """Leave out what happened since the last step (saving, sampling) from the budget."""
         self._last = time.monotonic()
 
 
-def backward(loss_of: Callable[[slice], Tensor], count: int, workers: int) -> float:
+def backward(loss_of: Callable[[slice], Tensor], count: int, workers: int) -> Tensor:
     """Back-propagate the mean of `loss_of` over a batch of `count`, split among `workers` threads; returns the loss.
 
     On a shared CPU, threads that each run a part of the batch by themselves lose far less time than threads that meet
@@ -77,21 +77,26 @@ def backward(loss_of: Callable[[slice], Tensor], count: int, workers: int) -> fl
     """
     edges = [count * i // workers for i in range(workers + 1)]
 
-    def run(start: int, stop: int) -> float:
+    def run(start: int, stop: int) -> Tensor:
         loss = loss_of(slice(start, stop)) * ((stop - start) / count)
         loss.backward()
-        return float(loss.detach())
+        return loss.detach()
 
     if workers == 1:
         return run(0, count)
     with ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(run, edges[:-1], edges[1:]))
+        return torch.stack(list(pool.map(run, edges[:-1], edges[1:]))).sum()
 
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 where it helps: on GPUs, and on CPUs with their own bfloat16 instructions."""
     quick = device.type != "cpu" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     return torch.autocast(device.type, torch.bfloat16, enabled=bool(quick))
+
+
+def compiled(model: nn.Module, device: torch.device) -> Callable[..., Any]:
+    """The model as one graph on a GPU, where launching its many small kernels costs more than running them."""
+    return torch.compile(model, dynamic=False) if device.type == "cuda" else model
 
 
 def save_state(path: Path, parts: dict[str, Any], journal: Journal) -> None:

@@ -142,7 +142,7 @@ def train_clip(
         torch.nn.utils.clip_grad_norm_(both, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        journal.note(loss.item())
+        journal.note(loss)
         if time.monotonic() - saved > 120:
             save_state(out / "clip.pt", parts, journal)
             saved = time.monotonic()
@@ -167,9 +167,9 @@ def _batch(data: Captioned, count: int, rng: np.random.Generator, device: torch.
     near = np.array([rng.choice(rows, 2, replace=False) for rows in few]).T.reshape(-1)
     rows = torch.from_numpy(np.concatenate([whole, near]))
     which = torch.from_numpy(rng.integers(0, data.tokens.shape[1], len(whole)))
-    taken = closeups(data.images[near], data.masks[near], data.boxes[near], rng)
+    taken = closeups(data.images[near], data.masks[near], data.boxes[near], rng, device)
     return _Batch(
-        torch.cat([as_tensor(data.images[whole], device), taken.to(device)]),
+        torch.cat([as_tensor(data.images[whole], device), taken]),
         data.tokens[whole, which].long().to(device),
         data.short[rows].long().to(device),
         data.facts[rows].to(device),
