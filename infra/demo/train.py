@@ -85,6 +85,7 @@ def train(run: Run) -> Path:
     run.out.mkdir(parents=True, exist_ok=True)
     home = write_dataset(run.out / "data", run.recipe.photographs, run.seed, run.recipe.size, run.recipe.workers)
     images, masks, records = load_dataset(home, run.recipe.photographs)
+    drawings = drawing_stage(run, images)  # by other processes, so before a GPU is at work in this one
     grade(run, images, records)
     if run.begin:
         model = load_parts(run.begin)
@@ -94,7 +95,7 @@ def train(run: Run) -> Path:
     data = what_to_paint(model.tokenizer, whitened, masks, records)
     painter = unet_stage(run, model, data)
     torch.manual_seed(run.seed + 5)
-    minutes, drawings = run.minutes("controlnet"), drawing_stage(run, images)
+    minutes = run.minutes("controlnet")
     begin = model.control or new_controlnet(painter.unet)
     control = train_controlnet(data, drawings, painter, begin, run.recipe, run.out, minutes, run.seed, run.device)
     folder = run.out / "model"
