@@ -53,7 +53,7 @@ demo-model: $(READY)  ## trains the demo's model from nothing: hours on CPU core
 clean:  ## forgets the demo and the caches, not the environment
 	rm -rf out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compile"
+bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compiled 16"
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_train $(BENCH)
 
 bench-fidelity: $(READY)  ## do adapters show their products? most of an hour of one core; more in BENCH="--tables methods --skus 4"

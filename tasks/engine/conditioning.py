@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.engine.base_model import BaseModel
+from tasks.engine.slot_optimizer import to_device
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def predict(
     extra: dict[str, Any] | None = None
     if text.pooled is not None:
         side = float(noisy.shape[-1] * base.latent_scale)
-        sizes = torch.tensor([side, side, 0.0, 0.0, side, side], dtype=text.pooled.dtype, device=noisy.device)
+        sizes = to_device(torch.tensor([side, side, 0.0, 0.0, side, side], dtype=text.pooled.dtype), noisy.device)
         extra = {"text_embeds": text.pooled, "time_ids": sizes.repeat(len(noisy), 1)}
     denoise = base.unet if unet is None else unet
     output = denoise(noisy, timesteps, text.embeds, added_cond_kwargs=extra, return_dict=False)[0]

@@ -5,7 +5,8 @@ drawn beforehand for the script, start-up counted apart in both.
 """
 
 import copy
-import resource
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from peft import LoraConfig
 from PIL import Image
@@ -25,8 +27,11 @@ from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt, predict
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
 from tasks.engine.noise import NoiseSchedule
+from tasks.engine.slot_optimizer import to_device
 from tasks.engine.training import TrainingJob
 from tests.bench.device import memory_now, synchronize
+
+SCRIPT_WARM = 3  # steps of the script before the clock starts
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,9 @@ def _step(
     def inputs(source: EncodedCrops) -> tuple[torch.Tensor, ...]:
         index = torch.randint(len(source.mean), (how.batch_size,), generator=generator)
         noise, spread = (torch.randn(how.batch_size, *source.mean.shape[1:], generator=generator) for _ in range(2))
-        latents, weight = source.sample(index.to(base.device), spread.to(source.mean))
-        times = torch.randint(len(schedule), (how.batch_size,), generator=generator).to(base.device)
+        times = torch.randint(len(schedule), (how.batch_size,), generator=generator)
+        index, times, noise, spread = (to_device(drawn, base.device) for drawn in (index, times, noise, spread))
+        latents, weight = source.sample(index, spread.to(source.mean))
         noisy, target = schedule.noised(latents, noise.to(latents), times)
         return noisy.to(base.dtype), target, weight, times
 
@@ -114,19 +120,19 @@ def _step(
 
 
 def diffusers_script(
-    script: Path, model: Path, job: TrainingJob, how: TrainingConfig, resolution: int, steps: int, precision: str
+    script: Path, model: Path, job: TrainingJob, how: TrainingConfig, resolution: int, steps: int, base: BaseModel
 ) -> Timing:
-    """diffusers' `train_dreambooth_lora.py`, unmodified, twice: the further steps of the longer run are timed."""
+    """diffusers' `train_dreambooth_lora.py`, unmodified, timed by its own progress bar, which it moves once a step when
+    it has read the loss. It is stopped after the counted steps: saving is not counted."""
     with tempfile.TemporaryDirectory() as folder:
         photos = [photo.rgb for photo in job.photos]
         for name, images in (("photos", photos), ("class", list(job.class_images))):
             (Path(folder) / name).mkdir()
             for number, image in enumerate(images):
                 Image.fromarray(image).save(Path(folder) / name / f"{number}.png")
+        precision = str(base.dtype).removeprefix("torch.")
         command = _command(script, model, Path(folder), job, how, resolution, precision)
-        short, long = (_seconds([*command, f"--max_train_steps={count}"]) for count in (2, 2 + steps))
-    step, processor = ((b - a) / steps for a, b in zip(short, long, strict=True))
-    return Timing(short[0] - 2 * step, step, processor, float("nan"))
+        return _watched([*command, f"--max_train_steps={SCRIPT_WARM + steps + 1}"], steps, base.device)
 
 
 def _command(
@@ -156,12 +162,42 @@ def _command(
     return [sys.executable, str(script), *flags, *(f"--{name}={value}" for name, value in options.items())]
 
 
-def _seconds(command: list[str]) -> tuple[float, float]:
-    """Seconds, and processor seconds, of a program."""
-    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"diffusers' script failed:\n{done.stderr[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - started, used
+def _watched(command: list[str], steps: int, device: torch.device) -> Timing:
+    """Runs a program that writes `n/total [` to its standard error after each step, up to the step that is not counted.
+
+    A step's end is when its number is written last: before that the bar may move without waiting for the device.
+    """
+    free, taken, said, unread = _free(device), 0, b"", b""
+    started, last = time.perf_counter(), SCRIPT_WARM + steps + 1
+    shown = re.compile(rb"\| (\d+)/%d \[" % last)
+    ends: dict[int, tuple[float, float]] = {}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        watched = psutil.Process(process.pid)
+        while last not in ends and (chunk := os.read(process.stderr.fileno(), 65536)):
+            said, unread = said + chunk, unread + chunk
+            for match in list(shown.finditer(unread)):
+                ends[int(match[1])] = time.perf_counter(), _processor(watched)
+            unread = shown.split(unread)[-1]
+            taken = max(taken, free - _free(device))
+        process.terminate()
+        said += process.stderr.read()
+    if not {SCRIPT_WARM, SCRIPT_WARM + steps} <= ends.keys():
+        raise RuntimeError(f"diffusers' script failed:\n{said.decode(errors='replace')[-2000:]}")
+    (ready, used), (end, processor) = ends[SCRIPT_WARM], ends[SCRIPT_WARM + steps]
+    step = (end - ready) / steps
+    memory = taken / 1e9 if device.type == "cuda" else float("nan")
+    return Timing(ready - started - SCRIPT_WARM * step, step, (processor - used) / steps, memory)
+
+
+def _processor(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:  # it has ended
+        return float("nan")
+    return float(times.user + times.system)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that no program has taken of a GPU's memory."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

@@ -2,11 +2,12 @@
 
     python -m tests.bench.bench_train                         # the demo model, or a tiny one where it is not there yet
     python -m tests.bench.bench_train --model FOLDER --prior images --script train_dreambooth_lora.py
+    python -m tests.bench.bench_train --architecture sdxl --cohorts 1,2,4 --compiled 4 --profile 4
 
 Prints a table, and writes the same as `<date>-train-<device>-<precision>-<prior>-<commit>.json` and `.md` into
-`tests/bench/results/`. A cohort's seconds per SKU are those of one step divided by its SKUs, times the recipe's steps;
-start-up (loading and encoding, the first steps, compiling) is counted apart. All rows have the same photos, rank,
-resolution, precision and prior.
+`tests/bench/results/`, anew after each row, so that a run that is cut off loses no row. A cohort's seconds per SKU are
+those of one step divided by its SKUs, times the recipe's steps; start-up (loading and encoding, the first steps,
+compiling) is counted apart. All rows have the same photos, rank, resolution, precision and prior.
 """
 
 import argparse
@@ -15,21 +16,25 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.schema import TrainingConfig
-from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.base_model import BaseModel, load_base, pick_device
 from tasks.engine.cohort import Cohort
-from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tasks.engine.memory import step_bytes
 from tasks.engine.training import TrainingJob, TrainingPhoto
+from tests.bench.architectures import PARAMETERS, build
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import commit, device_name, matmul_peak, memory_now, reset_memory, synchronize
+from tests.bench.kernels import lines, profiler, summary
 from tests.bench.tables import as_markdown, keep, say
 from tests.engine.material import photo, quiet
 from tests.models.tiny import build_tiny_sd
@@ -37,12 +42,14 @@ from tests.models.tiny import build_tiny_sd
 DEMO = Path(__file__).parents[2] / "infra" / "demo" / "model"
 RESULTS = Path(__file__).parent / "results"
 WARM = 2  # steps before the clock starts
+PROFILED = 3  # steps that are recorded, where asked for
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. `times` is its SKUs an hour over the first line's, `share` the achieved rate over the
-    device's measured matrix-product peak, and `processor_seconds` are those of one SKU on the host's processor."""
+    device's measured matrix-product peak, and `processor_seconds` are those of one SKU on the host's processor. On CUDA
+    `predicted_gb` is what the engine would have expected of `memory_gb`, the most in use."""
 
     name: str
     skus: int
@@ -55,22 +62,36 @@ class Row:
     tflops: float
     share: float
     memory_gb: float
+    predicted_gb: float | None = None
 
 
 class Clock:
-    """A progress callback that reads the clock after the warm steps and after the last, and watches memory."""
+    """A progress callback that reads the clock after the warm steps and after the last, and watches memory.
 
-    def __init__(self, device: torch.device, steps: int) -> None:
-        self.device, self.steps, self.count, self.memory = device, steps, 0, 0.0
+    With `profiled`, so many further steps, after one that is left out, are recorded: `profile` is their summary.
+    """
+
+    def __init__(self, device: torch.device, steps: int, profiled: int = 0) -> None:
+        self.device, self.steps, self.profiled, self.count, self.memory = device, steps, profiled, 0, 0.0
         self.ready = self.end = self.used = self.processor = 0.0
+        self.recorder = profiler(device) if profiled else None
+        self.profile: dict[str, Any] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         self.count += 1
-        self.memory = max(self.memory, memory_now(self.device))
+        if self.count <= WARM + self.steps:
+            self.memory = max(self.memory, memory_now(self.device))
         if self.count in (WARM, WARM + self.steps):
             synchronize(self.device)
             self.ready, self.end = self.end, time.perf_counter()
             self.used, self.processor = self.processor, time.process_time()
+        if self.recorder and self.count == WARM + self.steps + 1:
+            synchronize(self.device)
+            self.recorder.start()
+        if self.recorder and self.count == WARM + self.steps + 1 + self.profiled:
+            synchronize(self.device)
+            self.recorder.stop()
+            self.profile, self.recorder = summary(self.recorder, self.profiled), None
 
 
 def main() -> None:
@@ -78,52 +99,88 @@ def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        model = options.model or (DEMO if DEMO.is_dir() else build_tiny_sd(Path(folder) / "tiny"))
+        model = _model(options, Path(folder))
         base = load_base(model, options.precision, options.device)
-        report = measure(base, model, options)
+        if options.layout:
+            layout = getattr(torch, f"{options.layout}_format" if options.layout == "contiguous" else options.layout)
+            for part in (base.unet, base.vae):
+                part.to(memory_format=layout)
+        report = measure(base, model, options, lambda report: _write(report, options.results, silent=True))
     _write(report, options.results)
 
 
-def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """All rows, with what they were measured on."""
-    prior = {"none": {"prior_weight": 0.0}, "images": {"prior_images": options.class_images}, "prediction": {}}
-    how = TrainingConfig(rank=options.rank, alpha=options.rank, **prior[options.prior])
-    resolution = options.resolution or base.resolution
-    jobs = [_job(base, number, resolution, how) for number in range(max(options.cohorts))]
-    peak, flops = matmul_peak(base.device, base.dtype), step_flops(base, jobs[0], how, resolution)
-    rows: list[Row] = []
+def _model(options: argparse.Namespace, folder: Path) -> Path:
+    if not options.architecture:
+        return options.model or (DEMO if DEMO.is_dir() else build_tiny_sd(folder / "tiny"))
+    where = options.model or folder / options.architecture
+    started = time.perf_counter()
+    if not (where / "model_index.json").is_file():
+        build(options.architecture, where, pick_device(options.device))
+        say(f"built {options.architecture} with random weights in {time.perf_counter() - started:.1f} s")
+    return where
 
-    def add(name: str, skus: int, timing: Timing) -> None:
+
+def measure(
+    base: BaseModel,
+    model: Path,
+    options: argparse.Namespace,
+    save: Callable[[dict[str, Any]], None] = lambda report: None,
+) -> dict[str, Any]:
+    """All rows, with what they were measured on; `save` is called after each."""
+    prior = {"none": {"prior_weight": 0.0}, "images": {"prior_images": options.class_images}, "prediction": {}}
+    how = TrainingConfig(rank=options.rank, alpha=options.rank, crops=options.crops, **prior[options.prior])
+    resolution, steps = options.resolution or base.resolution, options.steps
+    jobs = [_job(number, resolution, how) for number in range(max(options.cohorts + options.compiled))]
+    peak, flops = matmul_peak(base.device, base.dtype), step_flops(base, jobs[0], how, resolution)
+    report = _about(base, how, resolution, options) | {"matmul_tflops": peak, "step_tflop_per_sku": flops / 1e12}
+    report |= {"rows": [], "profiles": []}
+    say(f"{report['device']}, {report['precision']}: matrix products {peak:.3f} TFLOP/s; {resolution} px")
+    say(f"{'':26}SKUs  SKUs/h times   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB predicted")
+
+    def add(name: str, skus: int, timing: Timing, predicted: float | None = None) -> None:
         per_sku = timing.step / skus * options.recipe_steps
         rate = flops * skus / timing.step / 1e12
         busy = timing.processor / skus * options.recipe_steps
-        times = 3600 / per_sku / rows[0].skus_per_hour if rows else 1.0
+        times = 3600 / per_sku / report["rows"][0]["skus_per_hour"] if report["rows"] else 1.0
         spent = per_sku, busy, timing.step, timing.startup
-        rows.append(Row(name, skus, 3600 / per_sku, times, *spent, rate, rate / peak, timing.memory))
-        say(_line(rows[-1]))
+        row = Row(name, skus, 3600 / per_sku, times, *spent, rate, rate / peak, timing.memory, predicted)
+        report["rows"].append(asdict(row))
+        say(_line(row))
+        save(report)
 
-    say(
-        f"{device_name(base.device)}, {options.precision}: matrix products {peak:.3f} TFLOP/s; {model}, {resolution} px"
-    )
-    say(f"{'':26}SKUs  SKUs/h times   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB")
     if options.script:
-        timing = diffusers_script(options.script, model, jobs[0], how, resolution, options.steps, str(base.dtype)[6:])
-        add("diffusers' script", 1, timing)
-    for compiled in (False, True) if options.compile else (False,):
-        name = "compiled" if compiled else "eager"
-        add(f"plain loop, {name}", 1, plain_loop(base, jobs[0], how, resolution, options.steps, WARM, compiled))
-        for size in options.cohorts:
+        add("diffusers' script", 1, diffusers_script(options.script, model, jobs[0], how, resolution, steps, base))
+    predict = _prediction(base, jobs, how, resolution) if base.device.type == "cuda" and len(jobs) > 1 else None
+    for name, sizes in (("eager", options.cohorts), ("compiled", options.compiled)):
+        compiled = name == "compiled"
+        if options.plain and (sizes or not compiled):
+            add(f"plain loop, {name}", 1, plain_loop(base, jobs[0], how, resolution, steps, WARM, compiled))
+        for size in sizes:
             try:
-                timing = cohort(base, jobs[:size], how, resolution, options.steps, compiled, options.lean)
+                clock, timing = cohort(base, jobs[:size], how, resolution, options, compiled)
             except torch.OutOfMemoryError:
                 say(f"{f'cohort, {name}':26}{size:4}  does not fit; --lean computes activations twice")
                 break
-            add(f"cohort, {name}", size, timing)
-    about = {
+            if clock.profile is not None:
+                report["profiles"].append({"name": f"cohort, {name}", "skus": size, **clock.profile})
+            add(f"cohort, {name}", size, timing, predict(size) if predict else None)
+    for line in lines(report["profiles"]):
+        say(line)
+    return report
+
+
+def _about(base: BaseModel, how: TrainingConfig, resolution: int, options: argparse.Namespace) -> dict[str, Any]:
+    """What the rows are measured on."""
+    first = next(
+        layer for layer in base.unet.modules() if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size[0] > 1
+    )
+    last = first.weight.is_contiguous(memory_format=torch.channels_last)
+    return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "device": device_name(base.device),
         "torch": torch.__version__,
+        "architecture": options.architecture or "the model's own",
         "model": {"family": base.family, "unet_parameters": sum(p.numel() for p in base.unet.parameters())},
         "precision": str(base.dtype)[6:],
         "prior": options.prior,
@@ -133,10 +190,8 @@ def measure(base: BaseModel, model: Path, options: argparse.Namespace) -> dict[s
         "recipe": how.model_dump(mode="json"),
         "load_average": os.getloadavg()[0],
         "lean": options.lean,
-        "matmul_tflops": peak,
-        "step_tflop_per_sku": flops / 1e12,
+        "layout": "channels_last" if last else "contiguous",
     }
-    return about | {"rows": [asdict(row) for row in rows]}
 
 
 def cohort(
@@ -144,19 +199,29 @@ def cohort(
     jobs: list[TrainingJob],
     how: TrainingConfig,
     resolution: int,
-    steps: int,
+    options: argparse.Namespace,
     compiled: bool,
-    lean: bool,
-) -> Timing:
+) -> tuple[Clock, Timing]:
     """One cohort of all `jobs`. Raises torch.OutOfMemoryError where `train_cohort` would halve it."""
     reset_memory(base.device)
     torch.compiler.reset()  # each size has graphs of its own, and torch keeps few
     unet = torch.compile(base.unet, dynamic=False) if compiled else None
-    clock, started = Clock(base.device, steps), time.perf_counter()
-    jobs = [replace(job, steps=WARM + steps) for job in jobs]
-    Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=lean).run()
-    step = (clock.end - clock.ready) / steps
-    return Timing(clock.ready - started - WARM * step, step, (clock.processor - clock.used) / steps, clock.memory)
+    profiled = PROFILED if len(jobs) in options.profile else 0
+    clock, started = Clock(base.device, options.steps, profiled), time.perf_counter()
+    jobs = [replace(job, steps=WARM + options.steps + (profiled + 1 if profiled else 0)) for job in jobs]
+    Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=options.lean).run()
+    step = (clock.end - clock.ready) / options.steps
+    startup = clock.ready - started - WARM * step
+    return clock, Timing(startup, step, (clock.processor - clock.used) / options.steps, clock.memory)
+
+
+def _prediction(
+    base: BaseModel, jobs: list[TrainingJob], how: TrainingConfig, resolution: int
+) -> Callable[[int], float]:
+    """GB that a cohort of some size takes with the model, by the rule of `fitting_slots`."""
+    model = torch.cuda.memory_allocated(base.device)
+    one, two = (step_bytes(base, jobs[:count], how, resolution) for count in (1, 2))
+    return lambda size: (model + one + (size - 1) * (two - one)) / 1e9
 
 
 def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int) -> float:
@@ -170,30 +235,29 @@ def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolutio
     return float(counter.get_total_flops())
 
 
-def _job(base: BaseModel, number: int, resolution: int, how: TrainingConfig) -> TrainingJob:
+def _job(number: int, resolution: int, how: TrainingConfig) -> TrainingJob:
+    """A SKU of four photos; of its class images only number and size matter, so they are noise."""
     photos: tuple[TrainingPhoto, ...] = tuple(photo(4 * number + n) for n in range(4))
-    drawn = _class_images(base, how.prior_images, resolution) if how.prior_images else ()
+    noise, shape = np.random.default_rng(0), (resolution, resolution, 3)
+    drawn = tuple(noise.integers(0, 256, shape, np.uint8) for _ in range(how.prior_images or 0))
     prompts = f"a photo of a sks{number} mug", "a photo of a mug"
     return TrainingJob(f"id-{number}", f"SKU-{number}", *prompts, photos, 1, number, drawn)
-
-
-def _class_images(base: BaseModel, count: int, resolution: int) -> tuple:
-    """What the base model draws for the class prompt, in few steps: here only their number and size matter."""
-    requests = [RenderRequest("a photo of a mug", "", seed) for seed in range(count)]
-    images = render(base, requests, RenderSettings(2, 1.0, "checkpoint", resolution, resolution), {}, 4, quiet)
-    return tuple(image for image in images if image is not None)
 
 
 def _line(row: Row) -> str:
     return (
         f"{row.name:26}{row.skus:4}{row.skus_per_hour:8.1f}{row.times:6.2f}{row.seconds_per_sku:8.1f}{row.processor_seconds:10.1f}"
         f"{row.step_seconds:8.3f}{row.startup_seconds:9.1f}{row.tflops:9.3f}{row.share:6.0%}{row.memory_gb:6.2f}"
+        + (f"{row.predicted_gb:10.2f}" if row.predicted_gb else "")
     )
 
 
-def _write(report: dict[str, Any], folder: Path) -> None:
-    words = re.findall(r"[a-z0-9]+", f"{report['device']}, {report['precision']}, {report['prior']}".lower())
-    keep(report, f"train-{'-'.join(words)}", markdown(report), folder)
+def _write(report: dict[str, Any], folder: Path, silent: bool = False) -> None:
+    kind = [report["device"], report["precision"], report["prior"]]
+    if report["architecture"] in PARAMETERS:
+        kind.insert(1, report["architecture"])
+    words = re.findall(r"[a-z0-9]+", ", ".join(kind).lower())
+    keep(report, f"train-{'-'.join(words)}", markdown(report), folder, silent)
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -204,13 +268,26 @@ def markdown(report: dict[str, Any]) -> str:
         f"{report['recipe_steps']} steps; load {report['load_average']:.1f}. `python -m tests.bench.bench_train`; its "
         "docstring says how."
     )
-    return "\n".join([line, "", *as_markdown(report["rows"])]) + "\n"
+    if report["architecture"] in PARAMETERS:
+        line += f" The UNet is {report['architecture']}'s, with random weights."
+    table = [line, "", *as_markdown(report["rows"])]
+    if report["profiles"]:
+        table += ["", "Milliseconds of one step on the device, by kind of kernel; `idle` is the share without any:", ""]
+        table += lines(report["profiles"])
+    return "\n".join(table) + "\n"
 
 
 def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a diffusers pipeline folder")
-    parser.add_argument("--cohorts", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 4, 8, 16, 32])
+    parser.add_argument(
+        "--architecture", choices=sorted(PARAMETERS), help="random weights, written to --model if given"
+    )
+    parser.add_argument("--cohorts", type=_sizes, default=[1, 2, 4, 8, 16, 32], help='sizes, or "" for none')
+    parser.add_argument("--compiled", type=_sizes, default=[], help="sizes measured with torch.compile too")
+    parser.add_argument("--profile", type=_sizes, default=[], help="sizes whose steps are profiled after the clock")
+    parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the plain loops")
+    parser.add_argument("--layout", choices=("contiguous", "channels_last"), help="of the weights; none: the engine's")
     parser.add_argument("--steps", type=int, default=20, help="steps that are timed")
     parser.add_argument("--recipe-steps", type=int, default=500, help="steps of the SKU that is reckoned with")
     parser.add_argument("--rank", type=int, default=16)
@@ -219,14 +296,20 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--prior", choices=("prediction", "images", "none"), default="prediction")
     parser.add_argument("--class-images", type=int, default=8)
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
+    parser.add_argument("--crops", type=int, default=4, help="of each photo: start-up encodes them, a step takes one")
     parser.add_argument("--lean", action="store_true", help="compute activations twice rather than keep them")
     parser.add_argument("--script", type=Path, help="diffusers' train_dreambooth_lora.py or its SDXL sibling")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     if options.script and options.prior == "prediction":  # would give the script less to do than the cohort
         parser.error("diffusers' script has no such prior: add --prior images or --prior none")
+    if not options.cohorts + options.compiled:
+        parser.error("nothing to measure: name a size in --cohorts or --compiled")
     return options
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(size) for size in text.split(",") if size]
 
 
 if __name__ == "__main__":

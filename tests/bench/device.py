@@ -1,5 +1,6 @@
 """What the device is and can do: its name, its measured matrix-product rate, the memory in use."""
 
+import os
 import platform
 import subprocess
 import time
@@ -55,10 +56,12 @@ def device_name(device: torch.device) -> str:
 
 
 def commit() -> str:
-    """The commit's short name, with a plus where files differ from it."""
-    revision = ["git", "rev-parse", "--short=12", "HEAD"]
-    short = subprocess.run(revision, capture_output=True, text=True, check=True).stdout.strip()
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
-    ).stdout
-    return short + ("+" if changed.strip() else "")
+    """The commit's short name, with a plus where files differ from it; PACKSHOT_COMMIT where there is no repository."""
+    try:
+        return _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("PACKSHOT_COMMIT", "unversioned")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()

@@ -12,13 +12,14 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def keep(report: dict[str, Any], name: str, markdown: str, folder: Path) -> None:
-    """`<date>-<name>-<commit>.json` in `folder`, and the same for people beside it."""
+def keep(report: dict[str, Any], name: str, markdown: str, folder: Path, silent: bool = False) -> None:
+    """`<date>-<name>-<commit>.json` in `folder`, and the same for people beside it; a later call replaces them."""
     path = folder / f"{report['date'][:10]}-{name}-{report['commit']}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown)
-    say(f"written to {path} and .md")
+    if not silent:
+        say(f"written to {path} and .md")
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> list[str]:

@@ -15,11 +15,22 @@ def test_the_script_is_not_given_less_to_do_than_the_cohort(capsys):
     assert "--prior images" in capsys.readouterr().err
 
 
+SCRIPT = """
+import sys, time
+assert any(word.startswith("--instance_prompt=") for word in sys.argv)
+(steps,) = [int(word.split("=")[1]) for word in sys.argv if word.startswith("--max_train_steps=")]
+for step in range(1, steps + 1):
+    time.sleep(0.05)
+    print(f"Steps:  1%|#  | {step}/{steps} [00:00<00:00]", end="\\r", file=sys.stderr, flush=True)
+time.sleep(60)  # nobody waits for what comes after the counted steps
+"""
+
+
 @pytest.mark.parametrize("prior", ["prediction", "none", "images"])
 def test_the_benchmark_reports_every_cohort_beside_the_plain_loop(tmp_path, prior, capsys):
     model = build_tiny_sd(tmp_path / "model")
     script = tmp_path / "script.py"  # takes what diffusers' takes, and no time
-    script.write_text("import sys\nassert any(word.startswith('--instance_prompt=') for word in sys.argv)\n")
+    script.write_text(SCRIPT)
     arguments = ["--cohorts", "1,2", "--steps", "2", "--rank", "2", "--prior", prior, "--class-images", "2"]
     compared = prior != "prediction"  # which the script does not have
     arguments += ["--script", str(script)] if compared else []
