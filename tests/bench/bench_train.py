@@ -16,7 +16,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,7 +131,8 @@ def measure(
     prior = {"none": {"prior_weight": 0.0}, "images": {"prior_images": options.class_images}, "prediction": {}}
     how = TrainingConfig(rank=options.rank, alpha=options.rank, crops=options.crops, **prior[options.prior])
     resolution, steps = options.resolution or base.resolution, options.steps
-    jobs = [_job(number, resolution, how) for number in range(max(options.cohorts + options.compiled))]
+    largest = max(size for _, sizes in _kinds(options) for size in [1, *sizes])
+    jobs = [_job(number, resolution, how) for number in range(largest)]
     peak, flops = matmul_peak(base.device, base.dtype), step_flops(base, jobs[0], how, resolution)
     report = _about(base, how, resolution, options) | {"matmul_tflops": peak, "step_tflop_per_sku": flops / 1e12}
     report |= {"rows": [], "profiles": []}
@@ -151,13 +153,12 @@ def measure(
     if options.script:
         add("diffusers' script", 1, diffusers_script(options.script, model, jobs[0], how, resolution, steps, base))
     predict = _prediction(base, jobs, how, resolution) if base.device.type == "cuda" and len(jobs) > 1 else None
-    for name, sizes in (("eager", options.cohorts), ("compiled", options.compiled)):
-        compiled = name == "compiled"
-        if options.plain and (sizes or not compiled):
-            add(f"plain loop, {name}", 1, plain_loop(base, jobs[0], how, resolution, steps, WARM, compiled))
-        for size in sizes:
+    for name, sizes in _kinds(options):
+        if options.plain and sizes and name != "regional":
+            add(f"plain loop, {name}", 1, plain_loop(base, jobs[0], how, resolution, steps, WARM, name == "compiled"))
+        for size in filter(None, sizes):
             try:
-                clock, timing = cohort(base, jobs[:size], how, resolution, options, compiled)
+                clock, timing = cohort(base, jobs[:size], how, resolution, options, name)
             except torch.OutOfMemoryError:
                 say(f"{f'cohort, {name}':26}{size:4}  does not fit; --lean computes activations twice")
                 break
@@ -167,6 +168,10 @@ def measure(
     for line in lines(report["profiles"]):
         say(line)
     return report
+
+
+def _kinds(options: argparse.Namespace) -> list[tuple[str, list[int]]]:
+    return [("eager", options.cohorts), ("regional", options.regional), ("compiled", options.compiled)]
 
 
 def _about(base: BaseModel, how: TrainingConfig, resolution: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -200,19 +205,37 @@ def cohort(
     how: TrainingConfig,
     resolution: int,
     options: argparse.Namespace,
-    compiled: bool,
+    kind: str,
 ) -> tuple[Clock, Timing]:
-    """One cohort of all `jobs`. Raises torch.OutOfMemoryError where `train_cohort` would halve it."""
+    """One cohort of all `jobs`: eager, compiled as a whole, or regional, block by block.
+
+    Raises torch.OutOfMemoryError where `train_cohort` would halve it.
+    """
     reset_memory(base.device)
     torch.compiler.reset()  # each size has graphs of its own, and torch keeps few
-    unet = torch.compile(base.unet, dynamic=False) if compiled else None
+    unet = {"eager": None, "regional": base.unet, "compiled": torch.compile(base.unet, dynamic=False)}[kind]
     profiled = PROFILED if len(jobs) in options.profile else 0
     clock, started = Clock(base.device, options.steps, profiled), time.perf_counter()
     jobs = [replace(job, steps=WARM + options.steps + (profiled + 1 if profiled else 0)) for job in jobs]
-    Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=options.lean).run()
+    with by_blocks(base) if kind == "regional" else nullcontext():
+        Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=options.lean).run()
     step = (clock.end - clock.ready) / options.steps
     startup = clock.ready - started - WARM * step
     return clock, Timing(startup, step, (clock.processor - clock.used) / options.steps, clock.memory)
+
+
+@contextmanager
+def by_blocks(base: BaseModel) -> Iterator[None]:
+    """Compiles the UNet's blocks each for itself: blocks of one shape share their code, so that it takes less time."""
+    torch._dynamo.config.recompile_limit = 64  # shapes and kinds of blocks together
+    blocks = [m for m in base.unet.modules() if type(m).__name__ in ("BasicTransformerBlock", "ResnetBlock2D")]
+    for block in blocks:
+        block.compile(dynamic=False)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block._compiled_call_impl = None
 
 
 def _prediction(
@@ -283,8 +306,11 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--architecture", choices=sorted(PARAMETERS), help="random weights, written to --model if given"
     )
-    parser.add_argument("--cohorts", type=_sizes, default=[1, 2, 4, 8, 16, 32], help='sizes, or "" for none')
+    parser.add_argument(
+        "--cohorts", type=_sizes, default=[1, 2, 4, 8, 16, 32], help='sizes, or "" for none; 0: the plain loop alone'
+    )
     parser.add_argument("--compiled", type=_sizes, default=[], help="sizes measured with torch.compile too")
+    parser.add_argument("--regional", type=_sizes, default=[], help="the same block by block, which compiles sooner")
     parser.add_argument("--profile", type=_sizes, default=[], help="sizes whose steps are profiled after the clock")
     parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave out the plain loops")
     parser.add_argument("--layout", choices=("contiguous", "channels_last"), help="of the weights; none: the engine's")
@@ -303,8 +329,8 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.script and options.prior == "prediction":  # would give the script less to do than the cohort
         parser.error("diffusers' script has no such prior: add --prior images or --prior none")
-    if not options.cohorts + options.compiled:
-        parser.error("nothing to measure: name a size in --cohorts or --compiled")
+    if not any(sizes for _, sizes in _kinds(options)):
+        parser.error("nothing to measure: name a size in --cohorts, --regional or --compiled")
     return options
 
 

@@ -66,7 +66,6 @@ def tally(times: list[tuple[str, float]], steps: int) -> dict[str, Any]:
         names[name[:120]] = names.get(name[:120], 0.0) + milliseconds / steps
     return {
         "milliseconds": _ranked(kinds),
-        "kernels": len(times) / steps,
         "longest": dict(list(_ranked(names).items())[:TOP]),
     }
 
@@ -78,7 +77,11 @@ def idle(spans: list[Span], steps: int) -> dict[str, float]:
     for span in sorted(spans, key=lambda span: span.start):
         busy += max(0, span.start + span.length - max(end, span.start))
         end = max(end, span.start + span.length)
-    return {"step_milliseconds": (end - begin) / steps / 1e6, "idle": 1 - busy / max(end - begin, 1)}
+    return {
+        "kernels": len(spans) / steps,
+        "step_milliseconds": (end - begin) / steps / 1e6,
+        "idle": 1 - busy / max(end - begin, 1),
+    }
 
 
 def lines(profiles: list[dict[str, Any]]) -> list[str]:
@@ -87,7 +90,7 @@ def lines(profiles: list[dict[str, Any]]) -> list[str]:
     head = ["name", "skus", "idle", "kernels", *(f"{kind}, ms" for kind in kinds)]
     table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for one in profiles:
-        rest = f"{one['idle']:.0%}" if "idle" in one else "", f"{one['kernels']:.0f}"
+        rest = (f"{one['idle']:.0%}", f"{one['kernels']:.0f}") if "idle" in one else ("", "")
         cells = [one["name"], str(one["skus"]), *rest, *(f"{one['milliseconds'].get(kind, 0):.1f}" for kind in kinds)]
         table.append(f"| {' | '.join(cells)} |")
     return table
