@@ -16,8 +16,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,29 +212,37 @@ def cohort(
     """
     reset_memory(base.device)
     torch.compiler.reset()  # each size has graphs of its own, and torch keeps few
-    unet = {"eager": None, "regional": base.unet, "compiled": torch.compile(base.unet, dynamic=False)}[kind]
+    unet = (
+        None if kind == "eager" else by_blocks(base) if kind == "regional" else torch.compile(base.unet, dynamic=False)
+    )
     profiled = PROFILED if len(jobs) in options.profile else 0
     clock, started = Clock(base.device, options.steps, profiled), time.perf_counter()
     jobs = [replace(job, steps=WARM + options.steps + (profiled + 1 if profiled else 0)) for job in jobs]
-    with by_blocks(base) if kind == "regional" else nullcontext():
-        Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=options.lean).run()
+    Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=options.lean).run()
     step = (clock.end - clock.ready) / options.steps
     startup = clock.ready - started - WARM * step
     return clock, Timing(startup, step, (clock.processor - clock.used) / options.steps, clock.memory)
 
 
-@contextmanager
-def by_blocks(base: BaseModel) -> Iterator[None]:
-    """Compiles the UNet's blocks each for itself: blocks of one shape share their code, so that it takes less time."""
+def by_blocks(base: BaseModel, **options: Any) -> Callable[..., Any]:
+    """The UNet with its blocks compiled each for itself: blocks of one shape share their code, so it takes less time.
+
+    The UNet itself stays as it is, since the looks at a SKU's loss have other shapes.
+    """
     torch._dynamo.config.recompile_limit = 64  # shapes and kinds of blocks together
     blocks = [m for m in base.unet.modules() if type(m).__name__ in ("BasicTransformerBlock", "ResnetBlock2D")]
-    for block in blocks:
-        block.compile(dynamic=False)
-    try:
-        yield
-    finally:
-        for block in blocks:
-            block._compiled_call_impl = None
+    compiled = [torch.compile(block._call_impl, dynamic=False, **options) for block in blocks]
+
+    def unet(*arguments: Any, **named: Any) -> Any:
+        for block, call in zip(blocks, compiled, strict=True):
+            block._compiled_call_impl = call
+        try:
+            return base.unet(*arguments, **named)
+        finally:
+            for block in blocks:
+                block._compiled_call_impl = None
+
+    return unet
 
 
 def _prediction(
