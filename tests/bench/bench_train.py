@@ -164,7 +164,7 @@ def measure(
             if clock.profile is not None:
                 report["profiles"].append({"name": f"cohort, {name}", "skus": size, **clock.profile})
             add(f"cohort, {name}", size, timing, predict(size) if predict else None)
-    for line in lines(report["profiles"]):
+    for line in lines(report["profiles"]) if report["profiles"] else ():
         say(line)
     return report
 

@@ -21,7 +21,7 @@ KINDS = (  # the first that matches
     ("optimizer", r"lerp|addcmul|adam"),
     (
         "normalisation and elementwise",
-        r"norm|elementwise|reduce|softmax|silu|gelu|vectorized|fill|add|mul|sum|mean|index",
+        r"norm|moments|elementwise|reduce|softmax|silu|gelu|vectorized|fill|add|mul|sum|mean|index",
     ),
 )
 TOP = 12  # kernels that are kept by name
