@@ -85,11 +85,18 @@ class Clock:
             synchronize(self.device)
             self.ready, self.end = self.end, time.perf_counter()
             self.used, self.processor = self.processor, time.process_time()
-        if self.recorder and self.count == WARM + self.steps + 1:
+        try:
+            self._record(self.count - WARM - self.steps - 1)
+        except RuntimeError as error:  # a driver may forbid it, which must not cost the other rows
+            say(f"no profile: {error}")
+            self.recorder = None
+
+    def _record(self, step: int) -> None:
+        if self.recorder and step in (0, self.profiled):
             synchronize(self.device)
+        if self.recorder and step == 0:
             self.recorder.start()
-        if self.recorder and self.count == WARM + self.steps + 1 + self.profiled:
-            synchronize(self.device)
+        if self.recorder and step == self.profiled:
             self.recorder.stop()
             self.profile, self.recorder = summary(self.recorder, self.profiled), None
 
