@@ -29,7 +29,7 @@ from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
 from tasks.engine.noise import NoiseSchedule
 from tasks.engine.slot_optimizer import to_device
 from tasks.engine.training import TrainingJob
-from tests.bench.device import memory_now, synchronize
+from tests.bench.device import memory_now, reset_memory, synchronize
 
 SCRIPT_WARM = 3  # steps of the script before the clock starts
 
@@ -51,6 +51,7 @@ def plain_loop(
     base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int, steps: int, warm: int, compiled: bool
 ) -> Timing:
     """The loop that most trainers are: one SKU, batch 1, PEFT layers, torch's fused AdamW, everything cached."""
+    reset_memory(base.device)
     started = time.perf_counter()
     unet = copy.deepcopy(base.unet)
     suffixes = [suffix for target in how.targets for suffix in TARGETS[target]]

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def measure(
     jobs = [_job(number, resolution, how) for number in range(largest)]
     peak, flops = matmul_peak(base.device, base.dtype), step_flops(base, jobs[0], how, resolution)
     report = _about(base, how, resolution, options) | {"matmul_tflops": peak, "step_tflop_per_sku": flops / 1e12}
-    report |= {"rows": [], "profiles": []}
+    report |= {"rows": [], "profiles": [], "failed": []}
     say(f"{report['device']}, {report['precision']}: matrix products {peak:.3f} TFLOP/s; {resolution} px")
     say(f"{'':26}SKUs  SKUs/h times   s/SKU cpu s/SKU  s/step start-up  TFLOP/s share  GB predicted")
 
@@ -156,21 +157,34 @@ def measure(
         say(_line(row))
         save(report)
 
-    if options.script:
-        add("diffusers' script", 1, diffusers_script(options.script, model, jobs[0], how, resolution, steps, base))
+    def attempt(name: str, skus: int, timed: Callable[[], Timing], predicted: float | None = None) -> bool:
+        """A row, or the reason why there is none, which must not cost the others."""
+        try:
+            add(name, skus, timed(), predicted)
+            return True
+        except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:  # memory that is short is the first
+            report["failed"].append({"name": name, "skus": skus, "error": str(error)[-1000:]})
+            say(f"{name:26}{skus:4}  {type(error).__name__}: {str(error)[-1000:]}")
+            return False
+
+    def timed_cohort(kind: str, size: int) -> Timing:
+        clock, timing = cohort(base, jobs[:size], how, resolution, options, kind)
+        if clock.profile is not None:
+            report["profiles"].append({"name": f"cohort, {kind}", "skus": size, **clock.profile})
+        return timing
+
+    if (script := options.script) is not None:
+        name = "diffusers' script"
+        attempt(name, 1, lambda: diffusers_script(script, model, jobs[0], how, resolution, steps, base))
     predict = _prediction(base, jobs, how, resolution) if base.device.type == "cuda" and len(jobs) > 1 else None
-    for name, sizes in _kinds(options):
-        if options.plain and sizes and name != "regional":
-            add(f"plain loop, {name}", 1, plain_loop(base, jobs[0], how, resolution, steps, WARM, name == "compiled"))
+    for kind, sizes in _kinds(options):
+        if options.plain and sizes and kind != "regional":
+            loop = partial(plain_loop, base, jobs[0], how, resolution, steps, WARM, kind == "compiled")
+            attempt(f"plain loop, {kind}", 1, loop)
         for size in filter(None, sizes):
-            try:
-                clock, timing = cohort(base, jobs[:size], how, resolution, options, name)
-            except torch.OutOfMemoryError:
-                say(f"{f'cohort, {name}':26}{size:4}  does not fit; --lean computes activations twice")
+            expected = predict(size) if predict else None
+            if not attempt(f"cohort, {kind}", size, partial(timed_cohort, kind, size), expected):
                 break
-            if clock.profile is not None:
-                report["profiles"].append({"name": f"cohort, {name}", "skus": size, **clock.profile})
-            add(f"cohort, {name}", size, timing, predict(size) if predict else None)
     for line in lines(report["profiles"]) if report["profiles"] else ():
         say(line)
     return report
@@ -308,6 +322,8 @@ def markdown(report: dict[str, Any]) -> str:
     if report["architecture"] in PARAMETERS:
         line += f" The UNet is {report['architecture']}'s, with random weights."
     table = [line, "", *as_markdown(report["rows"])]
+    for failure in report["failed"]:
+        table += ["", f"{failure['name']}, {failure['skus']} SKUs: {failure['error'].strip().splitlines()[-1]}"]
     if report["profiles"]:
         table += ["", "Milliseconds of one step on the device, by kind of kernel; `idle` is the share without any:", ""]
         table += lines(report["profiles"])

@@ -42,12 +42,13 @@ def test_a_table_grows_row_by_row_and_a_profile_says_what_the_time_went_to(tmp_p
     assert "| cohort, eager | 2 |" in markdown(report).split("Milliseconds of one step")[1]
 
 
-def test_a_script_that_fails_is_told_with_its_words(tmp_path):
+def test_a_script_that_fails_is_told_with_its_words_and_costs_no_other_row(tmp_path):
     model, script = build_tiny_sd(tmp_path / "model", levels=1), tmp_path / "script.py"
     script.write_text("raise SystemExit('no such option')")
     options = _options(["--cohorts", "1", "--steps", "1", "--prior", "none", "--script", str(script)])
-    with pytest.raises(RuntimeError, match="no such option"):
-        measure(load_base(model, "float32", "cpu"), model, options)
+    report = measure(load_base(model, "float32", "cpu"), model, options)
+    assert [row["name"] for row in report["rows"]] == ["plain loop, eager", "cohort, eager"]
+    assert "diffusers' script, 1 SKUs: no such option" in markdown(report)
 
 
 def test_blocks_compiled_each_for_itself_compute_the_same(tmp_path):
