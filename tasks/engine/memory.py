@@ -59,17 +59,34 @@ def step_bytes(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig,
     CUDA counts them itself. Elsewhere they are the adapters' rows (weights, gradients and two moments) and all that
     autograd keeps for the backward pass, which is nearly everything.
     """
-    probe = Cohort(base, [replace(job, steps=1) for job in jobs], recipe, resolution, len(jobs), _quiet, {})
+    counted = base.device.type == "cuda"
+    probe = new_probe(base, jobs, recipe, resolution, 2 if counted else 1)
     rows = 4 * probe.bank.weights.numel() * probe.bank.weights.element_size()
-    if base.device.type != "cuda":
-        with _kept_for_backward() as kept:
-            probe.run()
-        return rows + sum(kept.values())
-    torch.cuda.synchronize(base.device)
-    torch.cuda.reset_peak_memory_stats(base.device)
-    before = torch.cuda.memory_allocated(base.device)
+    if counted:
+        return rows + cuda_peak(probe)
+    with _kept_for_backward() as kept:
+        probe.run()
+    return rows + sum(kept.values())
+
+
+def new_probe(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, steps: int) -> Cohort:
+    """A cohort of all `jobs` for a few steps, which nobody hears of."""
+    return Cohort(base, [replace(job, steps=steps) for job in jobs], recipe, resolution, len(jobs), _quiet, {})
+
+
+def cuda_peak(probe: Cohort) -> int:
+    """The most bytes that the last step took. Admitting SKUs may take more before it, but one after another does it."""
+    device, peaks = probe.base.device, list[int]()
+
+    def note(cohort: Cohort) -> None:
+        peaks.append(torch.cuda.max_memory_allocated(device))
+        torch.cuda.reset_peak_memory_stats(device)
+
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    probe.after_step = note
     probe.run()
-    return rows + torch.cuda.max_memory_allocated(base.device) - before
+    return peaks[-1] - before
 
 
 def free_bytes(device: torch.device) -> int:

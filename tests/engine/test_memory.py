@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tasks.engine.base_model import load_base
-from tasks.engine.memory import SHARE, fitting_slots, free_bytes, step_bytes
+from tasks.engine.cohort import Cohort
+from tasks.engine.memory import SHARE, cuda_peak, fitting_slots, free_bytes, new_probe, step_bytes
 from tasks.engine.training import TrainedAdapter, train_cohort
 from tests.engine.material import job, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
@@ -62,3 +63,27 @@ def test_a_number_that_was_too_high_after_all_is_halved_and_no_sku_is_lost(base)
     assert list(dict.fromkeys(sizes)) == [6, 3, 1]
     alone = train(base, JOBS[5:], recipe())[0]
     assert (weights_of(outcomes[5]) - weights_of(alone)).norm() < 1e-4 * weights_of(alone).norm()
+
+
+def test_on_cuda_what_admitting_a_sku_takes_does_not_hide_what_its_steps_take(base, monkeypatch):
+    """Measured on an H200: encoding the photos of one SKU and of two took more than their steps, so that the difference
+    said 0.8 GB for each SKU where its steps took 1.8, and a cohort of 32 was thought to need half of its memory."""
+    admitting, each, held = 5_000, 1_800, {"now": 0, "peak": 0}
+
+    def enter(self, waiting, slot):
+        held["peak"] = max(held["peak"], admitting)
+        return real_enter(self, waiting, slot)
+
+    def step(self):
+        real_step(self)
+        held["peak"] = max(held["peak"], each * len(self.tenants))
+
+    real_enter, real_step = Cohort.enter, Cohort._step
+    monkeypatch.setattr(Cohort, "enter", enter)
+    monkeypatch.setattr(Cohort, "_step", step)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: held["now"])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: held["peak"])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: held.update(peak=held["now"]))
+    probes = [new_probe(base, JOBS[:count], recipe(), RESOLUTION, 2) for count in (1, 2)]
+    assert [cuda_peak(probe) for probe in probes] == [each, 2 * each]
