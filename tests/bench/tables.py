@@ -14,7 +14,8 @@ def say(line: str) -> None:
 
 def keep(report: dict[str, Any], name: str, markdown: str, folder: Path, silent: bool = False) -> None:
     """`<date>-<name>-<commit>.json` in `folder`, and the same for people beside it; a later call replaces them."""
-    path = folder / f"{report['date'][:10]}-{name}-{report['commit']}.json"
+    commit = report["commit"].replace("+", "-changed")
+    path = folder / f"{report['date'][:10]}-{name}-{commit}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown)
