@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/merchandisers.md anew, on the demo catalog:
+"""Takes the pictures of docs/merchandisers.md anew, on the demo catalog, or the README's of a gallery:
 
     python -m tests.browser.screenshots FOLDER --config demo
+    python -m tests.browser.screenshots --gallery out/demo/store/runs/RUN/report/index.html
 
 FOLDER keeps the shop that is photographed; the pictures go to docs/images/.
 """
@@ -9,10 +10,11 @@ import argparse
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from infra.demo.catalog import write_demo_catalog
 from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming, submit
@@ -20,6 +22,7 @@ from tests.browser.served import ROOT, Served
 
 IMAGES = ROOT / "docs" / "images"
 FORM_HEIGHT = 1060  # down to where the form turns to what is filled in already
+GALLERY: ViewportSize = {"width": 1500, "height": 1455}  # the demo's first two products
 
 
 def take(folder: Path, config: str) -> None:
@@ -54,6 +57,17 @@ def take(folder: Path, config: str) -> None:
         served.stop()
 
 
+def take_gallery(report: Path) -> None:
+    """The first products of a run's gallery."""
+    with _page() as page:
+        page.set_viewport_size(GALLERY)
+        page.goto(report.absolute().as_uri())
+        page.wait_for_timeout(1500)
+        image = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    image.thumbnail((1000, 1000), Image.Resampling.LANCZOS)
+    image.save(IMAGES / "gallery.webp", quality=85, method=6)
+
+
 @contextmanager
 def _page() -> Iterator[Page]:
     with sync_playwright() as driver:
@@ -71,7 +85,13 @@ def _shoot(page: Page, name: str, height: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--config", default="demo")
+    parser.add_argument("--gallery", type=Path, help="a run's report/index.html")
     given = parser.parse_args()
-    take(given.folder.absolute(), given.config)
+    if given.gallery:
+        take_gallery(given.gallery)
+    elif given.folder:
+        take(given.folder.absolute(), given.config)
+    else:
+        parser.error("expected a folder to keep a shop in, or --gallery with a report")
