@@ -79,7 +79,7 @@ def train_controlnet(
     journal.resume(load_state(out / "controlnet.pt", parts, device))
     rng = np.random.default_rng([seed, journal.step, 6])
     torch.manual_seed(seed + 6 + journal.step)
-    schedule, data, saved = noise_schedule(device), data.to(device), time.monotonic()
+    schedule, saved = noise_schedule(device), time.monotonic()
     drawn = torch.from_numpy(drawings).to(device)
     while not journal.over():
         for group in optimizer.param_groups:

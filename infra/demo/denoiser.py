@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from infra.demo.parts import TextTower, Unet
-from infra.demo.progress import Journal, autocast, backward, compiled, load_state, save_state
+from infra.demo.progress import Journal, autocast, backward, load_state, save_state
 from infra.demo.recipes import Recipe
 
 log = logging.getLogger(__name__)
@@ -70,11 +70,6 @@ class Painter(nn.Module):
         super().__init__()
         self.unet, self.text = unet, text
 
-    def forward(self, noisy: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
-        """The answer (n, 4, h, w) to noisy latents (n, 4, h, w) at time steps (n,) for captions' tokens (n, length)."""
-        answer: Tensor = self.unet(noisy, steps, self.text(tokens).last_hidden_state, return_dict=False)[0]
-        return answer
-
 
 @dataclass(frozen=True, slots=True)
 class Latents:
@@ -85,11 +80,6 @@ class Latents:
     tokens: Tensor
     nothing: Tensor  # the empty caption's tokens (length,)
     emphasis: Tensor
-
-    def to(self, device: torch.device) -> "Latents":
-        """The same on another device."""
-        parts = self.latents, self.tokens, self.nothing, self.emphasis
-        return Latents(*(part.to(device) for part in parts))
 
 
 class Average:
@@ -166,10 +156,11 @@ def noised(picked: Picked, schedule: Tensor) -> Batch:
     return Batch(noisy, steps, picked.tokens, target, weight / weight.mean() * picked.emphasis)
 
 
-def diffusion_loss(paint: Callable[..., Tensor], batch: Batch, part: slice) -> Tensor:
+def diffusion_loss(model: Painter, batch: Batch, part: slice) -> Tensor:
     """Weighted v-prediction loss of a part of the batch."""
     with autocast(batch.noisy.device):
-        made = paint(batch.noisy[part], batch.steps[part], batch.tokens[part]).float()
+        words = model.text(batch.tokens[part]).last_hidden_state
+        made = model.unet(batch.noisy[part], batch.steps[part], words).sample.float()
     return weighted_error(made, batch, part)
 
 
@@ -212,16 +203,13 @@ def train_unet(
     journal.resume(load_state(out / "unet.pt", parts, device))
     rng = np.random.default_rng([seed, journal.step, 3])
     torch.manual_seed(seed + 3 + journal.step)
-    schedule, data, paint = noise_schedule(device), data.to(device), compiled(model, device)
-    first, saved = journal.step, time.monotonic()
+    schedule, saved = noise_schedule(device), time.monotonic()
     while not journal.over():
         for group, share in zip(optimizer.param_groups, (1.0, TEXT_RATE), strict=True):
             group["lr"] = rate * share * journal.rate(warm=200)
         batch = noised(pick(data, recipe.unet_batch, rng, DROP), schedule)
-        loss = backward(partial(diffusion_loss, paint, batch), recipe.unet_batch, recipe.threads)
+        loss = backward(partial(diffusion_loss, model, batch), recipe.unet_batch, recipe.threads)
         descend(model, optimizer, average)
-        if journal.step == first:
-            journal.pause()  # compiling is no training
         journal.note(loss)
         if time.monotonic() - saved > SAVE_EVERY or journal.over():
             save_state(out / "unet.pt", parts, journal)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ class Journal:
         self.path, self.stage, self.minutes = path, stage, minutes
         self.step, self.spent = 0, 0.0
         self._last, self._noted = time.monotonic(), 0.0
-        self._sum, self._count = torch.zeros(()), 0
+        self._sum: Tensor | float = 0.0
+        self._count = 0
 
     def resume(self, state: dict[str, float] | None) -> None:
         """Go on from a checkpoint's counters."""
@@ -51,7 +52,7 @@ class Journal:
         self.spent += (now - self._last) / 60
         self._last = now
         self.step += 1
-        self._sum, self._count = loss.detach() + self._sum.to(loss.device), self._count + 1
+        self._sum, self._count = self._sum + loss.detach(), self._count + 1
         if self.spent - self._noted >= 0.5 or self.over():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not self.path.exists()
@@ -62,7 +63,7 @@ class Journal:
                 row = [self.stage, self.step, f"{self.spent:.2f}", f"{float(self._sum) / self._count:.5f}"]
                 writer.writerow(row)
             log.info("%s step %s at %s minutes: loss %s", *row)
-            self._noted, self._sum, self._count = self.spent, torch.zeros(()), 0
+            self._noted, self._sum, self._count = self.spent, 0.0, 0
 
     def pause(self) -> None:
         """Leave out what happened since the last step (saving, sampling) from the budget."""
@@ -92,11 +93,6 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 where it helps: on GPUs, and on CPUs with their own bfloat16 instructions."""
     quick = device.type != "cpu" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     return torch.autocast(device.type, torch.bfloat16, enabled=bool(quick))
-
-
-def compiled(model: nn.Module, device: torch.device) -> Callable[..., Any]:
-    """The model as one graph on a GPU, where launching its many small kernels costs more than running them."""
-    return torch.compile(model, dynamic=False) if device.type == "cuda" else model
 
 
 def save_state(path: Path, parts: dict[str, Any], journal: Journal) -> None:

@@ -46,5 +46,4 @@ RECIPES = {
     "gpu": Recipe(10_240, (32, 48, 80), 64, 192, 4, 512, (64, 96, 192, 208), 512, 1e-3, 16, 1, _GPU_SHARES),
     "tiny": Recipe(96, (16, 32, 32), 8, 64, 2, 32, (32, 64, 64), 16, 1e-3, 2, 2, _SHARES, 64),
 }
-"""`cpu`: hours on two cores. `gpu`: what ships, 4.6 minutes on an H200 after 16 cores' minutes with the camera. `tiny`:
-proves the script in a minute."""
+"""`cpu`: hours on two cores. `gpu`: what ships, 4.6 minutes on an H200. `tiny`: proves the script in a minute."""

@@ -92,7 +92,7 @@ def train(run: Run) -> Path:
         whitened = latents(run, model.vae.to(run.device), images)
     else:
         model, whitened = first_stages(run, images, masks, records)
-    data = what_to_paint(model.tokenizer, whitened, masks, records)
+    data = what_to_paint(model.tokenizer, whitened, masks, records, run.device)
     painter = unet_stage(run, model, data)
     torch.manual_seed(run.seed + 5)
     minutes = run.minutes("controlnet")
@@ -137,12 +137,13 @@ def latents(run: Run, vae: Vae, images: np.ndarray) -> Tensor:
 
 
 def what_to_paint(
-    tokenizer: CLIPTokenizer, whitened: Tensor, masks: np.ndarray, records: list[dict[str, Any]]
+    tokenizer: CLIPTokenizer, whitened: Tensor, masks: np.ndarray, records: list[dict[str, Any]], device: torch.device
 ) -> Latents:
     """What the UNet learns from: photographs, then mirrored ones, with the same captions."""
     tokens, nothing = caption_tokens(tokenizer, records), tokenize(tokenizer, [""])[0]
     weight = emphasis(masks, masks.shape[-1] // whitened.shape[-1])
-    return Latents(whitened.half(), tokens.repeat(2, 1, 1), nothing, torch.cat([weight, weight.flip(-1)]))
+    parts = whitened.half(), tokens.repeat(2, 1, 1), nothing, torch.cat([weight, weight.flip(-1)])
+    return Latents(*(part.to(device) for part in parts))
 
 
 def drawing_stage(run: Run, images: np.ndarray) -> np.ndarray:

@@ -32,25 +32,30 @@ def fitting_slots(
 ) -> int:
     """How many of `jobs` the device can train at once, at least 1 and at most all.
 
-    Two steps are measured, of one SKU and of two: their difference is what a SKU takes, the rest what all share. The
-    steps change nothing. `free(device)` is asked for the bytes at hand, by default `free_bytes`. Where two SKUs do not
-    fit, the answer is 1.
+    The steps that are measured change nothing. `free(device)` is asked for the bytes at hand, by default `free_bytes`.
+    Where two SKUs do not fit, the answer is 1.
     """
     if len(jobs) < 2:
         return len(jobs)
     try:
-        one, two = (step_bytes(base, jobs[:count], recipe, resolution) for count in (1, 2))
+        shared, each = step_costs(base, jobs, recipe, resolution)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         torch.cuda.empty_cache()
         return 1
-    each = max(1, two - one)
     at_hand = (free or free_bytes)(base.device)
-    slots = int((SHARE * at_hand - (one - each)) // each)
+    slots = int((SHARE * at_hand - shared) // each)
     slots = min(max(slots, 1), len(jobs))
     logger.info("%.2f GB free, %.3f GB for each SKU: training %d at once", at_hand / 1e9, each / 1e9, slots)
     return slots
+
+
+def step_costs(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int) -> tuple[int, int]:
+    """Bytes of a step that all SKUs share, and those that each takes: by a step of the first SKU and one of two."""
+    one, two = (step_bytes(base, jobs[:count], recipe, resolution) for count in (1, 2))
+    each = max(1, two - one)
+    return one - each, each
 
 
 def step_bytes(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int) -> int:

@@ -177,7 +177,7 @@ def _watched(command: list[str], steps: int, device: torch.device) -> Timing:
         watched = psutil.Process(process.pid)
         while last not in ends and (chunk := os.read(process.stderr.fileno(), 65536)):
             said, unread = said + chunk, unread + chunk
-            for match in list(shown.finditer(unread)):
+            for match in shown.finditer(unread):
                 ends[int(match[1])] = time.perf_counter(), _processor(watched)
             unread = shown.split(unread)[-1]
             taken = max(taken, free - _free(device))

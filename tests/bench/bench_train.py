@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel, load_base, pick_device
 from tasks.engine.cohort import Cohort
-from tasks.engine.memory import step_bytes
+from tasks.engine.memory import step_costs
 from tasks.engine.training import TrainingJob, TrainingPhoto
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
@@ -271,8 +271,8 @@ def _prediction(
 ) -> Callable[[int], float]:
     """GB that a cohort of some size takes with the model, by the rule of `fitting_slots`."""
     model = torch.cuda.memory_allocated(base.device)
-    one, two = (step_bytes(base, jobs[:count], how, resolution) for count in (1, 2))
-    return lambda size: (model + one + (size - 1) * (two - one)) / 1e9
+    shared, each = step_costs(base, jobs, how, resolution)
+    return lambda size: (model + shared + size * each) / 1e9
 
 
 def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int) -> float:

@@ -12,6 +12,8 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from tests.bench.tables import as_markdown
+
 KINDS = (  # the first that matches
     ("normalisation and elementwise", r"triton_(poi|red|per)_|^cpp_fused"),
     ("attention", r"flash|fmha|attention|sdpa"),
@@ -86,14 +88,14 @@ def idle(spans: list[Span], steps: int) -> dict[str, float]:
 
 def lines(profiles: list[dict[str, Any]]) -> list[str]:
     """A table for people: a row for each profiled cohort."""
-    kinds = list(dict.fromkeys(kind for one in profiles for kind in one["milliseconds"]))
-    head = ["name", "skus", "idle", "kernels", *(f"{kind}, ms" for kind in kinds)]
-    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for one in profiles:
-        rest = (f"{one['idle']:.0%}", f"{one['kernels']:.0f}") if "idle" in one else ("", "")
-        cells = [one["name"], str(one["skus"]), *rest, *(f"{one['milliseconds'].get(kind, 0):.1f}" for kind in kinds)]
-        table.append(f"| {' | '.join(cells)} |")
-    return table
+    told = ("name", "skus", "idle", "kernels")
+    return as_markdown(
+        [
+            {key: one[key] for key in told if key in one}
+            | {f"{kind}, ms": milliseconds for kind, milliseconds in one["milliseconds"].items()}
+            for one in profiles
+        ]
+    )
 
 
 def _ranked(times: dict[str, float]) -> dict[str, float]:
