@@ -206,13 +206,20 @@ class AdapterBank:
                 tokens[part.name] = factors[0].cpu().clone()
         return LoraWeights(modules, rank, alpha, tokens, word if tokens else "")
 
-    def rates(self, tokens: float) -> Tensor | None:
-        """A factor on the learning rate of each parameter, `tokens` on those of learned tokens; None if all are 1."""
-        row = torch.ones_like(self.weights[0])
-        for part, factors in self._views(row):
-            if isinstance(part.module, nn.Embedding):
-                factors[0].fill_(tokens)
-        return None if bool((row == 1).all()) else row
+    def groups(self, tokens: float) -> tuple[tuple[slice, float], ...]:
+        """A row's parameters in runs, each with its factor on the learning rate: `tokens` for those of learned tokens,
+        1 for all others."""
+        runs: list[tuple[slice, float]] = []
+        start = 0
+        for part in self.parts:
+            end = start + sum(map(math.prod, part.shapes))
+            factor = tokens if isinstance(part.module, nn.Embedding) else 1.0
+            if runs and runs[-1][1] == factor:
+                runs[-1] = slice(runs[-1][0].start, end), factor
+            else:
+                runs.append((slice(start, end), factor))
+            start = end
+        return tuple(runs)
 
     def _factors(self) -> Iterator[list[nn.Parameter]]:
         """One leaf per factor whose data and gradient are windows on the stacked rows."""

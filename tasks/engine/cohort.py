@@ -64,7 +64,7 @@ class Cohort:
             self.bank.gradients,
             recipe.weight_decay,
             recipe.gradient_clip,
-            self.bank.rates(token_rate(recipe)),
+            self.bank.groups(token_rate(recipe)),
         )
         self.objective = Objective(base, self.bank, recipe, unet)
         self.loss_scale = HALF_SCALE if base.dtype == torch.float16 else 1.0

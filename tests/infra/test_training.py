@@ -16,6 +16,7 @@ from infra.demo.recipes import RECIPES
 from infra.demo.tokens import build_tokenizer
 from infra.demo.train import main
 
+pytestmark = pytest.mark.xdist_group("training")  # one worker trains the model that all of them look at
 ARGUMENTS = ["--budget", "0.4", "--recipe", "tiny", "--device", "cpu"]
 
 
