@@ -73,18 +73,20 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def table_likeness(bench: Bench) -> list[dict[str, Any]]:
-    """Each SKU, and the mean: no adapter, its LoRA, other photographs of it."""
+    """Each SKU, and the mean: no adapter, its LoRA, other photographs of it, and those cut out as drawn ones are."""
     drawn = [bench.pictures({}, bench.name), bench.pictures(bench.loras.files, bench.token)]
     plain, learned = (likeness(bench.scorer, bench.products, [one.plain for one in way]) for way in drawn)
-    photos = [ceiling(product) for product in bench.products]
+    ways = {"none": plain, "LoRA": learned}
+    for name, as_drawn in (("photographs", False), ("photographs, cut out", True)):
+        ways[name] = [ceiling(bench.scorer, product, as_drawn) for product in bench.products]
     lines = []
     names = [*(product.sku for product in bench.products), "mean"]
-    columns = [[*way, mean_likeness(way)] for way in (plain, learned, photos)]
-    for name, *three in zip(names, *columns, strict=True):
+    columns = [[*way, mean_likeness(way)] for way in ways.values()]
+    for name, *row in zip(names, *columns, strict=True):
         line: dict[str, Any] = {"name": name}
-        for way, one in zip(("none", "LoRA", "photographs"), three, strict=True):
+        for way, one in zip(ways, row, strict=True):
             line |= {f"cosine, {way}": one.cosine, f"colour, {way}": one.colour}
-        lines.append(line | {"named, LoRA": three[1].named})
+        lines.append(line | {"named, LoRA": row[1].named})
         say("  ".join(f"{key} {as_text(value)}" for key, value in lines[-1].items()))
     if bench.options.sheet:
         _sheet(bench, drawn, bench.options.sheet)
@@ -261,7 +263,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tables", type=lambda text: text.split(","), default=[n for n in TABLES if n != "recipes"])
     parser.add_argument("--skus", type=int, default=8, help="the first ones of the catalog")
     parser.add_argument("--steps", type=int, default=0, help="of training; 0: the recipe's own")
-    parser.add_argument("--images", type=int, default=2, help="pictures of each SKU that likeness is measured on")
+    parser.add_argument("--images", type=int, default=6, help="pictures of each SKU that likeness is measured on")
     parser.add_argument("--class-images", type=int, default=4, help="pictures of each class prompt")
     parser.add_argument("--draw-steps", type=int, default=0, help="of sampling; 0: the preset's")
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "presets" / "demo.yaml")

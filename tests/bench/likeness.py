@@ -5,6 +5,7 @@ filling the picture alike, so that neither backdrop nor size counts.
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +92,19 @@ def likeness(scorer: Scorer, products: list[Product], drawn: list[list[Rgb]]) ->
     return found
 
 
-def ceiling(product: Product) -> Likeness:
-    """Of each photograph against the product's others."""
-    pairs = [(a, b) for a in range(len(product.photos)) for b in range(len(product.photos)) if a != b]
-    cosines = [float(product.features[a] @ product.features[b]) for a, b in pairs]
-    photos = [(photo.rgb, photo.mask) for photo in product.photos]
-    return Likeness(
-        float(np.mean(cosines)), float(np.mean([colour_difference(*photos[a], *photos[b]) for a, b in pairs])), 1.0
-    )
+def ceiling(scorer: Scorer, product: Product, as_drawn: bool = False) -> Likeness:
+    """Of each photograph against the product's others; `as_drawn` cuts it out as a drawn one is.
+
+    A cut-out loses what is as light as its backdrop, in a photograph as in a drawn picture.
+    """
+    masks = [cut_out(photo.rgb) if as_drawn else photo.mask for photo in product.photos]
+    pictures = [(photo.rgb, mask) for photo, mask in zip(product.photos, masks, strict=True)]
+    cosines = scorer.images([alone(*picture) for picture in pictures]) @ product.features.T
+    pairs = list(permutations(range(len(pictures)), 2))
+    colours = [
+        colour_difference(product.photos[other].rgb, product.photos[other].mask, *pictures[one]) for one, other in pairs
+    ]
+    return Likeness(float(np.mean([cosines[pair] for pair in pairs])), float(np.mean(colours)), 1.0)
 
 
 def _photo(file: Path, mask: Path | str) -> TrainingPhoto:

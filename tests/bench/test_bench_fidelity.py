@@ -61,8 +61,10 @@ def test_another_photograph_is_nearer_than_another_product(catalog, scorer):
     photos = [[photo.rgb for photo in product.photos] for product in products]
     wrong = likeness(scorer, products, photos[::-1])
     for one, other, swapped in zip(products, products[::-1], wrong, strict=True):
-        assert ceiling(one).cosine > float((one.features @ other.features.T).mean())
-        assert ceiling(one).colour < swapped.colour
+        for as_drawn in (False, True):
+            best = ceiling(scorer, one, as_drawn)
+            assert best.cosine > float((one.features @ other.features.T).mean())
+            assert best.colour < swapped.colour
 
 
 def test_products_without_masks_are_cut_out(catalog, scorer):
