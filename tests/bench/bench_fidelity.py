@@ -66,7 +66,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "twice the rate": {"learning_rate": 2e-3},
     "rank 8": {"rank": 8, "alpha": 8.0},
     "rank 32": {"rank": 32, "alpha": 32.0},
-    "one crop": {"crops": 1},
+    "six crops": {"crops": 6},
+    "six crops in two thirds of the steps": {"crops": 6, "steps": 0.667},
     "prior 0.5": {"prior_weight": 0.5},
     "full DreamBooth, 2e-4": {"method": "dreambooth", "learning_rate": 2e-4},
 }  # fmt: skip

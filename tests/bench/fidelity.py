@@ -50,8 +50,8 @@ class Bench:
 
     def __init__(self, base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Namespace) -> None:
         self.base, self.scorer, self.options = base, scorer, options
-        self.products = read_products(catalog, options.skus, scorer)
         config = RunConfig.model_validate(yaml.safe_load(options.config.read_text()))
+        self.products = read_products(catalog, options.skus, scorer, config.training.colour_attributes)
         side, drawing = base.resolution, config.generation
         self.known: dict[tuple[Any, ...], list[Drawn]] = {}
         self.recipe = config.training

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from catalog_schemas.product import Product as Record
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.similarity import Scorer
 from tasks.imaging.cut_out import cut_out
@@ -47,15 +48,19 @@ class Likeness:
     named: float
 
 
-def read_products(catalog: Path, count: int, scorer: Scorer) -> list[Product]:
-    """The first SKUs of a catalog; where it has no masks, products are cut out as drawn ones are."""
+def read_products(catalog: Path, count: int, scorer: Scorer, colours: tuple[str, ...] = ("colour",)) -> list[Product]:
+    """The first SKUs of a catalog of local photographs; where it has no masks, products are cut out as drawn ones are.
+
+    `colours` names the attributes that may hold a product's colour.
+    """
     products = []
     for row in pq.read_table(catalog).to_pylist()[:count]:
-        masks = row["masks"] or [""] * len(row["references"])
-        pairs = zip(row["references"], masks, strict=True)
-        photos = tuple(_photo(catalog.parent / photo, mask and catalog.parent / mask) for photo, mask in pairs)
+        files = [file for photo in row["references"] for file in _files(catalog.parent / photo)]
+        masks = [catalog.parent / mask for mask in row["masks"] or ()] or [None] * len(files)
+        photos = tuple(_photo(*pair) for pair in zip(files, masks, strict=True))
         features = scorer.images([alone(photo.rgb, photo.mask) for photo in photos])
-        sku, noun, colour = row["sku"], row["class_noun"], dict(row["attributes"] or ()).get("colour", "")
+        sku, noun, attributes = row["sku"], row["class_noun"], dict(row["attributes"] or ())
+        colour = Record(sku, "", noun, (), attributes=attributes).in_words(colours)
         products.append(Product(sku, noun, f"{colour} {noun}".strip(), photos, features))
     return products
 
@@ -107,8 +112,13 @@ def ceiling(scorer: Scorer, product: Product, as_drawn: bool = False) -> Likenes
     return Likeness(float(np.mean([cosines[pair] for pair in pairs])), float(np.mean(colours)), 1.0)
 
 
-def _photo(file: Path, mask: Path | str) -> TrainingPhoto:
+def _files(path: Path) -> list[Path]:
+    """A photograph, or those in a folder."""
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _photo(file: Path, mask: Path | None) -> TrainingPhoto:
     rgb = np.array(Image.open(file).convert("RGB"))
-    if not mask:
+    if mask is None:
         return TrainingPhoto(rgb, cut_out(rgb))
     return TrainingPhoto(rgb, np.array(Image.open(mask).convert("L")).astype(np.float32) / 255)

@@ -89,3 +89,14 @@ def test_only_the_product_counts():
         np.where(m[..., None] > 0, 200, rng.integers(0, 255, (60, 80, 3))).astype(np.uint8) for m in (mask, moved)
     ]
     assert np.array_equal(alone(pictures[0], mask), alone(pictures[1], moved))
+
+
+def test_a_folder_stands_for_its_photographs_and_a_colour_may_have_another_name(scorer, tmp_path):
+    listed = write_photos(tmp_path / "photos", 0, masks=False)
+    attributes = {"attributes": {"color": "Light  Blue"}}
+    rows = [product_row("files", **listed, **attributes), product_row("folder", ["photos"], **attributes)]
+    named = {"colours": ("colour", "color")}
+    files, folder = read_products(write_catalog(tmp_path / "catalog.parquet", rows), 2, scorer, **named)
+    assert len(folder.photos) == 3
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(folder.photos, files.photos, strict=True))
+    assert folder.words == "light blue mug"
