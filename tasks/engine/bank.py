@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from types import TracebackType
 from typing import Self
 
@@ -209,15 +210,10 @@ class AdapterBank:
     def groups(self, tokens: float) -> tuple[tuple[slice, float], ...]:
         """A row's parameters in runs, each with its factor on the learning rate: `tokens` for those of learned tokens,
         1 for all others."""
-        runs: list[tuple[slice, float]] = []
-        start = 0
-        for part in self.parts:
-            end = start + sum(map(math.prod, part.shapes))
-            factor = tokens if isinstance(part.module, nn.Embedding) else 1.0
-            if runs and runs[-1][1] == factor:
-                runs[-1] = slice(runs[-1][0].start, end), factor
-            else:
-                runs.append((slice(start, end), factor))
+        runs, start = [], 0
+        for learned, parts in groupby(self.parts, lambda part: isinstance(part.module, nn.Embedding)):
+            end = start + sum(math.prod(shape) for part in parts for shape in part.shapes)
+            runs.append((slice(start, end), tokens if learned else 1.0))
             start = end
         return tuple(runs)
 

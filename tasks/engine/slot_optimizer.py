@@ -25,7 +25,7 @@ class SlotAdamW:
         gradients: Tensor,
         weight_decay: float,
         gradient_clip: float,
-        groups: tuple[tuple[slice, float], ...] = ((slice(None), 1.0),),
+        groups: tuple[tuple[slice, float], ...],
     ) -> None:
         self.weights = weights
         self.gradients = gradients

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from catalog_schemas.product import Product as Record
+from configs.schema import CatalogConfig
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.similarity import Scorer
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.measure import colour_difference
 from tasks.imaging.pixels import box_of, scale_rgb
+from tasks.storage.sources import Sources
 
 Rgb = NDArray[np.uint8]
 SIDE, GREY, MARGIN = 128, 119, 1.1
@@ -53,10 +55,10 @@ def read_products(catalog: Path, count: int, scorer: Scorer, colours: tuple[str,
 
     `colours` names the attributes that may hold a product's colour.
     """
-    products = []
+    products, sources = [], Sources(str(catalog), CatalogConfig())
     for row in pq.read_table(catalog).to_pylist()[:count]:
-        files = [file for photo in row["references"] for file in _files(catalog.parent / photo)]
-        masks = [catalog.parent / mask for mask in row["masks"] or ()] or [None] * len(files)
+        files = sources.expand(row["references"])
+        masks = [sources.resolve(mask) for mask in row["masks"] or ()] or [""] * len(files)
         photos = tuple(_photo(*pair) for pair in zip(files, masks, strict=True))
         features = scorer.images([alone(photo.rgb, photo.mask) for photo in photos])
         sku, noun, attributes = row["sku"], row["class_noun"], dict(row["attributes"] or ())
@@ -102,23 +104,18 @@ def ceiling(scorer: Scorer, product: Product, as_drawn: bool = False) -> Likenes
 
     A cut-out loses what is as light as its backdrop, in a photograph as in a drawn picture.
     """
-    masks = [cut_out(photo.rgb) if as_drawn else photo.mask for photo in product.photos]
-    pictures = [(photo.rgb, mask) for photo, mask in zip(product.photos, masks, strict=True)]
-    cosines = scorer.images([alone(*picture) for picture in pictures]) @ product.features.T
-    pairs = list(permutations(range(len(pictures)), 2))
-    colours = [
-        colour_difference(product.photos[other].rgb, product.photos[other].mask, *pictures[one]) for one, other in pairs
-    ]
+    photos = [(photo.rgb, photo.mask) for photo in product.photos]
+    pictures, features = photos, product.features
+    if as_drawn:
+        pictures = [(rgb, cut_out(rgb)) for rgb, _ in photos]
+        features = scorer.images([alone(*picture) for picture in pictures])
+    cosines, pairs = features @ product.features.T, list(permutations(range(len(photos)), 2))
+    colours = [colour_difference(*photos[other], *pictures[one]) for one, other in pairs]
     return Likeness(float(np.mean([cosines[pair] for pair in pairs])), float(np.mean(colours)), 1.0)
 
 
-def _files(path: Path) -> list[Path]:
-    """A photograph, or those in a folder."""
-    return sorted(path.iterdir()) if path.is_dir() else [path]
-
-
-def _photo(file: Path, mask: Path | None) -> TrainingPhoto:
+def _photo(file: str, mask: str) -> TrainingPhoto:
     rgb = np.array(Image.open(file).convert("RGB"))
-    if mask is None:
+    if not mask:
         return TrainingPhoto(rgb, cut_out(rgb))
     return TrainingPhoto(rgb, np.array(Image.open(mask).convert("L")).astype(np.float32) / 255)
