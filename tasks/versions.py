@@ -3,4 +3,4 @@
 TRAINER_VERSION = 1  # adapters
 RENDERER_VERSION = 1  # drafts
 FINISHER_VERSION = 1  # renditions
-PREPARER_VERSION = 1  # prepared photos, where those of an earlier run are taken
+PREPARER_VERSION = 2  # prepared photos, where those of an earlier run are taken

@@ -1,8 +1,9 @@
 """Find the product in a photo without any learned weights, so that it runs anywhere and is the same everywhere.
 
 Three steps, on a small copy: a saliency map (what differs from the photo's border, and is fenced off from it by
-edges), GrabCut seeded by it (Rother et al. 2004), and the choice of the pieces that are the product. The edge is
-then found again at full size with a guided filter (He et al. 2010).
+edges), GrabCut seeded by it (Rother et al. 2004), and the choice of the pieces that are the product. Before a plain
+backdrop, which may have the product's own colour, `outline.py` finds it by its edges alone, and the better fit of the
+two is taken. The edge is then found again at full size with a guided filter (He et al. 2010).
 
 It is good on backdrops and calm surroundings, and only fair where the product touches busy things: a catalog's own
 mask, or the photo's transparency, is always better and is used where there is one.
@@ -14,11 +15,14 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage import color, graph
 
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, scale_mask, scale_rgb, shrink_rgb
+from tasks.imaging.grab_cut import grab_cut
+from tasks.imaging.outline import agreement, fenced_off, outline_of
+from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, nearest, scale_mask, scale_rgb, shrink_rgb
 
 _SIDE = 320  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
 _SMALLEST = 16  # a strip of fewer pixels has no border to learn a background from
 _BORDER_COLOURS = 5
+_MARGIN = 0.03  # of agreement, by which an outline must fit better than what colours found
 
 
 def cut_out(rgb: Rgb) -> Mask:
@@ -27,11 +31,8 @@ def cut_out(rgb: Rgb) -> Mask:
     When nothing stands out (a blank photo, a texture that fills the frame) all of the photo is the product.
     """
     small = shrink_rgb(rgb, _SIDE)
-    saliency = _saliency(small) if min(small.shape[:2]) >= _SMALLEST else None
-    if saliency is None:
-        return np.ones(rgb.shape[:2], np.float32)
-    inside = _pieces(_grab_cut(small, saliency), saliency, small)
-    if not 0.002 < inside.mean() < 0.97:
+    inside = _inside(small) if min(small.shape[:2]) >= _SMALLEST else None
+    if inside is None or not 0.002 < inside.mean() < 0.97:
         return np.ones(rgb.shape[:2], np.float32)
     return _refine(rgb, inside.astype(np.float32))
 
@@ -47,11 +48,21 @@ def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
     # The outermost solid pixels still hold some of the old background, as the photo's lens blurred it in.
     clean = ndimage.binary_erosion(solid, border_value=1)
     source = clean if clean.any() else solid
-    rows, columns = ndimage.distance_transform_edt(~source, return_distances=False, return_indices=True)
-    spread = rgb[rows, columns]
+    spread = nearest(rgb, source)
     # The nearest pixel alone would draw streaks outwards; a small blur along the edge hides them.
     smooth = cv2.GaussianBlur(spread, (0, 0), 1.2)
     return np.where(solid[..., None], rgb, smooth)
+
+
+def _inside(small: Rgb) -> Bools | None:
+    """Where the product is, by its colours or, before a plain backdrop, by its outline where that fits it better."""
+    saliency = _saliency(small)
+    found = None if saliency is None else _pieces(_grab_cut(small, saliency), saliency, small)
+    outline = outline_of(small)
+    if outline is None:
+        return found
+    fenced = fenced_off(small, outline)
+    return fenced if agreement(fenced, outline) > agreement(found, outline) + _MARGIN else found
 
 
 def _saliency(rgb: Rgb) -> Floats | None:
@@ -119,11 +130,7 @@ def _grab_cut(rgb: Rgb, saliency: Floats) -> Bools:
     foreground = seeds & 1  # OpenCV's labels of both foregrounds are odd
     if foreground.all() or not foreground.any():
         return saliency > threshold
-    cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    bgr = np.ascontiguousarray(rgb[..., ::-1])
-    cv2.grabCut(bgr, seeds, None, *models, 4, cv2.GC_INIT_WITH_MASK)
-    return np.asarray(seeds & 1, dtype=bool)
+    return grab_cut(rgb, seeds, rounds=4)
 
 
 def _otsu(values: Floats) -> float:

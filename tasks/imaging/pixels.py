@@ -1,10 +1,11 @@
 """What every file of this room shares: the array types, and scaling."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 Rgb = npt.NDArray[np.uint8]
 """(height, width, 3), sRGB."""
@@ -14,6 +15,7 @@ Mask = npt.NDArray[np.float32]
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 def scale_rgb(rgb: Rgb, width: int, height: int) -> Rgb:
@@ -52,3 +54,9 @@ def box_of(mask: Mask, threshold: float = 0.5) -> tuple[slice, slice]:
         return slice(0, mask.shape[0]), slice(0, mask.shape[1])
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def nearest(values: npt.NDArray[_Number], where: Bools) -> npt.NDArray[_Number]:
+    """For each pixel the values (height, width, channels) of the nearest one in `where`, which must hold some."""
+    rows, columns = ndimage.distance_transform_edt(~where, return_distances=False, return_indices=True)
+    return np.asarray(values[rows, columns])
