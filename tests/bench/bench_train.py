@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel, load_base, pick_device
@@ -37,6 +36,7 @@ from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import commit, device_name, matmul_peak, memory_now, reset_memory, synchronize
 from tests.bench.kernels import lines, profiler, summary
 from tests.bench.tables import as_markdown, keep, say
+from tests.bench.traffic import Traffic
 from tests.engine.material import photo, quiet
 from tests.models.tiny import build_tiny_sd
 
@@ -277,13 +277,13 @@ def _prediction(
 
 def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int) -> float:
     """Floating-point operations of one SKU's step, forward and backward, as torch counts them."""
-    counter = FlopCounterMode(display=False)
+    counter = Traffic(peak=1, rate=1)
     alone = Cohort(base, [replace(job, steps=1)], how, resolution, 1, quiet, {})
     with alone.bank:
         tenant = alone.enter(job, 0)
         with counter:
             alone.objective.losses([tenant]).sum().backward()
-    return float(counter.get_total_flops())
+    return float(counter.flops.total())
 
 
 def _job(number: int, resolution: int, how: TrainingConfig) -> TrainingJob:
