@@ -33,6 +33,12 @@ class SkuJob:
     variants: tuple[PlannedVariant, ...]
     start: AdapterSpec | None = None
 
+    @property
+    def own_adapter(self) -> AdapterSpec:
+        """The adapter of a SKU that is known to need one."""
+        assert self.adapter is not None, f"SKU {self.product.sku} needs no adapter"
+        return self.adapter
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -21,6 +21,11 @@ from pydantic import BaseModel, ValidationError
 from catalog_schemas.errors import ConfigError
 from configs.schema import Background, Channel, Colour, MatrixRule, RunConfig, Scene
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # libyaml's parser: a run reads the library at every stage
+except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 Entry = TypeVar("Entry", Scene, Background, Colour, Channel)
 
 GROUPS: tuple[str, ...] = get_args(Scene.model_fields["group"].annotation)
@@ -161,7 +166,7 @@ class _Reader(Generic[Entry]):
         return validated(self.kind, {"name": name, **fields}, f"{file}: {name}", self.faults)
 
 
-class _NoDuplicates(yaml.SafeLoader):
+class _NoDuplicates(SafeLoader):
     """YAML, safe, where a key that comes up twice is an error instead of the last one winning silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -4,6 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any, TypeVar
 
 from prefect import Task
@@ -28,6 +29,7 @@ from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report
+from tasks.storage.keys import adapter_key
 
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
@@ -53,6 +55,8 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     store.write(f"runs/{context.run_id}/config.json", context.config.model_dump_json(indent=2).encode())
     finish_publishing(context)
     plan = plan_run(context, selection)
+    if plan.jobs:
+        _load_engine()
     references, unusable = _prepare(context, plan)
     jobs = [job for job in plan.jobs if references[job.product.sku]]
     begun, lost = _train_classes(context, plan, jobs, references)
@@ -68,6 +72,14 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     _forget(context, plan, adapters, drawable)
     warnings = (context.model.warning,) if context.model.warning else ()
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
+
+
+def _load_engine() -> None:
+    """Loads torch, diffusers and transformers, seconds that a night with nothing to do is spared.
+
+    Here and not in the tasks that need them: threads that import at once can be handed half-made modules.
+    """
+    import_module("tasks.training.skus")
 
 
 def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejection]]:
@@ -149,7 +161,7 @@ def _make_images(
     context: RunContext, jobs: list[SkuJob], references: References
 ) -> tuple[list[ImageRecord], list[Rejection]]:
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
-    adapters = {job.adapter.id: training.adapter_key(job.adapter) for job in jobs if job.adapter}
+    adapters = {job.adapter.id: adapter_key(job.adapter) for job in jobs if job.adapter}
     products = finishing.products_of(jobs)
 
     def stages() -> Iterator[PrefectFuture[Any]]:

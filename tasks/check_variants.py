@@ -19,7 +19,6 @@ from configs.schema import RunConfig
 from tasks.boundary import row_boundary
 from tasks.checks import Subject, find_check
 from tasks.context import RunContext
-from tasks.engine.similarity import load_scorer
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
 from tasks.plan import gate_id
@@ -38,7 +37,7 @@ class CheckedDraft:
     checks: tuple[CheckResult, ...]
 
 
-@task(name="check variants", tags=["cpu"], **RETRIES)
+@task(name="check variants", **RETRIES)
 def check_variants(
     context: RunContext,
     chunk: list[PlannedVariant],
@@ -50,6 +49,8 @@ def check_variants(
     specs = {planned.spec.id: planned.spec for planned in chunk}
 
     def make() -> StageResult[CheckedDraft]:
+        from tasks.engine.similarity import load_scorer  # torch is loaded where there is something to check
+
         scorer = load_scorer(Path(context.model.scorer)) if context.model.scorer else None
         passed: list[CheckedDraft] = []
         refused: list[Rejection] = []

@@ -35,7 +35,7 @@ CHECKS = TypeAdapter(tuple[CheckResult, ...])
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
-@task(name="finish images", tags=["cpu"], **RETRIES)
+@task(name="finish images", **RETRIES)
 def finish_images(
     context: RunContext, chunk: list[PlannedVariant], products: dict[str, Product], checked: StageResult[CheckedDraft]
 ) -> StageResult[ImageRecord]:

@@ -16,8 +16,6 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.engine.base_model import load_base
-from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_reference
@@ -131,6 +129,9 @@ def _render(
 ) -> list[Rgb | None]:
     if not specs:
         return []
+    from tasks.engine.base_model import load_base  # torch and diffusers are loaded where there is something to draw
+    from tasks.engine.rendering import RenderRequest, RenderSettings, render
+
     compute, first = context.config.compute, specs[0]
     base = load_base(Path(context.model.path), context.config.model.precision, compute.device)
     requests = [RenderRequest(spec.prompt, spec.negative_prompt, spec.seed, spec.adapter_id) for spec in specs]

@@ -66,7 +66,7 @@ class _Counts:
     held: Counter[str] = field(default_factory=Counter)
 
 
-@task(name="plan", tags=["cpu"], **RETRIES)
+@task(name="plan", **RETRIES)
 def plan_run(context: RunContext, selection: Selection) -> Plan:
     """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and the photos that
     were fetched from the web, for the stage that prepares them.

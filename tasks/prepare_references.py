@@ -29,7 +29,7 @@ _REFERENCE = TypeAdapter(Reference)
 BLANK = 2.0  # standard deviation of the pixels' values below which a photo shows nothing
 
 
-@task(name="prepare references", tags=["cpu"], **RETRIES)
+@task(name="prepare references", **RETRIES)
 def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[Reference]:
     """The usable photos of the jobs' SKUs as `Reference`s, and a verdict on each that is not usable.
 

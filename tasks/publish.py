@@ -60,7 +60,7 @@ class Publication:
 _PUBLICATION = TypeAdapter(Publication)
 
 
-@task(name="publish", tags=["cpu"], **RETRIES)
+@task(name="publish", **RETRIES)
 def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     """Commits the run's adapters, rejections, images, photos, SKUs and its own record.
 
@@ -73,7 +73,7 @@ def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     store.delete([key])
 
 
-@task(name="finish publishing", tags=["cpu"], **RETRIES)
+@task(name="finish publishing", **RETRIES)
 def finish_publishing(context: RunContext) -> list[str]:
     """Commits what runs before this one had begun to publish when they were killed; returns their ids.
 

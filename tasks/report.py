@@ -50,7 +50,7 @@ class ReportLinks:
     reshoots: int = 0
 
 
-@task(name="report", tags=["cpu"], **RETRIES)
+@task(name="report", **RETRIES)
 def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRecord) -> ReportLinks:
     """Writes `runs/<run_id>/report/index.html`, `reshoot.csv` and `summary.json`, and the UI's artifacts.
 

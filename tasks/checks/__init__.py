@@ -7,12 +7,14 @@ a file here and name it under `checks` in a preset.
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.variant import VariantSpec
-from tasks.engine.similarity import Scorer
 from tasks.techniques import CutOut, Pixels
+
+if TYPE_CHECKING:
+    from tasks.engine.similarity import Scorer
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Subject:
     photos: Callable[[], list[CutOut]]
     siblings: list[Pixels]
     token: str
-    scorer: Scorer | None
+    scorer: "Scorer | None"
 
 
 class Check(Protocol):

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import unquote
 
+from catalog_schemas.adapter import AdapterSpec
+
 TEMPORARY = ".tmp-"  # what is being written; never a key, never listed
 
 _PART = re.compile(r"[A-Za-z0-9._%=+@~-]+")
@@ -39,3 +41,13 @@ def safe_name(text: str) -> str:
 def text_of(name: str) -> str:
     """The text that `safe_name` made this name of."""
     return "" if name == "%" else unquote(name, errors="surrogatepass")
+
+
+def adapter_folder(spec: AdapterSpec) -> str:
+    """Where an adapter's objects lie in the store."""
+    return f"adapters/{safe_name(spec.sku or f'class {spec.class_noun}')}/{spec.id[:16]}"
+
+
+def adapter_key(spec: AdapterSpec) -> str:
+    """The store key of an adapter's LoRA file."""
+    return f"{adapter_folder(spec)}/adapter.safetensors"

@@ -42,7 +42,7 @@ def test_task_runs_are_named_per_cohort_and_chunk_and_never_per_image(shop: Shop
     assert {"train sku-0 and 1 more", "train sku-2", "generate sku-0 and 3 more"} <= names
     tags = {run.name.split()[0]: set(run.tags) for run in runs}
     assert tags["train"] == tags["generate"] == {"gpu"}
-    assert tags["check"] == tags["prepare"] == {"cpu"}
+    assert tags["check"] == tags["prepare"] == set(), "a tag costs a call to the server, and a lock of its database"
     kinds = Counter(artifact.type for artifact in _artifacts(flow_run))
     assert kinds["table"] >= 1
     assert kinds["markdown"] >= 1

@@ -21,8 +21,15 @@ from tasks.versions import RENDERER_VERSION
 Rgb = NDArray[np.uint8]
 
 
-def class_images(context: RunContext, base: BaseModel, prompt: str, count: int, store: ObjectStore) -> tuple[Rgb, ...]:
-    """`count` images of `prompt`, from the store or drawn now. Raises ModelError and StoreError."""
+def class_images(
+    context: RunContext, base: BaseModel, prompt: str, count: int | None, store: ObjectStore
+) -> tuple[Rgb, ...]:
+    """`count` images of `prompt`, none where that is empty, from the store or drawn now.
+
+    Raises ModelError and StoreError.
+    """
+    if not count:
+        return ()
     settings = settings_of(context.config.generation, context.resolution)
     identity = content_id([context.model.identity, prompt, asdict(settings), RENDERER_VERSION])
     keys = [f"cache/class_images/{identity}/{number}.png" for number in range(count)]

@@ -4,7 +4,7 @@ from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.product import Product
 from catalog_schemas.reference import Reference
-from tasks.train_classes import class_photos
+from tasks.training.classes import class_photos
 
 
 def _class(*photos: str) -> AdapterSpec:

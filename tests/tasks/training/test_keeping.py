@@ -1,7 +1,7 @@
 """What a product's photos are called in training."""
 
 from configs.schema import TrainingConfig
-from tasks.train_adapters import instance_prompt
+from tasks.training.keeping import instance_prompt
 
 
 def test_the_instance_prompt_names_token_noun_and_backdrop() -> None:

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.schema import EvaluationConfig
-from tasks.class_images import settings_of
 from tasks.context import RunContext
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer
+from tasks.training.class_images import settings_of
 
 Rgb = NDArray[np.uint8]
 PLACES = ("", ", on a wooden table", ", on green grass in a garden", ", on white marble")

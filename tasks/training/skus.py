@@ -1,0 +1,110 @@
+"""Trains one cohort of SKUs: from their prepared photos to ordinary LoRA files with their records."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.identity import content_id
+from catalog_schemas.plan import SkuJob
+from catalog_schemas.reference import Reference
+from tasks.context import RunContext
+from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.lora_file import read_lora
+from tasks.engine.selection import Evaluation
+from tasks.engine.similarity import load_scorer
+from tasks.engine.snapshot import Snapshots
+from tasks.engine.training import DivergedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.ledger import StageResult
+from tasks.pixels import read_reference
+from tasks.progress import Progress
+from tasks.storage.keys import adapter_key
+from tasks.storage.objects import ObjectStore
+from tasks.techniques import Rgb
+from tasks.training.class_images import class_images
+from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
+from tasks.training.looks import evaluation_of
+
+
+def train_skus(
+    context: RunContext,
+    stage: str,
+    jobs: list[SkuJob],
+    references: dict[str, tuple[Reference, ...]],
+    store: ObjectStore,
+) -> StageResult[AdapterRecord]:
+    """What the stage of that name gives for a cohort that has not been trained yet."""
+    config, started = context.config, time.perf_counter()
+    base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
+    held_out: dict[str, list[Rgb]] = {}
+    starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
+    classes = {name: read_lora(store.read(key)) for name, key in starts.items()}
+    work = [_job(context, base, job, references[job.product.sku], held_out, store) for job in jobs]
+    work = [replace(one, start=classes.get(job.own_adapter.start)) for one, job in zip(work, jobs, strict=True)]
+    with Progress("training steps") as progress:
+        outcomes = train_cohort(
+            base,
+            work,
+            config.training,
+            context.resolution,
+            config.compute.slots,
+            progress.update,
+            snapshots=_snapshots(context, jobs, store),
+            evaluation=_evaluation(context, held_out),
+        )
+    seconds = (time.perf_counter() - started) / len(jobs)
+    records, rejections = [], []
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, DivergedAdapter):
+            rejections.append(diverged(context, job, stage, outcome.detail))
+        else:
+            records.append(keep_adapter(context, job.own_adapter, outcome, base, seconds, store))
+    return StageResult(tuple(records), tuple(rejections))
+
+
+def _evaluation(context: RunContext, held_out: dict[str, list[Rgb]]) -> Evaluation | None:
+    config = context.config.training.evaluation
+    if config is None:
+        return None
+    return evaluation_of(context, config, load_scorer(Path(context.model.scorer)), held_out)
+
+
+def _snapshots(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> Snapshots | None:
+    """Where the cohort's state is kept while it trains, and what a killed run has left there."""
+    every = context.config.compute.snapshot_steps
+    if not every:
+        return None
+    key = f"cache/snapshots/{content_id([job.own_adapter.id for job in jobs])}.safetensors"
+    return Snapshots(every, lambda state: store.write(key, state), store.read(key) if store.exists(key) else None)
+
+
+def _job(
+    context: RunContext,
+    base: BaseModel,
+    job: SkuJob,
+    references: tuple[Reference, ...],
+    held_out: dict[str, list[Rgb]],
+    store: ObjectStore,
+) -> TrainingJob:
+    """The SKU's training job; where the recipe looks at SKUs, its last photos go to `held_out` instead.
+
+    A SKU with too few photos to spare any is judged by those it learns from.
+    """
+    recipe, noun = context.config.training, job.product.class_noun
+    photos = [read_reference(store, reference) for reference in references]
+    if recipe.evaluation:
+        spare = min(recipe.evaluation.held_out, len(photos) - 1)
+        held_out[job.own_adapter.id] = [photo.rgb for photo in (photos[-spare:] if spare else photos)]
+        photos = photos[: len(photos) - spare]
+    prior = class_prompt(noun)
+    return TrainingJob(
+        adapter_id=job.own_adapter.id,
+        sku=job.product.sku,
+        instance=instance_prompt(recipe, noun, job.own_adapter.colour),
+        prior=prior,
+        class_images=class_images(context, base, prior, recipe.prior_images, store),
+        photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
+        steps=steps_for(len(photos), recipe),
+        seed=seed_of(job.own_adapter, recipe.seed),
+    )
