@@ -18,13 +18,14 @@ from flows.operator_commands import add_operator_commands
 
 QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failure is one message of ours, not a traceback of the orchestrator's
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DIFFUSERS_VERBOSITY": "error",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+QUEUES = ("EventsWorker", "APILogWorker")  # Prefect's, which count what is left to send at exit, at no logging level
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -34,8 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     for name, value in QUIET.items():
-        if not (parsed.verbose and name == "PREFECT_LOGGING_LEVEL"):
+        if not (parsed.verbose and name.startswith("PREFECT_LOGGING")):
             os.environ.setdefault(name, value)
+    for name in () if parsed.verbose else QUEUES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         answer = parsed.command(parsed)
     except PackshotError as error:
@@ -92,16 +95,21 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> dict[str, Any]:
-    from flows.refresh_catalog import refresh_catalog  # Prefect and torch are loaded by the commands that need them
+    from flows.own_server import begin_server
 
-    return _ran(refresh_catalog, parsed)
+    return _ran(parsed, begin_server())
 
 
-def _ran(flow: Any, parsed: argparse.Namespace) -> dict[str, Any]:
+def _ran(parsed: argparse.Namespace, wait_for_server: Callable[[], None]) -> dict[str, Any]:
+    """Prefect and torch are loaded by the commands that need them: here, while the server starts."""
+    from flows.own_server import needs_server
     from flows.parameters import RefreshParameters
+    from flows.refresh_catalog import refresh_catalog
     from flows.summary import run_summary
 
-    outcome = flow(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
+    wait_for_server()
+    with needs_server():
+        outcome = refresh_catalog(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
     return run_summary(outcome)
 
 
@@ -118,13 +126,15 @@ def _plan(parsed: argparse.Namespace) -> dict[str, Any]:
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from flows.refresh_catalog import refresh_catalog
+    from flows.own_server import begin_server
+
+    wait_for_server = begin_server()
     from infra.demo.catalog import write_demo_catalog
 
     folder = Path(parsed.folder).absolute()
     parsed.catalog = str(write_demo_catalog(folder / "catalog"))
     parsed.store, parsed.config = str(folder / "store"), "demo"
-    return _ran(refresh_catalog, parsed)
+    return _ran(parsed, wait_for_server)
 
 
 def _serve(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Self
 
 import psutil
 
+from catalog_schemas.errors import PackshotError
+
+READY_SECONDS = 180.0  # a server's first start also creates the database
 GRACE_SECONDS = 15.0  # what a program gets to end by itself
 LINES_SHOWN = 15  # of its log, where it ended unasked
 
@@ -17,10 +21,11 @@ class Companion:
     """A Python module run as a program of its own.
 
     It stands in a session of its own, so that Ctrl-C on the terminal reaches only its owner, who ends things in order.
-    It holds the file `lock` open: a lock on that outlives an owner that was killed, as long as the program does.
+    It holds the file `lock` open, if any: a lock on that outlives an owner that was killed, as long as the program
+    does.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path, lock: IO[str]) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path, lock: IO[str] | None = None) -> None:
         self.name = name
         self.log = log
         with log.open("wb") as output:
@@ -30,10 +35,11 @@ class Companion:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=[lock.fileno()],
+                pass_fds=[lock.fileno()] if lock else [],
             )
-        lock.write(f"{name} {self.process.pid}\n")
-        lock.flush()
+        if lock:
+            lock.write(f"{name} {self.process.pid}\n")
+            lock.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -46,8 +52,23 @@ class Companion:
         """Whether it runs no more."""
         return self.process.poll() is not None
 
-    def last_words(self) -> str:
-        """The last lines that it wrote."""
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Returns once it holds. Raises PackshotError where the program ends before, or after `READY_SECONDS`."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not holds():
+            self.check()
+            if time.monotonic() > deadline:
+                raise PackshotError(
+                    f"the {self.name} was not ready within {READY_SECONDS:.0f} s; its log is {self.log}"
+                )
+            time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raises PackshotError, with its last lines, where it has ended."""
+        if self.has_ended:
+            raise PackshotError(f"the {self.name} ended; its log {self.log}:\n{self._last_words()}")
+
+    def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
 
     def stop(self) -> None:

@@ -10,8 +10,6 @@ import os
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +19,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 
-from catalog_schemas.errors import ConfigError, PackshotError
+from catalog_schemas.errors import ConfigError
 from configs.library import load_preset
+from flows.prefect_server import answers, server_command
 from flows.processes import Companion
 
 if TYPE_CHECKING:
     from flows.deployments import Deployed, Nightly, Places
 
-READY_SECONDS = 180.0  # a first start also creates the database
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 logger = logging.getLogger(__name__)
 
@@ -64,24 +62,24 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
         os.environ.update(environment)
         say("Starting Prefect's server and a worker: about half a minute.")
         try:
-            _serve(options, f"http://{_reachable(options.host)}:{port}", home, lock, say)
+            _serve(options, port, home, lock, say)
         except KeyboardInterrupt:
             say("Stopped. The schedule stands, and runs again when packshot serve is started.")
 
 
-def _serve(options: ServeOptions, url: str, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
-    start = ["prefect", "server", "start", "--no-background"]
-    with Companion("server", start, home / "server.log", lock) as server:
+def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
+    url = f"http://{_reachable(options.host)}:{port}"
+    with Companion("server", server_command(options.host, port), home / "server.log", lock) as server:
         from flows import deployments  # while the server starts, too
 
         nightly = deployments.Nightly(options.cron, options.timezone)
         nightly.next_run(datetime.now(UTC))
         places = _places(options)
-        _wait_until(lambda: _answers(url), server)
+        server.wait_until(lambda: answers(f"{url}/api"))
         asyncio.run(deployments.cancel_runs(asyncio.run(deployments.runs_going())))  # those of a server that was killed
         deployed = asyncio.run(deployments.register(places, nightly, Path.cwd()))
         with _worker(server, home, lock, say) as worker:
-            _wait_until(lambda: asyncio.run(deployments.worker_is_there()), worker)
+            worker.wait_until(lambda: asyncio.run(deployments.worker_is_there()))
             say(_welcome(url, deployed, nightly, home))
             _watch(server, worker)
 
@@ -120,8 +118,7 @@ def _watch(*companions: Companion) -> None:
     """Returns never: raises PackshotError when one of them ends, and lets KeyboardInterrupt through."""
     while True:
         for companion in companions:
-            if companion.has_ended:
-                raise PackshotError(f"the {companion.name} ended; its log {companion.log}:\n{companion.last_words()}")
+            companion.check()
         time.sleep(1)
 
 
@@ -150,8 +147,6 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
     ours = {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://{_reachable(host)}:{port}/api",
-        "PREFECT_SERVER_API_HOST": host,
-        "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_UI_API_URL": "/api",  # wherever the browser found the UI: through a tunnel, too
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -231,24 +226,3 @@ def _signals_interrupt() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def _wait_until(holds: Callable[[], bool], companion: Companion) -> None:
-    """Returns once it holds. Raises PackshotError where the companion ends before, or takes too long."""
-    deadline = time.monotonic() + READY_SECONDS
-    while not holds():
-        if companion.has_ended:
-            raise PackshotError(f"the {companion.name} ended; its log {companion.log}:\n{companion.last_words()}")
-        if time.monotonic() > deadline:
-            raise PackshotError(
-                f"the {companion.name} was not ready within {READY_SECONDS:.0f} s; its log is {companion.log}"
-            )
-        time.sleep(0.3)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False

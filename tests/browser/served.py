@@ -17,6 +17,7 @@ import psutil
 ROOT = Path(__file__).parents[2]
 STARTS_WITHIN = 240.0
 ENDS_WITHIN = 90.0
+ANSWERS_WITHIN = 90.0
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Served:
         """The API's answer: GET without a body, else POST."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/api{path}", data, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWERS_WITHIN) as answer:
             return json.load(answer)
 
     def wait_for_run(self, run_id: str, wanted: set[str], seconds: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The tests share one server, and the last one stops it.
 
 import signal
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming, submit
 from tests.browser.served import Served
+from tests.browser.shop import SAMPLES, write_catalog
 
 
 def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails(served: Served, page: Page) -> None:
@@ -55,6 +57,15 @@ def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served,
     expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
 
 
+def test_the_ui_speaks_to_this_server_alone(served: Served, page: Page) -> None:
+    strangers: list[str] = []
+    page.route(lambda url: not url.startswith(served.url), lambda route: strangers.append(route.request.url))
+    page.goto(served.form)
+    expect(page.get_by_label("SKUs")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert strangers == []
+
+
 def test_the_nightly_schedule_stands_with_its_next_run(served: Served, page: Page) -> None:
     open_upcoming(page, served, "nightly-refresh")
     expect(page.get_by_text("At 03:30 AM")).to_be_visible()
@@ -74,6 +85,8 @@ def test_one_at_a_time_on_the_gpu_and_in_each_deployment(served: Served) -> None
 
 
 def test_stopping_ends_server_worker_and_runs_and_leaves_the_schedule_on(served: Served) -> None:
+    many = tuple(replace(SAMPLES[0], sku=f"MUG-{number}") for number in range(50))
+    write_catalog(served.home.parent / "catalog", many)  # so that the run is not through before it is stopped
     (nightly,) = [one for one in served.ask("/deployments/filter", {}) if one["name"] == "nightly-refresh"]
     run_id = served.ask(f"/deployments/{nightly['id']}/create_flow_run", {})["id"]
     served.wait_for_run(run_id, {"RUNNING"}, seconds=120)

@@ -6,21 +6,31 @@ from pathlib import Path
 
 import pytest
 import torch
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
+from prefect.context import refresh_global_settings_context
 
+from flows.own_server import begin_server
 from tests.flows.shop import Shop
 from tests.models.tiny import build_tiny_sd
 
 torch.set_num_threads(1)  # the model is so small that threads only wait for each other; and equal bytes need one
 
+PROCESSES = {
+    "test_command.py",
+    "test_kill.py",
+    "test_prefect_server.py",
+    "test_serve.py",
+    "test_stores.py",
+}  # half of the time, most of it in processes of their own
+
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all of them, so that one server and one model serve."""
+    """Two workers run all of them, so that two servers and two models serve."""
     for item in items:
-        if Path(item.path).parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("flows"))
+        path = Path(item.path)
+        if path.parent == Path(__file__).parent:
+            group = "flows, in processes" if path.name in PROCESSES else "flows"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +39,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[str]:
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API's URL; processes that are started find it in their environment."""
-    with prefect_test_harness(server_startup_timeout=120):
-        url = PREFECT_API_URL.value()
-        assert url
-        os.environ["PREFECT_API_URL"] = url
-        yield url
-        del os.environ["PREFECT_API_URL"]
+    home = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(home))
+        patch.setenv("PREFECT_API_URL", "")
+        refresh_global_settings_context()
+        begin_server()()
+        yield os.environ["PREFECT_API_URL"]
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """A run that is killed at any point is completed by the next one, as if nothing had happened."""
 
-import json
 import os
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -29,7 +26,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: 
     for number in range(4):
         shop.add(f"sku-{number}", number)
     shop.changes = {
-        "training": {"steps_minimum": 60, "steps_maximum": 60},
         "checks": [{"name": "contrast", "minimum": 2}, {"name": "novelty", "minimum": 1}],
     }
     cut = shop.folder / "photos-2" / "1.png"
@@ -37,18 +33,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: 
     shop.run()
     assert len(shop.table("adapters")) == 4
     return shop
-
-
-def _kill_once(shop: Shop, there: Callable[[Path], bool]) -> None:
-    """Starts a run in a process group of its own, and kills the group as soon as the store shows the sign."""
-    process = start(shop.parameters())
-    deadline = time.monotonic() + SECONDS
-    while not there(Path(shop.store)):
-        if not process.is_alive() or time.monotonic() > deadline:
-            process.kill()
-            pytest.fail(f"the run ended before it could be killed: {process.exitcode}")
-        time.sleep(0.002)
-    assert _kill(process), "the run ended before it could be killed"
 
 
 def _kill(process: ForkServerProcess) -> bool:
@@ -68,10 +52,6 @@ def _files(store: Path, pattern: str) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(store)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in store.glob(pattern)}
 
 
-def _has(pattern: str) -> Callable[[Path], bool]:
-    return lambda store: any(store.glob(pattern))
-
-
 @pytest.mark.parametrize(
     ("phase", "finished"),
     [
@@ -84,7 +64,9 @@ def _has(pattern: str) -> Callable[[Path], bool]:
 def test_a_killed_run_is_completed_by_the_next(undisturbed: Shop, tmp_path: Path, phase: str, finished: str) -> None:
     shop = replace(undisturbed, store=str(tmp_path / "store"))
     store = Path(shop.store)
-    _kill_once(shop, _has(phase))
+    process = start(shop.parameters(), until=phase)
+    process.join(SECONDS)
+    assert process.exitcode == -signal.SIGKILL
     assert not shop.table("runs"), "killed in time"
     assert_whole(store)
     done = _files(store, finished)
@@ -170,15 +152,3 @@ def _killed_after(moment: float, shop: Shop) -> bool:
         return _kill(process)
     assert process.exitcode == 0
     return False
-
-
-def test_a_run_in_a_process_prints_one_json_object_and_nothing_else(undisturbed: Shop) -> None:
-    """The boundary itself: Prefect's own embedded server, standard output for machines, exit code 0."""
-    line = undisturbed.command()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    home = {"PREFECT_HOME": str(undisturbed.folder / "prefect"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(line, env=environment | home, capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert (answer["skus_input"], answer["skus_skipped"], answer["images_planned"]) == (4, 4, 0)
-    assert done.stderr == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line import QUIET, main
+from flows.command_line import main
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy
 from tests.servers.fixtures import CloudServer
@@ -36,18 +36,6 @@ def _fails(shop: Shop, capfd: pytest.CaptureFixture[str], verb: str = "run") -> 
     assert lines[0].startswith("packshot: ")
     assert SECRET not in lines[0]
     return lines[0]
-
-
-def test_a_process_of_its_own_says_the_same_one_line(finished: Shop, tmp_path: Path) -> None:
-    """The other tests call `main` where the tests have quieted Prefect; here the command must do so itself."""
-    (tmp_path / "store").write_text("a file")
-    shop = replace(finished, store=str(tmp_path / "store"))
-    environment = {name: value for name, value in os.environ.items() if name not in QUIET}
-    said = subprocess.run(shop.command(), env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert said.returncode == STORE_FAILED, said.stderr
-    assert said.stdout == ""
-    (line,) = said.stderr.splitlines()
-    assert line.startswith(f"packshot: {shop.store}")
 
 
 def test_the_same_run_in_a_bucket_gives_the_same_tables(small: Shop, cloud: CloudServer) -> None:

@@ -1,0 +1,172 @@
+"""Prefect's server as `packshot` starts it: on SQLite, without the two ways in which that stands still or refuses.
+
+A request that a busy database refused is asked again here. Prefect answers it with 503 and leaves the rest to its own
+client, but a browser is none: the form would say "Unknown error while creating flow run".
+
+Garbage is collected in a thread of its own. The collector may meet a cursor of a connection that waits for the
+database in its own thread; resetting the cursor waits for that connection. In the thread of the event loop, all that
+the server does then waits too, and with it whoever holds the database: until SQLite gives up after a minute.
+"""
+
+import asyncio
+import gc
+import itertools
+import os
+import random
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+WRITES = {"DELETE", "PATCH", "POST", "PUT"}
+PATIENCE_SECONDS = 60.0  # as long as Prefect's client waits for an answer
+PAUSES_SECONDS = (0.0, 0.05)  # at random between them
+ONLY_THIS_SERVER = (b"content-security-policy", b"connect-src 'self' ws: wss:")
+
+
+def server_command(host: str, port: int, app: str = "with_ui") -> list[str]:
+    """The Python module, and its arguments, that serve an application of this file."""
+    serves = ["uvicorn", "--factory", f"flows.prefect_server:{app}", "--log-level", "warning"]
+    return [*serves, "--host", host, "--port", str(port)]
+
+
+def answers(api: str) -> bool:
+    """Whether a server answers there, whatever it says: `api` is what PREFECT_API_URL holds."""
+    try:
+        urllib.request.urlopen(f"{api}/health", timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+    return True
+
+
+def with_ui() -> App:
+    """The ASGI application with UI and services, for `uvicorn --factory`."""
+    return _mended(ephemeral=False)
+
+
+def for_one_run() -> App:
+    """The API alone, which ends when whoever started it has ended."""
+    threading.Thread(target=_end_without, args=[os.getppid()], name="parent", daemon=True).start()
+    return _mended(ephemeral=True)
+
+
+def _mended(*, ephemeral: bool) -> App:
+    from prefect.server.api.server import create_app
+
+    collect_garbage_apart()
+    return AsksAgain(stays_home(create_app(ephemeral=ephemeral, final=True)))
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class AsksAgain:
+    """Middleware (ASGI 3.0): asks `app` again what it refused with 503, for about `patience` seconds.
+
+    What was refused once is asked alone: other requests that may write wait until it is through.
+    """
+
+    def __init__(self, app: App, patience: float = PATIENCE_SECONDS) -> None:
+        self.app = app
+        self.patience = patience
+        self.turn = asyncio.Lock()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answers one connection."""
+        if scope["type"] != "http" or scope["method"] not in WRITES:
+            await self.app(scope, receive, send)
+            return
+        deadline = time.monotonic() + self.patience
+        asked = await _whole_request(receive)
+
+        async def is_refused(*, last: bool) -> bool:
+            return await self._is_refused(dict(scope), _again(asked, receive), send, last=last)
+
+        async with self.turn:
+            pass
+        if await is_refused(last=False):
+            async with self.turn:
+                while await is_refused(last=time.monotonic() > deadline):
+                    await asyncio.sleep(random.uniform(*PAUSES_SECONDS))
+
+    async def _is_refused(self, scope: Message, receive: Receive, send: Send, *, last: bool) -> bool:
+        """Whether the answer was a 503, which is sent on only if it is the `last` try."""
+        refused = False
+
+        async def send_answer(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and not last:
+                refused = message["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+            if not refused:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, send_answer)
+        except Exception:  # raised once more for the log, after it was answered
+            if not refused:
+                raise
+        return refused
+
+
+async def _whole_request(receive: Receive) -> list[Message]:
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    return messages
+
+
+def _again(asked: Iterable[Message], receive: Receive) -> Receive:
+    """The request's messages once more, then what comes after them."""
+    messages = iter(asked)
+
+    async def receive_again() -> Message:
+        for message in messages:
+            return dict(message)
+        return await receive()
+
+    return receive_again
+
+
+def stays_home(app: App) -> App:
+    """Middleware (ASGI 3.0): tells browsers to connect to this server alone (Content Security Policy Level 3).
+
+    Prefect's UI loads a tracker's settings from its maker even where analytics are off.
+    """
+
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), ONLY_THIS_SERVER]
+            await send(message)
+
+        await app(scope, receive, send_with_policy)
+
+    return answer
+
+
+def collect_garbage_apart() -> None:
+    """From now on one thread alone collects this process's garbage: the young each second, all twice a minute."""
+    gc.disable()
+    gc.collect()
+    gc.freeze()  # what is imported by now stays
+    threading.Thread(target=_collect, name="garbage", daemon=True).start()
+
+
+def _collect() -> None:
+    for second in itertools.count(1):
+        time.sleep(1)
+        gc.collect(2 if second % 30 == 0 else 1)

@@ -1,0 +1,131 @@
+"""The command as a process of its own: what it prints, how it exits, and what it loads."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.command_line import QUIET
+from tests.flows.shop import Shop
+from tests.servers.process import free_port
+
+STORE_FAILED = 4
+SECONDS = 300  # on a busy machine
+# The command where Prefect's server takes no event before the process ends, as on a machine that is busy.
+LATE_SERVER = """
+import asyncio, os, sys
+from flows.command_line import QUIET, main
+os.environ.update(QUIET)  # Prefect reads it when it is imported, which is here
+from prefect.events.worker import EventsWorker
+send = EventsWorker._main_loop
+async def late(self):
+    while not self._stopped:
+        await asyncio.sleep(0.01)
+    await send(self)
+EventsWorker._main_loop = late
+sys.exit(main(sys.argv[1:]))
+"""
+BEGINS = """
+from flows.own_server import begin_server
+begin_server()()
+print("ready", flush=True)
+input()
+"""
+HEAVY = """
+import sys
+from flows.command_line import main
+code = main(sys.argv[1:])
+sys.exit(code or " ".join({"torch", "diffusers", "transformers"} & set(sys.modules)) or 0)
+"""
+
+
+def test_a_run_prints_one_json_object_and_nothing_else(open_shop: Shop) -> None:
+    """The boundary itself: a server of the command's own, standard output for machines, exit code 0."""
+    home = open_shop.folder / "prefect"
+    done = _process(open_shop.command(), _without_a_server(home))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["skus_input"], answer["skus_skipped"], answer["images_planned"]) == (3, 3, 0)
+    assert done.stderr == ""
+    with sqlite3.connect(home / "prefect.db") as database:
+        assert database.execute("select state_type from flow_run").fetchall() == [("COMPLETED",)]
+
+
+def test_a_prefect_home_that_is_no_folder_is_named(open_shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    done = _process(open_shop.command(), _without_a_server(tmp_path / "home"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"packshot: PREFECT_HOME={tmp_path / 'home'}")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_server_that_is_not_there_is_named(open_shop: Shop) -> None:
+    api = f"http://127.0.0.1:{free_port()}/api"
+    done = _process(open_shop.command(), dict(os.environ) | {"PREFECT_API_URL": api})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"packshot: Prefect's server at {api} does not answer")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_the_server_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    begins = [sys.executable, "-c", BEGINS]
+    with subprocess.Popen(
+        begins, env=_without_a_server(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout
+        assert command.stdout.readline() == "ready\n", (tmp_path / "server.log").read_text()
+        started = psutil.Process(command.pid).children(recursive=True)
+        assert started
+        command.kill()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_where_there_is_nothing_to_do_nothing_heavy_is_loaded(open_shop: Shop, verb: str) -> None:
+    python, _, _, *arguments = open_shop.command(verb)
+    done = _process([python, "-c", HEAVY, *arguments], dict(os.environ))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_process_of_its_own_says_the_same_one_line(finished: Shop, tmp_path: Path) -> None:
+    """The other tests call `main` where the tests have quieted Prefect; here the command must do so itself."""
+    shop = _without_store(finished, tmp_path)
+    assert _says_in_a_process(shop.command()).startswith(f"packshot: {shop.store}")
+
+
+def test_events_that_are_still_to_be_sent_at_exit_add_no_line(finished: Shop, tmp_path: Path) -> None:
+    shop = _without_store(finished, tmp_path)
+    python, _, _, *arguments = shop.command()
+    assert _says_in_a_process([python, "-c", LATE_SERVER, *arguments]).startswith(f"packshot: {shop.store}")
+
+
+def _without_a_server(home: Path) -> dict[str, str]:
+    """This process's environment, where it names no server."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | {"PREFECT_HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def _without_store(shop: Shop, folder: Path) -> Shop:
+    """The same shop, its store a file."""
+    (folder / "store").write_text("a file")
+    return replace(shop, store=str(folder / "store"))
+
+
+def _says_in_a_process(command: list[str]) -> str:
+    """The one line of a command that must end with the store's exit code."""
+    said = _process(command, {name: value for name, value in os.environ.items() if name not in QUIET})
+    assert said.returncode == STORE_FAILED, said.stderr
+    assert said.stdout == ""
+    assert len(said.stderr.splitlines()) == 1, said.stderr
+    return said.stderr
+
+
+def _process(command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
