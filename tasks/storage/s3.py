@@ -1,6 +1,8 @@
 """Buckets of S3 and of the servers that speak as it does, through s3fs."""
 
+import asyncio
 import os
+from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +17,25 @@ from tasks.storage.faults import code_of
 _MODELS = create_loader()  # what botocore knows of services: to read it anew takes longer than a request
 
 
+class S3Files(s3fs.S3FileSystem):
+    """s3fs, whose client ends on its own event loop.
+
+    s3fs ends a client that nobody needs any more on whatever loop runs in the thread in which garbage is collected,
+    such as Prefect's. There it fails, with a traceback on the terminal, and its connections stay open.
+    """
+
+    @staticmethod
+    @override
+    def close_session(loop: AbstractEventLoop, client: Any) -> None:
+        """Called once the filesystem is gone."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # none runs in this thread, and s3fs takes the client's
+            s3fs.S3FileSystem.close_session(loop, client)
+        else:
+            asyncio.run_coroutine_threadsafe(client.__aexit__(None, None, None), loop)
+
+
 def filesystem(read_seconds: int = READ_SECONDS) -> Any:
     """See `Bucket.connect`."""
     session = AioSession()
@@ -24,7 +45,7 @@ def filesystem(read_seconds: int = READ_SECONDS) -> Any:
         "read_timeout": read_seconds,
         "retries": {"total_max_attempts": 1},
     }
-    made = s3fs.S3FileSystem(session=session, config_kwargs=network, use_listings_cache=False, skip_instance_cache=True)
+    made = S3Files(session=session, config_kwargs=network, use_listings_cache=False, skip_instance_cache=True)
     made.retries = 1
     return made
 

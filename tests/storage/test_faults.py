@@ -1,5 +1,7 @@
+import asyncio
 import base64
 import errno
+import gc
 import itertools
 import re
 import subprocess
@@ -326,6 +328,24 @@ def test_only_a_passing_fault_is_tried_again() -> None:
 def test_a_bug_of_ours_is_no_fault_of_the_store() -> None:
     with pytest.raises(TypeError):
         attempt(lambda: len(5), "s3://b/k")  # type: ignore[arg-type]
+
+
+def test_a_store_that_is_forgotten_where_a_loop_of_others_runs_ends_without_a_word(
+    cloud: CloudServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As under Prefect, whose event loop may run in the very thread in which garbage is collected."""
+    store = open_store(cloud.make_bucket(f"forgotten-{uuid.uuid4().hex[:12]}"))
+    store.write("a", b"a")
+
+    async def forget() -> None:
+        nonlocal store
+        del store
+        gc.collect()
+        await asyncio.sleep(0.2)  # what the drivers have begun ends, well or not
+
+    asyncio.run(forget())
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 @pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gcs"), ("abfs", "azure"), ("az", "azure")])
