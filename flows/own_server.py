@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError, PackshotError
-from flows.prefect_server import answers, server_command
+from flows.prefect_server import answers, prepare_home, server_command
 from flows.processes import Companion
 
 HOST = "127.0.0.1"
@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 def begin_server() -> Callable[[], None]:
     """Lets a server start that ends with this process; returns what waits until it answers.
 
-    Its runs and its log are kept in PREFECT_HOME. Raises ConfigError where nothing can be kept there; what waits raises
+    Its runs and its log are kept in PREFECT_HOME. Raises ConfigError where they cannot be kept there; what waits raises
     PackshotError where the server ends, or takes too long.
     """
     from prefect.context import refresh_global_settings_context
@@ -31,11 +31,8 @@ def begin_server() -> Callable[[], None]:
     home = Path(PREFECT_HOME.value())
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        server = Companion("server", server_command(HOST, port, "for_one_run"), home / "server.log")
-    except OSError as error:
-        raise ConfigError(f"PREFECT_HOME={home}: runs cannot be kept there: {error.strerror}; name a folder") from error
+    prepare_home(home)
+    server = Companion("server", server_command(HOST, port, "for_one_run"), home / "server.log")
     atexit.register(server.stop)  # the last of all that end, for Prefect sends what is left as the process ends
     api = f"http://{HOST}:{port}/api"
     os.environ["PREFECT_API_URL"] = api

@@ -14,13 +14,18 @@ import itertools
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import closing
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
+
+from catalog_schemas.errors import ConfigError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -37,6 +42,25 @@ def server_command(host: str, port: int, app: str = "with_ui") -> list[str]:
     """The Python module, and its arguments, that serve an application of this file."""
     serves = ["uvicorn", "--factory", f"flows.prefect_server:{app}", "--log-level", "warning"]
     return [*serves, "--host", host, "--port", str(port)]
+
+
+def prepare_home(home: Path) -> None:
+    """Makes the folder in which Prefect keeps what ran. Raises ConfigError where nothing can be kept there, or what was
+    kept is damaged."""
+    database = home / "prefect.db"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "server.log").touch()
+        if database.exists() and not os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL"):
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("select count(*) from sqlite_master")
+    except OSError as error:
+        raise ConfigError(f"{home}: Prefect's runs cannot be kept there: {error.strerror}; name a folder") from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(
+            f"{database}: Prefect's runs cannot be read: {error}; move the file away: the list of past runs is lost, "
+            "and whether the schedule was paused, but no store"
+        ) from error
 
 
 def answers(api: str) -> bool:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
 from configs.library import load_preset
-from flows.prefect_server import answers, server_command
+from flows.prefect_server import answers, prepare_home, server_command
 from flows.processes import Companion
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     load_preset(options.preset)
     _refuse_open_doors(options.host)
     home = options.home.expanduser().absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    prepare_home(home)
     with _signals_interrupt(), _alone_in(home) as lock:
         port = _claim_port(options.host, options.port)
         environment = _environment(os.environ, options.host, port, home)

@@ -35,6 +35,7 @@ from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
 from configs.library import load_preset
 from configs.schema import Channel, VariantMatrix
+from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from tasks.changes import read_changes
 from tasks.context import ModelFolder, RunContext
@@ -194,7 +195,8 @@ def plan_night(folder: Path, variants: int) -> dict[str, int]:
 
 
 def no_op_night(folder: Path, variants: int) -> dict[str, int]:
-    """The whole flow where nothing has changed, with Prefect's embedded server and the report."""
+    """The whole flow where nothing has changed, with a server as `packshot run` brings one, and the report."""
+    begin_server()()
     night = flow(run_pipeline, name="bench", persist_result=False, validate_parameters=False)
     record = night(context_of(folder, variants), Selection()).record
     return {"unchanged": record.skus_skipped, "images": record.images_planned}

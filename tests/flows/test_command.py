@@ -61,7 +61,16 @@ def test_a_prefect_home_that_is_no_folder_is_named(open_shop: Shop, tmp_path: Pa
     (tmp_path / "home").write_text("a file")
     done = _process(open_shop.command(), _without_a_server(tmp_path / "home"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"packshot: PREFECT_HOME={tmp_path / 'home'}")
+    assert done.stderr.startswith(f"packshot: {tmp_path / 'home'}: Prefect's runs cannot be kept there")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_database_of_prefect_that_cannot_be_read_is_named(open_shop: Shop, tmp_path: Path) -> None:
+    database = tmp_path / "prefect.db"
+    database.write_bytes(b"no database" * 1000)
+    done = _process(open_shop.command(), _without_a_server(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"packshot: {database}: Prefect's runs cannot be read: file is not a database")
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 

@@ -44,6 +44,14 @@ def test_a_home_has_one_server(tmp_path: Path) -> None:
             serve(_options(tmp_path), print)
 
 
+def test_a_home_that_is_a_file_or_holds_a_damaged_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "prefect.db").write_bytes(b"no database" * 1000)
+    for home, words in ((tmp_path / "file", "cannot be kept"), (tmp_path, "cannot be read: file is not a database")):
+        with pytest.raises(ConfigError, match=words):
+            serve(_options(home), print)
+
+
 def test_a_preset_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sd15"):
         serve(replace(_options(tmp_path), preset="sd16"), print)
