@@ -11,8 +11,9 @@ class VariantSpec:
 
     `prompt` and `negative_prompt` are the final texts, `colour_hex` and `background_hex` are "#rrggbb" or empty.
     `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for
-    they are the pixels of a composite. `width` and `height` are the draft's pixels, `surface` how far
-    down the picture a composite's product stands, as a share of the height.
+    they are the pixels of a composite. `width` and `height` are the pixels that the model draws, `surface` how far
+    down the picture a composite's product stands, as a share of the height. Where a draft shows a photo's own pixels,
+    `side_maximum` is how long its longer side may become for their sake.
     """
 
     sku: str
@@ -35,6 +36,7 @@ class VariantSpec:
     height: int
     surface: float
     renderer_version: int
+    side_maximum: int | None = None
 
     @property
     def id(self) -> str:

@@ -195,6 +195,13 @@ class GenerationConfig(Strict):
     scheduler: Literal["checkpoint", "dpm", "unipc", "euler", "ddim", "lcm"] = "checkpoint"
     negative_prompt: str = "blurry, distorted, watermark, text, deformed"
     seed: int = Field(0, ge=0, description="The first seed; the n-th image of a slot uses seed + n")
+    side_maximum: int = Field(
+        2048,
+        ge=64,
+        le=8192,
+        description="Longest side of pictures that show a photo's own pixels: they grow from the model's size until "
+        "the product is as large as in its photo, or to this",
+    )
 
 
 class MatrixRule(Strict):

@@ -17,14 +17,15 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
 from tasks.boundary import row_boundary
-from tasks.checks import Subject, find_check
+from tasks.checks import SIBLING_SIDE, Subject, find_check
 from tasks.context import RunContext
+from tasks.imaging.pixels import shrink_rgb
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
 from tasks.plan import gate_id
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import CutOut, Pixels
+from tasks.techniques import CutOut, Rgb
 
 STAGE = "check_variants"
 
@@ -54,7 +55,7 @@ def check_variants(
         scorer = load_scorer(Path(context.model.scorer)) if context.model.scorer else None
         passed: list[CheckedDraft] = []
         refused: list[Rejection] = []
-        siblings: dict[str, list[Pixels]] = defaultdict(list)
+        siblings: dict[str, list[Rgb]] = defaultdict(list)
         for draft in drafts.records:
             spec, pixels = specs[draft.variant_id], read_draft(store, draft)
             photos = partial(_photos, store, references[spec.sku])
@@ -67,7 +68,7 @@ def check_variants(
                 refused.append(_refusal(context, spec, verdict))
             else:
                 passed.append(CheckedDraft(draft, results))
-                siblings[spec.sku].append(pixels)
+                siblings[spec.sku].append(shrink_rgb(pixels.rgb, SIBLING_SIDE))
         return StageResult(tuple(passed), tuple(refused))
 
     return once(store, STAGE, CheckedDraft, work_of(context, chunk), make)

@@ -138,4 +138,5 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         height=drawing.resolution,
         surface=one.scene.surface,
         renderer_version=drawing.renderer_version,
+        side_maximum=None if technique.SOURCE_TYPE == "generated" else generation.side_maximum,
     )

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.variant import VariantSpec
-from tasks.techniques import CutOut, Pixels
+from tasks.techniques import CutOut, Pixels, Rgb
 
 if TYPE_CHECKING:
     from tasks.engine.similarity import Scorer
+
+SIBLING_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,14 @@ class Subject:
     """An image at the gate: its variant, its pixels, the photos of its product, and the images it is published with.
 
     `photos` reads the product's usable photos when it is called. `siblings` are the other drafts of the same SKU in
-    this chunk that stand before it. `token` is the word that stands for the product in the prompt, and `scorer` a CLIP
-    model, where there is one.
+    this chunk that stand before it, at most `SIBLING_SIDE` pixels long, for all of them are held at once. `token` is
+    the word that stands for the product in the prompt, and `scorer` a CLIP model, where there is one.
     """
 
     spec: VariantSpec
     pixels: Pixels
     photos: Callable[[], list[CutOut]]
-    siblings: list[Pixels]
+    siblings: list[Rgb]
     token: str
     scorer: "Scorer | None"
 

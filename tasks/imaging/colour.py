@@ -22,6 +22,10 @@ _FROM_LAB = np.linalg.inv(_TO_LAB)
 _FROM_CONE = np.linalg.inv(_TO_CONE)
 _LEVELS = np.arange(256) / 255.0
 _LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4).astype(np.float32)
+_STEPS = 65535  # of linear light: the darkest levels of sRGB are 20 apart
+_LIGHT = np.arange(_STEPS + 1) / _STEPS
+_SRGB = np.where(_LIGHT <= 0.0031308, _LIGHT * 12.92, 1.055 * _LIGHT ** (1 / 2.4) - 0.055)
+_ENCODED = np.rint(_SRGB * 255.0).astype(np.uint8)
 
 
 def rgb_of(hexadecimal: str) -> tuple[int, int, int]:
@@ -39,9 +43,7 @@ def to_linear(rgb: Rgb) -> Floats:
 
 def from_linear(linear: Floats) -> Rgb:
     """Linear light to sRGB bytes, clipped and rounded."""
-    clipped = np.clip(linear, 0.0, 1.0)
-    encoded = np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * clipped ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255.0).astype(np.uint8)
+    return _ENCODED[np.rint(np.clip(linear, 0.0, 1.0) * _STEPS).astype(np.uint16)]
 
 
 def to_oklab(rgb: Rgb) -> Floats:

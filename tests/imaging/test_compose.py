@@ -55,6 +55,42 @@ def _shift_of(mask):
     return box_of(mask)[1].start - box_of(MASK)[1].start
 
 
+@pytest.mark.parametrize("fill", [0.4, 0.85])
+def test_a_picture_grows_until_the_product_keeps_the_pixels_of_its_photo(fill):
+    rgb, mask = on_flat(PRODUCT, MASK, "#ffffff", (64, 80), fill, side_maximum=4000)
+    (rows, columns), (of_photo, beside) = box_of(mask), box_of(MASK)
+    assert abs((rows.stop - rows.start) - (of_photo.stop - of_photo.start)) <= 1
+    assert abs(rgb.shape[1] / rgb.shape[0] - 80 / 64) < 0.01
+    shifts = rows.start - of_photo.start, columns.start - beside.start
+    photo = np.zeros_like(rgb)
+    photo[rows, columns] = PRODUCT[rows.start - shifts[0] : rows.stop - shifts[0]][
+        :, columns.start - shifts[1] : columns.stop - shifts[1]
+    ]
+    inside = ndimage.binary_erosion(mask > 0.99, iterations=4).astype(np.float32)
+    assert inside.sum() > 5000
+    assert pixel_colour_difference(photo, rgb, inside) <= 2.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(PLACEMENTS, st.integers(40, 300), st.integers(40, 300), st.integers(0, 500))
+def test_a_picture_never_shrinks_and_never_grows_beyond_its_bound(placement, height, width, side_maximum):
+    background = np.full((height, width, 3), 180, np.uint8)
+    rgb, mask = place(PRODUCT, MASK, background, placement, side_maximum)
+    assert rgb.shape[:2] == mask.shape
+    assert max(rgb.shape) <= max(height, width, side_maximum)
+    assert rgb.shape[0] >= height
+    assert rgb.shape[1] >= width
+
+
+def test_a_wide_shadow_is_as_soft_in_a_large_picture_as_in_a_small_one():
+    small, mask = on_flat(PRODUCT, MASK, "#ffffff", (256, 256), 0.7, Shadow())
+    large, _ = on_flat(PRODUCT, MASK, "#ffffff", (2048, 2048), 0.7, Shadow())
+    shrunk = large.reshape(256, 8, 256, 8, 3).mean((1, 3))
+    around = ndimage.binary_erosion(mask == 0, iterations=2)
+    assert (small[around] < 240).any()
+    assert np.abs(shrunk - small)[around].mean() < 0.5
+
+
 def test_the_background_away_from_product_and_shadow_keeps_its_bytes():
     background = wooden_table()
     rgb, mask = place(PRODUCT, MASK, background, Placement(share=0.4, shadow=Shadow()))
@@ -75,6 +111,17 @@ def test_a_shadow_darkens_the_ground_at_the_foot_and_only_darkens():
     assert (
         foot.mean() < background[rows.stop + 1 : rows.stop + 3, columns.start + 20 : columns.start + 60].mean() * 0.93
     )
+
+
+@pytest.mark.parametrize(("below", "at_most"), [(1, 0.62), (3, 0.7), (6, 0.8), (30, 1.0)])
+def test_the_ground_is_the_darker_the_nearer_it_is_to_the_foot(below, at_most):
+    ground = np.full((256, 256, 3), 180, np.uint8)
+    rgb, mask = place(PRODUCT, MASK, ground, Placement())
+    rows, columns = box_of(mask)
+    middle = (columns.start + columns.stop) // 2
+    under = rgb[rows.stop + below, middle - 30 : middle]
+    assert under.mean() <= at_most * 180
+    assert (under == 180).all() == (below == 30)
 
 
 def test_no_fringe_of_the_old_backdrop_is_left():

@@ -69,6 +69,14 @@ def _rule_holds(rule: MatrixRule, spec: VariantSpec) -> bool:
 
 @laws
 @given(matrices)
+def test_how_large_pictures_may_grow_is_part_of_those_that_show_a_photos_pixels_alone(matrix: VariantMatrix) -> None:
+    larger = expand(MUG, matrix, GENERATION.model_copy(update={"side_maximum": 4096}), LIBRARY, DRAWING)
+    for before, after in zip(_expand(matrix), larger, strict=True):
+        assert (before.id == after.id) == (before.technique == "regenerate"), before.name
+
+
+@laws
+@given(matrices)
 def test_no_product_gets_more_than_the_limit_and_no_image_comes_twice(matrix: VariantMatrix) -> None:
     specs = _expand(matrix)
     assert len(specs) <= matrix.limit_per_sku
