@@ -14,7 +14,7 @@ from catalog_schemas.product import CATALOG_SCHEMA
 from tasks.context import RunContext
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
-from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
+from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
@@ -136,7 +136,7 @@ def _salt(context: RunContext) -> str:
             {name: colour.hex for name, colour in library.colours.items()},
             {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
             [library.channels[name].model_dump(mode="json") for name in config.channels],
-            [TRAINER_VERSION, RENDERER_VERSION, FINISHER_VERSION],
+            [TRAINER_VERSION, RENDERER_VERSION, GATE_VERSION, FINISHER_VERSION],
         ]
     )
 

@@ -32,7 +32,7 @@ from tasks.read_catalog import RowReader, catalog_batches
 from tasks.retrying import RETRIES
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
-from tasks.versions import FINISHER_VERSION, RENDERER_VERSION, TRAINER_VERSION
+from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
@@ -189,7 +189,7 @@ def image_id(spec: VariantSpec, channel: Channel) -> str:
 
 def gate_id(spec: VariantSpec, config: RunConfig) -> str:
     """The identity of a variant's trial by the quality gate: a stricter gate is another trial."""
-    return content_id([spec.id, [check.model_dump(mode="json") for check in config.checks]])
+    return content_id([GATE_VERSION, spec.id, [check.model_dump(mode="json") for check in config.checks]])
 
 
 class _Planner:

@@ -2,5 +2,6 @@
 
 TRAINER_VERSION = 1  # adapters
 RENDERER_VERSION = 1  # drafts
+GATE_VERSION = 2  # verdicts of the checks that packshot brings
 FINISHER_VERSION = 1  # renditions
 PREPARER_VERSION = 2  # prepared photos, where those of an earlier run are taken

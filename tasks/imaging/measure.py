@@ -122,6 +122,12 @@ def hash_distance(hash_a: int, hash_b: int) -> int:
     return (hash_a ^ hash_b).bit_count()
 
 
+def changed_cells(rgb_a: Rgb, rgb_b: Rgb) -> int:
+    """How many cells of an 8 x 8 grid have visibly another colour: more than 10 apart in CIEDE2000."""
+    labs = [color.rgb2lab(cv2.resize(rgb, (8, 8), interpolation=cv2.INTER_AREA)) for rgb in (rgb_a, rgb_b)]
+    return int((color.deltaE_ciede2000(*labs) > 10).sum())
+
+
 def ssim(rgb_a: Rgb, rgb_b: Rgb) -> float:
     """Structural similarity (Wang et al. 2004) of two pictures of one size, at least 7 pixels a side; 1 is equal."""
     return float(metrics.structural_similarity(rgb_a, rgb_b, channel_axis=2))

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from tasks.imaging.measure import (
     area_ratio,
+    changed_cells,
     colour_difference,
     cut_out_confidence,
     fill_ratio,
@@ -106,6 +107,16 @@ def test_the_hash_survives_size_and_compression_and_tells_pictures_apart():
         assert hash_distance(perceptual_hash(RGB), perceptual_hash(other)) <= 6
     assert hash_distance(perceptual_hash(RGB), perceptual_hash(np.fliplr(RGB).copy())) > 10
     assert 0 <= perceptual_hash(RGB) < 2**64
+
+
+def test_cells_change_with_the_colour_and_not_with_noise_or_size():
+    noisy = np.clip(RGB + np.random.default_rng(0).normal(0, 8, RGB.shape), 0, 255).astype(np.uint8)
+    assert changed_cells(RGB, RGB) == changed_cells(RGB, noisy) == 0
+    assert changed_cells(RGB, scale_rgb(RGB, 100, 100)) == 0
+    pink = recolour(RGB, MASK, "#e58fb0")
+    assert changed_cells(RGB, pink) > 10
+    assert hash_distance(perceptual_hash(RGB), perceptual_hash(pink)) < 10
+    assert changed_cells(np.zeros_like(RGB), np.full_like(RGB, 255)) == 64
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
