@@ -21,7 +21,7 @@ from configs.schema import Background, Colour, Scene
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.float32]
 Made = TypeVar("Made")
-AT_ONCE = 4  # pictures of four million pixels, each some 400 MB while it is made
+AT_ONCE = 4  # pictures of four million pixels, each some 300 MB while it is made
 
 
 @dataclass(frozen=True)
