@@ -75,6 +75,7 @@ def main() -> None:
             say(json.dumps(rows[-1]))
     about = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit(), "device": device_name(CPU)}
     about |= {"cores": os.cpu_count(), "variants": options.variants, "changed": options.changed, "nights": rows}
+    about["idle"] = measured(nothing, Path(), 0)
     keep(about, "refresh", markdown(about), RESULTS)
 
 
@@ -113,6 +114,11 @@ def _timed(phase: Phase, folder: Path, variants: int) -> dict[str, float]:
     counts = phase(folder, variants)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"seconds": round(time.perf_counter() - started, 2), "peak_mib": peak, **counts}
+
+
+def nothing(folder: Path, variants: int) -> dict[str, int]:
+    """What this program and its libraries take."""
+    return {}
 
 
 def write_feed(folder: Path, skus: int, changed: float) -> None:
@@ -302,8 +308,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         f"Measured {report['date']} at {report['commit']} on {report['device']}, {report['cores']} cores: "
         f"{report['variants']} images of each SKU, {report['changed']:.0%} of the SKUs changed. `make bench-refresh`; "
-        "its docstring says what is measured. Memory is the phase's peak, of which Python and its libraries are some "
-        "570 MiB.",
+        "its docstring says what is measured. Memory is the phase's peak, of which Python and its libraries are "
+        f"{report['idle']['peak_mib']} MiB.",
         "",
         *as_markdown([*rows, {"phase": "of which publish"} | publish]),
     ]
