@@ -36,12 +36,14 @@ def draw_photo(product: int, view: int = 0, side: int = SIDE) -> tuple[Image.Ima
     return Image.fromarray(np.clip(np.asarray(photo) + grain, 0, 255).astype(np.uint8)), mask
 
 
-def write_photos(folder: Path, product: int, count: int = 3, masks: bool = True) -> dict[str, list[str]]:
+def write_photos(
+    folder: Path, product: int, count: int = 3, masks: bool = True, side: int = SIDE
+) -> dict[str, list[str]]:
     """Writes a product's photos below `folder`; returns `references` and `masks`, relative to its parent."""
     folder.mkdir(parents=True, exist_ok=True)
     named: dict[str, list[str]] = {"references": [], "masks": []}
     for view in range(count):
-        photo, mask = draw_photo(product, view)
+        photo, mask = draw_photo(product, view, side)
         photo.save(folder / f"{view}.png")
         named["references"].append(f"{folder.name}/{view}.png")
         if masks:

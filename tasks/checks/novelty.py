@@ -7,7 +7,6 @@ more: hashes know shapes alone, and a product in another colour has the same.
 from tasks.checks import SIBLING_SIDE, Subject
 from tasks.imaging.measure import changed_cells, hash_distance, perceptual_hash
 from tasks.imaging.pixels import shrink_rgb
-from tasks.techniques import Rgb
 
 
 def measure(subject: Subject) -> float | None:
@@ -15,8 +14,8 @@ def measure(subject: Subject) -> float | None:
     if not subject.siblings:
         return None
     own = shrink_rgb(subject.pixels.rgb, SIBLING_SIDE)
-    return float(min(_distance(own, sibling) for sibling in subject.siblings))
-
-
-def _distance(rgb_a: Rgb, rgb_b: Rgb) -> int:
-    return max(hash_distance(perceptual_hash(rgb_a), perceptual_hash(rgb_b)), changed_cells(rgb_a, rgb_b))
+    shape = perceptual_hash(own)
+    distances = (
+        max(hash_distance(shape, perceptual_hash(sibling)), changed_cells(own, sibling)) for sibling in subject.siblings
+    )
+    return float(min(distances))

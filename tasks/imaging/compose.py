@@ -5,7 +5,7 @@ wrong. What makes it belong is around it: a contact shadow, a soft cast shadow, 
 around its edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -16,6 +16,7 @@ from tasks.imaging.cut_out import decontaminate
 from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_mask, scale_rgb
 
 Array = TypeVar("Array", Rgb, Mask)
+Box = tuple[slice, slice]  # rows and columns
 
 _EDGE = 0.012  # width of the rim that takes the background's light, as a share of the product's size
 _WRAP = 0.22  # how much of that light the outermost rim takes
@@ -69,9 +70,10 @@ def place(
     `product_rgb` and `mask` are of one size, any; a product without a mask's pixel is refused with ValueError. A
     background in which the product would lose pixels is enlarged, its longer side to `side_maximum` at most.
     """
-    size = _native(mask, background_rgb.shape[:2], placement, side_maximum)
+    box = box_of(mask)
+    size = _native(box, background_rgb.shape[:2], placement, side_maximum)
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
-    product, alpha = _lift(product_rgb, mask, background_rgb.shape[:2], placement)
+    product, alpha = _lift(product_rgb, mask, box, size, placement)
     lit = to_linear(background_rgb)
     lit = _shade(lit, alpha, placement.shadow)
     foreground = _wrap(to_linear(product), alpha, lit)
@@ -94,42 +96,41 @@ def on_flat(
     `size` is (height, width), and grows as in `place`; `fill` is the share of the picture that the product's box takes
     along its tighter side. Away from product and shadow every pixel is exactly `hexadecimal`.
     """
-    height, width = size
-    rows, columns = box_of(mask)
-    ratio = fill * min(width / (columns.stop - columns.start), height / (rows.stop - rows.start))
-    surface = 0.5 + (rows.stop - rows.start) * ratio / height / 2
-    placement = Placement(share=fill, surface=surface, shadow=shadow)
-    background = np.empty((*_native(mask, size, placement, side_maximum), 3), np.uint8)
+    rows, _ = box = box_of(mask)
+    placement = Placement(share=fill, surface=1.0, shadow=shadow)
+    centred = 0.5 + (rows.stop - rows.start) * _ratio(box, size, placement) / size[0] / 2
+    placement = replace(placement, surface=centred)
+    background = np.empty((*_native(box, size, placement, side_maximum), 3), np.uint8)
     background[:] = rgb_of(hexadecimal)
     return place(product_rgb, mask, background, placement)
 
 
-def _native(mask: Mask, size: tuple[int, int], placement: Placement, side_maximum: int | None) -> tuple[int, int]:
+def _native(box: Box, size: tuple[int, int], placement: Placement, side_maximum: int | None) -> tuple[int, int]:
     """`size`, or that of the same shape in which the product keeps its pixels, or of `side_maximum` if that is less."""
-    factor = min(1 / _ratio(mask, size, placement), (side_maximum or 0) / max(size))
+    factor = min(1 / _ratio(box, size, placement), (side_maximum or 0) / max(size))
     return size if factor <= 1 else (round(size[0] * factor), round(size[1] * factor))
 
 
-def _ratio(mask: Mask, size: tuple[int, int], placement: Placement) -> float:
+def _ratio(box: Box, size: tuple[int, int], placement: Placement) -> float:
     """What the product is scaled by in a picture of `size`."""
-    rows, columns = box_of(mask)
+    rows, columns = box
     box_height, box_width = rows.stop - rows.start, columns.stop - columns.start
     height, width = size
     share = placement.share
     return min(share * width / box_width, share * height / box_height, placement.surface * height / box_height)
 
 
-def _lift(product_rgb: Rgb, mask: Mask, size: tuple[int, int], placement: Placement) -> tuple[Rgb, Mask]:
+def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placement: Placement) -> tuple[Rgb, Mask]:
     """The product cropped, cleaned, scaled and moved to its place in an empty picture of `size`, with its mask."""
     if not (mask >= 0.5).any():
         raise ValueError("the mask is empty: there is no product to place")
     height, width = size
-    rows, columns = _wider(box_of(mask), mask.shape)
-    box_rows, box_columns = box_of(mask)
+    rows, columns = _wider(box, mask.shape)
+    box_rows, box_columns = box
     alpha = mask[rows, columns]
     product = decontaminate(np.ascontiguousarray(product_rgb[rows, columns]), alpha)
     box_width = box_columns.stop - box_columns.start
-    ratio = _ratio(mask, size, placement)
+    ratio = _ratio(box, size, placement)
     new_width, new_height = max(1, round(alpha.shape[1] * ratio)), max(1, round(alpha.shape[0] * ratio))
     product, alpha = scale_rgb(product, new_width, new_height), scale_mask(alpha, new_width, new_height)
     alpha = np.where(alpha < 0.02, 0.0, alpha).astype(np.float32)
@@ -140,7 +141,7 @@ def _lift(product_rgb: Rgb, mask: Mask, size: tuple[int, int], placement: Placem
     return _pasted(product, size, bottom - new_height, left), _pasted(alpha, size, bottom - new_height, left)
 
 
-def _wider(box: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:
+def _wider(box: Box, shape: tuple[int, int]) -> Box:
     """Room for the mask's soft edge outside its box."""
     rows, columns = box
     margin = 3 + max(rows.stop - rows.start, columns.stop - columns.start) // 50

@@ -89,15 +89,15 @@ def _distance_from_border_colours(lab: Floats) -> Floats:
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     labels = np.zeros((len(border), 1), np.int32)
     _, labels, centres = cv2.kmeans(border, _BORDER_COLOURS, labels, stop, 1, cv2.KMEANS_PP_CENTERS)
-    nearest = np.full(lab.shape[:2], np.inf, np.float32)
+    least = np.full(lab.shape[:2], np.inf, np.float32)
     for index, centre in enumerate(centres):
         members = border[labels.ravel() == index]
         if len(members) < 0.04 * len(border):
             continue
         spread = max(3.0, float(np.sqrt(members.var(axis=0).sum())))
         difference = (lab - centre) * np.array([0.8, 1.0, 1.0], np.float32)  # shadows change lightness, not colour
-        nearest = np.minimum(nearest, np.sqrt((difference**2).sum(axis=2)) * (6.0 / (6.0 + spread)))
-    return nearest
+        least = np.minimum(least, np.sqrt((difference**2).sum(axis=2)) * (6.0 / (6.0 + spread)))
+    return least
 
 
 def _distance_from_border(lab: Floats) -> Floats:
@@ -181,8 +181,8 @@ def _seen_through(lab: Floats, outside: Bools, holes: npt.NDArray[np.int32], ind
     beyond = outside[window] & (distance < 0.6 * reach)
     if beyond.sum() < 8:
         return False
-    nearest = beyond & (distance < distance[beyond].min() + 5)
-    return float(np.linalg.norm(np.median(lab[window][hole], axis=0) - np.median(lab[window][nearest], axis=0))) < 18.0
+    behind = beyond & (distance < distance[beyond].min() + 5)
+    return float(np.linalg.norm(np.median(lab[window][hole], axis=0) - np.median(lab[window][behind], axis=0))) < 18.0
 
 
 def _refine(rgb: Rgb, small: Mask) -> Mask:

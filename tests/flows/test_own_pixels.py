@@ -1,6 +1,6 @@
 """What shows a photo's own pixels shows all of them, whatever size the model draws."""
 
-from tests.drawn_products import draw_photo
+from tests.drawn_products import write_photos
 from tests.flows.shop import Shop
 
 DRAWN = 64  # the tiny model's own size
@@ -15,10 +15,7 @@ def _sizes(shop: Shop) -> dict[str, set[int]]:
 
 def test_packshots_and_composites_are_as_large_as_the_photo_or_the_bound_allows(shop: Shop) -> None:
     shop.add("large", 1)
-    for view in range(3):
-        photo, mask = draw_photo(1, view, side=1000)
-        photo.save(shop.folder / "photos-1" / f"{view}.png")
-        mask.save(shop.folder / "photos-1" / f"{view}-mask.png")
+    write_photos(shop.folder / "photos-1", 1, side=1000)
     shop.run()
     sizes = _sizes(shop)
     assert sizes["regenerate"] == {DRAWN}
