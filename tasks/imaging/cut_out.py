@@ -17,7 +17,9 @@ from skimage import color, graph
 
 from tasks.imaging.grab_cut import grab_cut
 from tasks.imaging.outline import agreement, fenced_off, outline_of
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, nearest, scale_mask, scale_rgb, shrink_rgb
+from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, nearest, scale_mask, shrink_rgb
+
+Places = tuple[npt.NDArray[np.signedinteger], ...]  # rows and columns
 
 _SIDE = 320  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
 _SMALLEST = 16  # a strip of fewer pixels has no border to learn a background from
@@ -34,7 +36,7 @@ def cut_out(rgb: Rgb) -> Mask:
     inside = _inside(small) if min(small.shape[:2]) >= _SMALLEST else None
     if inside is None or not 0.002 < inside.mean() < 0.97:
         return np.ones(rgb.shape[:2], np.float32)
-    return _refine(rgb, inside.astype(np.float32))
+    return _refine(rgb, small, inside.astype(np.float32))
 
 
 def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
@@ -185,36 +187,38 @@ def _seen_through(lab: Floats, outside: Bools, holes: npt.NDArray[np.int32], ind
     return float(np.linalg.norm(np.median(lab[window][hole], axis=0) - np.median(lab[window][behind], axis=0))) < 18.0
 
 
-def _refine(rgb: Rgb, small: Mask) -> Mask:
-    """The small mask at full size, its edge moved to the photo's own edges in a narrow band."""
+def _refine(rgb: Rgb, small: Rgb, inside: Mask) -> Mask:
+    """The mask of the small copy at full size, its edge moved to the photo's own edges in a narrow band."""
     height, width = rgb.shape[:2]
-    coarse = scale_mask(small, width, height)
+    coarse = scale_mask(inside, width, height)
     radius = max(2, round(max(height, width) / 190))
-    sharp = np.clip((_guided(rgb, small, 4, 1e-4) - 0.5) * 2.2 + 0.5, 0.0, 1.0)
     disc = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    band = cv2.dilate(coarse, disc) - cv2.erode(coarse, disc)
-    mask = np.where(band > 0.02, sharp, np.rint(coarse))
-    return np.where(mask < 0.03, 0.0, np.where(mask > 0.97, 1.0, mask)).astype(np.float32)
+    band = np.nonzero(cv2.dilate(coarse, disc) - cv2.erode(coarse, disc) > 0.02)
+    sharp = np.clip((_guided(rgb, small, inside, band) - 0.5) * 2.2 + 0.5, 0.0, 1.0)
+    mask = np.rint(coarse)
+    mask[band] = np.where(sharp < 0.03, 0.0, np.where(sharp > 0.97, 1.0, sharp))
+    return mask
 
 
-def _guided(rgb: Rgb, values: Mask, radius: int, epsilon: float) -> Floats:
-    """`values` at `rgb`'s size, following its edges: in every window a linear function of the three channels.
+def _guided(rgb: Rgb, small: Rgb, values: Mask, where: Places) -> Floats:
+    """`values` at the pixels `where` of `rgb`, following its edges: in every window a linear function of the channels.
 
-    The functions are fitted at the size of `values` and applied at full size (He and Sun 2015, arXiv:1505.00996).
+    The functions are fitted in the small copy and applied at full size (He and Sun 2015, arXiv:1505.00996).
     """
 
     def mean(array: Floats) -> Floats:
-        return cv2.blur(array, (2 * radius + 1, 2 * radius + 1))
+        return cv2.blur(array, (9, 9))
 
     height, width = values.shape
-    guide = scale_rgb(rgb, width, height).astype(np.float32) / np.float32(255.0)
+    guide = small.astype(np.float32) / np.float32(255.0)
     guide_mean, values_mean = mean(guide), mean(values)
     covariance = mean(guide * values[..., None]) - guide_mean * values_mean[..., None]
     products = mean((guide[..., :, None] * guide[..., None, :]).reshape(height, width, 9))
     variance = products.reshape(height, width, 3, 3) - guide_mean[..., :, None] * guide_mean[..., None, :]
-    slope = np.linalg.solve(variance + epsilon * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
+    slope = np.linalg.solve(variance + 1e-4 * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
     offset = values_mean - (slope * guide_mean).sum(axis=2)
-    size = rgb.shape[1::-1]
-    slope = cv2.resize(mean(slope.astype(np.float32)), size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(mean(offset.astype(np.float32)), size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray((slope * (rgb / np.float32(255.0))).sum(axis=2) + offset, dtype=np.float32)
+    fitted = mean(np.dstack([slope, offset]).astype(np.float32))
+    at = [(one + 0.5) * (few / many) - 0.5 for one, few, many in zip(where, values.shape, rgb.shape, strict=False)]
+    *slopes, offset = (ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in np.moveaxis(fitted, 2, 0))
+    colours = rgb[where] / np.float32(255.0)
+    return np.asarray((np.stack(slopes, axis=1) * colours).sum(axis=1) + offset, dtype=np.float32)
