@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test soak check fix demo-model bench-train bench-fidelity bench-refresh bench-cut-out constraints clean
+.PHONY: demo test soak check fix demo-model bench-train bench-images bench-fidelity bench-refresh bench-cut-out constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@mkdir -p $(DEMO)/prefect
@@ -55,6 +55,9 @@ clean:  ## forgets the demo and the caches, not the environment
 
 bench-train: $(READY)  ## SKUs an hour for cohorts of 1 to 32 on this device; more in BENCH="--script FILE --compiled 16"
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_train $(BENCH)
+
+bench-images: $(READY)  ## images an hour of trained products, and whether the model waits; four minutes; on a GPU BENCH="--architecture sd15"
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_images $(BENCH)
 
 bench-fidelity: $(READY)  ## do adapters show their products? most of an hour of one core; more in BENCH="--tables methods --skus 4"
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_fidelity $(BENCH)

@@ -15,8 +15,8 @@ from catalog_schemas.plan import Plan
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from tasks.context import RunContext
-from tasks.imaging.decode import decode
 from tasks.imaging.thumbnail import data_uri, thumbnail
+from tasks.pixels import read_picture
 from tasks.publish import Harvest
 from tasks.reshoot import Reshoot
 from tasks.storage.objects import ObjectStore
@@ -105,7 +105,7 @@ def _caption(image: ImageRecord) -> str:
 
 
 def _picture(store: ObjectStore, image: ImageRecord) -> str:
-    return data_uri(thumbnail(decode(store.read(image.key), 1 << 40).rgb, THUMBNAIL_SIDE))
+    return data_uri(thumbnail(read_picture(store, image.key), THUMBNAIL_SIDE))
 
 
 def _refused(rejections: Sequence[Rejection]) -> str:

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import task
 
@@ -17,15 +17,18 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
 from tasks.boundary import row_boundary
-from tasks.checks import SIBLING_SIDE, Subject, find_check
+from tasks.checks import ProductPhotos, Subject, find_check
 from tasks.context import RunContext
-from tasks.imaging.pixels import shrink_rgb
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
 from tasks.plan import gate_id
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import CutOut, Rgb
+from tasks.techniques import Rgb
+from tasks.threads import each
+
+if TYPE_CHECKING:
+    from tasks.engine.similarity import Scorer
 
 STAGE = "check_variants"
 
@@ -53,23 +56,15 @@ def check_variants(
         from tasks.engine.similarity import load_scorer  # torch is loaded where there is something to check
 
         scorer = load_scorer(Path(context.model.scorer)) if context.model.scorer else None
-        passed: list[CheckedDraft] = []
-        refused: list[Rejection] = []
-        siblings: dict[str, list[Rgb]] = defaultdict(list)
+        mine: dict[str, list[tuple[VariantSpec, Draft]]] = defaultdict(list)
         for draft in drafts.records:
-            spec, pixels = specs[draft.variant_id], read_draft(store, draft)
-            photos = partial(_photos, store, references[spec.sku])
-            subject = Subject(spec, pixels, photos, siblings[spec.sku], context.config.training.token, scorer)
-            try:
-                with row_boundary(Reason.CHECK_FAILED, spec.name):
-                    results = _measure(subject, context.config)
-                    _judge(results)
-            except Rejected as verdict:
-                refused.append(_refusal(context, spec, verdict))
-            else:
-                passed.append(CheckedDraft(draft, results))
-                siblings[spec.sku].append(shrink_rgb(pixels.rgb, SIBLING_SIDE))
-        return StageResult(tuple(passed), tuple(refused))
+            spec = specs[draft.variant_id]
+            mine[spec.sku].append((spec, draft))
+        judged = each(lambda sku: _judge_all(context, mine[sku], references[sku], scorer, store), mine)
+        verdicts = {name: verdict for of_sku in judged for name, verdict in of_sku.items()}
+        ordered = [verdicts[draft.variant_id] for draft in drafts.records]
+        passed = tuple(one for one in ordered if isinstance(one, CheckedDraft))
+        return StageResult(passed, tuple(one for one in ordered if isinstance(one, Rejection)))
 
     return once(store, STAGE, CheckedDraft, work_of(context, chunk), make)
 
@@ -79,8 +74,29 @@ def work_of(context: RunContext, chunk: list[PlannedVariant]) -> list[str]:
     return [gate_id(planned.spec, context.config) for planned in chunk]
 
 
-def _photos(store: ObjectStore, references: tuple[Reference, ...]) -> list[CutOut]:
-    return [read_reference(store, reference) for reference in references]
+def _judge_all(
+    context: RunContext,
+    mine: list[tuple[VariantSpec, Draft]],
+    references: tuple[Reference, ...],
+    scorer: "Scorer | None",
+    store: ObjectStore,
+) -> dict[str, CheckedDraft | Rejection]:
+    """The verdicts on one SKU's drafts, by their variants' ids; each is compared with those that passed before it."""
+    photos = ProductPhotos(lambda: (read_reference(store, reference) for reference in references))
+    siblings: list[Rgb] = []
+    verdicts: dict[str, CheckedDraft | Rejection] = {}
+    for spec, draft in mine:
+        subject = Subject(spec, read_draft(store, draft), photos, siblings, context.config.training.token, scorer)
+        try:
+            with row_boundary(Reason.CHECK_FAILED, spec.name):
+                results = _measure(subject, context.config)
+                _judge(results)
+        except Rejected as verdict:
+            verdicts[spec.id] = _refusal(context, spec, verdict)
+        else:
+            verdicts[spec.id] = CheckedDraft(draft, results)
+            siblings.append(subject.small)
+    return verdicts
 
 
 def _measure(subject: Subject, config: RunConfig) -> tuple[CheckResult, ...]:

@@ -28,6 +28,7 @@ from tasks.retrying import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Pixels, find_technique
+from tasks.threads import each
 
 STAGE = "finish_images"
 SPEC = TypeAdapter(VariantSpec)
@@ -47,20 +48,16 @@ def finish_images(
     store, library = context.open(), context.library()
     planned = {one.spec.id: one for one in chunk}
 
+    def renditions(entry: CheckedDraft) -> list[ImageRecord | Rejection]:
+        one = planned[entry.draft.variant_id]
+        pixels, product = read_draft(store, entry.draft), products[one.spec.sku]
+        channels = [library.channels[name] for name in one.channels]
+        return [_rendition(context, one.spec, product, channel, pixels, entry, store) for channel in channels]
+
     def make() -> StageResult[ImageRecord]:
-        records: list[ImageRecord] = []
-        rejections: list[Rejection] = []
-        for entry in checked.records:
-            one = planned[entry.draft.variant_id]
-            pixels = read_draft(store, entry.draft)
-            for name in one.channels:
-                product, channel = products[one.spec.sku], library.channels[name]
-                try:
-                    with row_boundary(Reason.FINISH_FAILED, one.spec.name):
-                        records.append(_finish(context, one.spec, product, channel, pixels, entry, store))
-                except Rejected as verdict:
-                    rejections.append(_rejection(context, one.spec, channel, verdict))
-        return StageResult(tuple(records), tuple(rejections))
+        made = [one for of_draft in each(renditions, checked.records) for one in of_draft]
+        records = tuple(one for one in made if isinstance(one, ImageRecord))
+        return StageResult(records, tuple(one for one in made if isinstance(one, Rejection)))
 
     return once(store, STAGE, ImageRecord, work_of(context, chunk, library), make)
 
@@ -75,6 +72,22 @@ def products_of(jobs: list[SkuJob]) -> dict[str, Product]:
     return {job.product.sku: job.product for job in jobs}
 
 
+def _rendition(
+    context: RunContext,
+    spec: VariantSpec,
+    product: Product,
+    channel: Channel,
+    pixels: Pixels,
+    entry: CheckedDraft,
+    store: ObjectStore,
+) -> ImageRecord | Rejection:
+    try:
+        with row_boundary(Reason.FINISH_FAILED, spec.name):
+            return _finish(context, spec, product, channel, pixels, entry, store)
+    except Rejected as verdict:
+        return _rejection(context, spec, channel, verdict)
+
+
 def _finish(
     context: RunContext,
     spec: VariantSpec,
@@ -86,7 +99,7 @@ def _finish(
 ) -> ImageRecord:
     alt_text = _alt_text(spec, product)
     marks = Marks(
-        source_type=find_technique(spec.technique).SOURCE_TYPE,
+        source_type=find_technique(spec.technique).SOURCE_TYPE if spec.prompt else "none",
         ai_system="Stable Diffusion" if spec.prompt else "",
         ai_version=spec.base_model if spec.prompt else "",
         prompt=spec.prompt,

@@ -9,7 +9,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.library import Library
 from configs.schema import Background, Colour, GenerationConfig, MatrixRule, Scene, VariantMatrix
-from tasks.techniques import Technique, Words, find_technique
+from tasks.techniques import WHITE, Technique, Words, find_technique
 
 NO_SCENE = Scene(name="plain", title="Plain", group="studio", prompt="", empty_prompt="")
 NO_COLOUR = Colour(name="original", title="Original")
@@ -43,7 +43,8 @@ def expand(
 ) -> list[VariantSpec]:
     """The product's variants, at most `matrix.limit_per_sku`: techniques take turns, each at the scene least shown yet.
 
-    A dimension that a technique does not use is held at its neutral value, so that it makes no doubles.
+    A dimension that a technique does not use is held at its neutral value, so that it makes no doubles: before a flat
+    background there is no scene, and without a scene a background is flat or white.
     """
     columns = [_Column(name, item, matrix, library) for name in matrix.techniques]
     shown = Counter[str]()
@@ -63,17 +64,20 @@ class _Column:
 
     def __init__(self, technique: str, item: Product, matrix: VariantMatrix, library: Library) -> None:
         uses = find_technique(technique).DIMENSIONS
-        scenes = _scenes(item, matrix, library) if "scene" in uses else [NO_SCENE]
         self.technique, self.item, self.matrix = technique, item, matrix
         self.colours = [library.colours[name] for name in matrix.colours] if "colour" in uses else [NO_COLOUR]
-        self.backgrounds = (
-            [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
-        )
         self.images = range(matrix.images) if "seed" in uses else range(1)
-        self.left = {scene.name: self._wanted(scene) for scene in scenes}
+        named = [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
+        if "scene" not in uses:
+            plain = {one.hex or WHITE: one if one.hex else NO_BACKGROUND for one in named}
+            self.left = {NO_SCENE.name: self._wanted(NO_SCENE, list(plain.values()))}
+            return
+        flat, others = [one for one in named if one.hex], [one for one in named if not one.hex]
+        self.left = {scene.name: self._wanted(scene, others) for scene in _scenes(item, matrix, library)}
+        self.left |= {NO_SCENE.name: self._wanted(NO_SCENE, flat)}
 
-    def _wanted(self, scene: Scene) -> Iterator[_Combination]:
-        for image, background, colour in product(self.images, self.backgrounds, self.colours):
+    def _wanted(self, scene: Scene, backgrounds: list[Background]) -> Iterator[_Combination]:
+        for image, background, colour in product(self.images, backgrounds, self.colours):
             one = _Combination(self.technique, scene, colour, background, image)
             if _is_wanted(one, self.item, self.matrix):
                 yield one

@@ -1,6 +1,11 @@
-"""Prepared photos and drafts, read back from the store as arrays."""
+"""Prepared photos, drafts and scenes, read back from the store as arrays."""
+
+from collections.abc import Callable
+from functools import partial
+from threading import Condition
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from catalog_schemas.draft import Draft
 from catalog_schemas.reference import Reference
@@ -9,19 +14,32 @@ from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Mask, Pixels, Rgb
 
 _OWN = 1 << 40  # what packshot wrote itself needs no cap on its pixels
+_KEPT = 1 << 29  # bytes of photos that are held for the next variant
+PhotoReader = Callable[[Reference], CutOut]
+
+
+def photo_reader(store: ObjectStore) -> PhotoReader:
+    """`read_reference` for threads that share it: a photo is read once for variants that follow one another."""
+    kept = LRUCache[str, CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
+    return cached(kept, key=lambda reference: reference.id, condition=Condition())(partial(read_reference, store))
 
 
 def read_reference(store: ObjectStore, reference: Reference) -> CutOut:
     """The photo's pixels and mask."""
-    return CutOut(decode(store.read(reference.image_key), _OWN).rgb, _mask(store, reference.mask_key))
+    return CutOut(read_picture(store, reference.image_key), _mask(store, reference.mask_key))
 
 
 def read_draft(store: ObjectStore, draft: Draft) -> Pixels:
     """The draft's pixels, and its mask where it has one."""
-    rgb: Rgb = np.ascontiguousarray(decode(store.read(draft.image_key), _OWN).rgb)
+    rgb = np.ascontiguousarray(read_picture(store, draft.image_key))
     return Pixels(rgb, _mask(store, draft.mask_key) if draft.mask_key else None)
+
+
+def read_picture(store: ObjectStore, key: str) -> Rgb:
+    """A picture that packshot itself has written. Raises StoreError."""
+    return decode(store.read(key), _OWN).rgb
 
 
 def _mask(store: ObjectStore, key: str) -> Mask:
     """A mask as it was written; an empty one is no fault here, for the checks measure it."""
-    return decode(store.read(key), _OWN).rgb[..., 0].astype(np.float32) / 255.0
+    return read_picture(store, key)[..., 0].astype(np.float32) / 255.0

@@ -22,6 +22,7 @@ from tasks.photos import fetched_key
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.sources import Sources, is_web
+from tasks.threads import each
 from tasks.versions import PREPARER_VERSION
 
 STAGE = "prepare_references"
@@ -39,21 +40,20 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
     store = context.open()
     sources = Sources(context.catalog, context.config.catalog)
 
+    def prepared(listed: tuple[SkuJob, Photo]) -> Reference | Rejection:
+        job, photo = listed
+        try:
+            with row_boundary(Reason.REFERENCE_UNREADABLE, photo.uri):
+                return _reference(job.product.sku, photo, store, sources, context.config.catalog)
+        except Rejected as verdict:
+            return _rejection(job, photo, verdict, context)
+
     def make() -> StageResult[Reference]:
-        references: list[Reference] = []
-        rejections: list[Rejection] = []
-        for job in jobs:
-            mine: list[Reference] = []
-            passing = False
-            for photo in job.photos:
-                try:
-                    with row_boundary(Reason.REFERENCE_UNREADABLE, photo.uri):
-                        mine.append(_reference(job.product.sku, photo, store, sources, context.config.catalog))
-                except Rejected as verdict:
-                    passing |= verdict.reason in PASSING
-                    rejections.append(_rejection(job, photo, verdict, context))
-            # An adapter is named by all of its photos: without one of them it waits for the next run.
-            references += [] if passing else mine
+        made = each(prepared, [(job, photo) for job in jobs for photo in job.photos])
+        rejections = [one for one in made if isinstance(one, Rejection)]
+        # An adapter is named by all of its photos: without one of them it waits for the next run.
+        waiting = {one.sku for one in rejections if one.reason in PASSING}
+        references = [one for one in made if isinstance(one, Reference) and one.sku not in waiting]
         return StageResult(tuple(references), tuple(rejections))
 
     return once(store, STAGE, Reference, work_of(jobs), make)

@@ -5,35 +5,62 @@ a file here and name it under `checks` in a preset.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.variant import VariantSpec
+from tasks.imaging.pixels import shrink_rgb
 from tasks.techniques import CutOut, Pixels, Rgb
 
 if TYPE_CHECKING:
-    from tasks.engine.similarity import Scorer
+    from tasks.engine.similarity import Features, Scorer
 
+Measured = TypeVar("Measured")
 SIBLING_SIDE = 512
+
+
+class ProductPhotos:
+    """A product's usable photos. What is measured of them is measured once for all images of a chunk."""
+
+    def __init__(self, read: Callable[[], Iterable[CutOut]]) -> None:
+        self._read = read
+        self._known: dict[str, list[Any]] = {}
+
+    def measured(self, what: str, measure: Callable[[CutOut], Measured]) -> list[Measured]:
+        """`measure` of each photo, one after another; `what` is its name, by which it is known the next time."""
+        if what not in self._known:
+            self._known[what] = [measure(photo) for photo in self._read()]
+        return self._known[what]
 
 
 @dataclass(frozen=True)
 class Subject:
     """An image at the gate: its variant, its pixels, the photos of its product, and the images it is published with.
 
-    `photos` reads the product's usable photos when it is called. `siblings` are the other drafts of the same SKU in
-    this chunk that stand before it, at most `SIBLING_SIDE` pixels long, for all of them are held at once. `token` is
-    the word that stands for the product in the prompt, and `scorer` a CLIP model, where there is one.
+    `siblings` are the other drafts of the same SKU in this chunk that stand before it, at most `SIBLING_SIDE` pixels
+    long, for all of them are held at once. `token` is the word that stands for the product in the prompt, and `scorer`
+    a CLIP model, where there is one.
     """
 
     spec: VariantSpec
     pixels: Pixels
-    photos: Callable[[], list[CutOut]]
+    photos: ProductPhotos
     siblings: list[Rgb]
     token: str
     scorer: "Scorer | None"
+
+    @cached_property
+    def small(self) -> Rgb:
+        """The image as its siblings are."""
+        return shrink_rgb(self.pixels.rgb, SIBLING_SIDE)
+
+    @cached_property
+    def features(self) -> "Features | None":
+        """The image's own CLIP features (width,), where there is a CLIP model."""
+        return None if self.scorer is None else self.scorer.images([self.pixels.rgb])[0]
 
 
 class Check(Protocol):

@@ -8,7 +8,8 @@ from tasks.checks import Subject
 
 def measure(subject: Subject) -> float | None:
     """None where nothing was drawn, or where no CLIP model is at hand."""
-    if subject.scorer is None or not subject.spec.prompt:
+    own = subject.features
+    if subject.scorer is None or own is None or not subject.spec.prompt:
         return None
     words = " ".join(word for word in subject.spec.prompt.split() if word != subject.token)
-    return float(subject.scorer.texts([words])[0] @ subject.scorer.images([subject.pixels.rgb])[0])
+    return float(subject.scorer.texts([words])[0] @ own)

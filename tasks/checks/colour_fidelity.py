@@ -5,7 +5,7 @@ see, above 5 is another colour.
 """
 
 from tasks.checks import Subject
-from tasks.imaging.measure import colour_difference
+from tasks.imaging.measure import palette, palette_difference
 
 
 def measure(subject: Subject) -> float | None:
@@ -13,5 +13,6 @@ def measure(subject: Subject) -> float | None:
     mask = subject.pixels.mask
     if mask is None or subject.spec.colour_hex:
         return None
-    photos = subject.photos()
-    return min(colour_difference(subject.pixels.rgb, mask, photo.rgb, photo.mask) for photo in photos)
+    photos = subject.photos.measured("palette", lambda photo: palette(photo.rgb, photo.mask))
+    own = palette(subject.pixels.rgb, mask)
+    return min(palette_difference(own, photo) for photo in photos)

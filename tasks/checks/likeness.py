@@ -9,7 +9,8 @@ from tasks.checks import Subject
 
 def measure(subject: Subject) -> float | None:
     """The largest similarity to any photo of the product."""
-    if subject.scorer is None:
+    scorer, own = subject.scorer, subject.features
+    if scorer is None or own is None:
         return None
-    photos = subject.scorer.images([photo.rgb for photo in subject.photos()])
-    return float((photos @ subject.scorer.images([subject.pixels.rgb])[0]).max())
+    photos = subject.photos.measured("features", lambda photo: scorer.images([photo.rgb])[0])
+    return max(float(photo @ own) for photo in photos)

@@ -4,16 +4,15 @@ A distance is the bits in which perceptual hashes differ, or the cells of an 8 x
 more: hashes know shapes alone, and a product in another colour has the same.
 """
 
-from tasks.checks import SIBLING_SIDE, Subject
+from tasks.checks import Subject
 from tasks.imaging.measure import changed_cells, hash_distance, perceptual_hash
-from tasks.imaging.pixels import shrink_rgb
 
 
 def measure(subject: Subject) -> float | None:
     """None for the first image of a SKU in its chunk."""
     if not subject.siblings:
         return None
-    own = shrink_rgb(subject.pixels.rgb, SIBLING_SIDE)
+    own = subject.small
     shape = perceptual_hash(own)
     distances = (
         max(hash_distance(shape, perceptual_hash(sibling)), changed_cells(own, sibling)) for sibling in subject.siblings

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from diffusers import (
 from numpy.typing import NDArray
 from torch import Tensor
 
+from configs.schema import GenerationConfig
 from tasks.engine.bank import AdapterBank, TextPart
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, concatenate, encode_negative, encode_prompt, zeros_for_nothing
@@ -52,6 +53,11 @@ class RenderSettings:
     scheduler: str
     width: int
     height: int
+
+    @classmethod
+    def of(cls, generation: GenerationConfig, resolution: int) -> Self:
+        """How square images are drawn in a run."""
+        return cls(generation.steps, generation.guidance, generation.scheduler, resolution, resolution)
 
 
 class Texts:
@@ -97,12 +103,13 @@ def render(
     settings: RenderSettings,
     adapters: dict[str, bytes],
     batch_size: int,
-    progress: Callable[[int, int], None],
+    arrived: Callable[[int, NDArray[np.uint8] | None], None] = lambda number, image: None,
 ) -> list[NDArray[np.uint8] | None]:
     """One uint8 image (height, width, 3) per request, in their order; None where the pixels were not finite.
 
-    `adapters` holds LoRA files by key. An image depends on its request, its adapter and the settings alone: batches
-    may mix adapters, and neighbours change it by rounding at most.
+    `arrived` is told a request's number and its image as soon as its batch is drawn. `adapters` holds LoRA files by
+    key. An image depends on its request, its adapter and the settings alone: batches may mix adapters, and neighbours
+    change it by rounding at most.
     """
     images: dict[int, NDArray[np.uint8] | None] = {}
     with base.lock, scheduled(base, settings.scheduler):
@@ -110,8 +117,9 @@ def render(
         loras = {key: read_lora(data) for key, data in adapters.items()}
         for batch in _batches(requests, loras, batch_size):
             drawn = _render_batch(base, [requests[number] for number in batch], settings, loras, texts)
-            images |= dict(zip(batch, drawn, strict=True))
-            progress(len(images), len(requests))
+            images |= zip(batch, drawn, strict=True)
+            for number in batch:
+                arrived(number, images[number])
     return [images[number] for number in range(len(requests))]
 
 

@@ -1,5 +1,7 @@
 """Numbers about images, for the quality gate. What is good enough is the configuration's business, not this file's."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from skimage import color, metrics
@@ -7,6 +9,14 @@ from skimage import color, metrics
 from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_rgb, shrink_mask
 
 _CLUSTERS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Palette:
+    """A product's main colours: CIELAB (n, 3), and the share of its pixels (n,) that each stands for."""
+
+    colours: Floats
+    shares: Floats
 
 
 def uniformity(rgb: Rgb) -> float:
@@ -31,16 +41,32 @@ def sharpness(rgb: Rgb, mask: Mask | None = None) -> float:
 
 
 def colour_difference(rgb_a: Rgb, mask_a: Mask, rgb_b: Rgb, mask_b: Mask) -> float:
-    """CIEDE2000 between the products' colours: each main colour of `a` against its nearest in `b`, median by area.
+    """CIEDE2000 between the products' colours: see `palette_difference`. The pictures need no common size or pose."""
+    return palette_difference(palette(rgb_a, mask_a), palette(rgb_b, mask_b))
 
-    The pictures need no common size or pose. 1 is barely visible side by side, 10 is another colour.
+
+def palette_difference(a: Palette, b: Palette) -> float:
+    """CIEDE2000 of each main colour of `a` against its nearest in `b`, median by area.
+
+    1 is barely visible side by side, 10 is another colour.
     """
-    colours_a, shares = _main_colours(rgb_a, mask_a)
-    colours_b, _ = _main_colours(rgb_b, mask_b)
-    distances = color.deltaE_ciede2000(colours_a[:, None], colours_b[None]).min(axis=1)
+    distances = color.deltaE_ciede2000(a.colours[:, None], b.colours[None]).min(axis=1)
     order = np.argsort(distances)
-    middle = np.searchsorted(np.cumsum(shares[order]), 0.5)
+    middle = np.searchsorted(np.cumsum(a.shares[order]), 0.5)
     return float(distances[order][min(middle, len(order) - 1)])
+
+
+def palette(rgb: Rgb, mask: Mask) -> Palette:
+    """The main colours of the product inside `mask`, or of the whole picture where that is empty."""
+    inside = mask >= 0.75
+    pixels = rgb[inside] if inside.any() else rgb.reshape(-1, 3)
+    lab = np.asarray(color.rgb2lab(pixels[:: max(1, len(pixels) // 8000)][None])[0], dtype=np.float32)
+    if len(lab) < _CLUSTERS * 4:
+        return Palette(np.median(lab, axis=0)[None], np.ones(1, np.float32))
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    _, labels, centres = cv2.kmeans(lab, _CLUSTERS, np.zeros(0, np.int32), stop, 1, cv2.KMEANS_PP_CENTERS)
+    return Palette(centres, np.bincount(labels.ravel(), minlength=_CLUSTERS).astype(np.float32) / len(lab))
 
 
 def pixel_colour_difference(rgb_a: Rgb, rgb_b: Rgb, mask: Mask, quantile: float = 0.5) -> float:
@@ -141,17 +167,3 @@ def psnr(rgb_a: Rgb, rgb_b: Rgb) -> float:
 
 def _grey(rgb: Rgb) -> Floats:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-
-
-def _main_colours(rgb: Rgb, mask: Mask) -> tuple[Floats, Floats]:
-    """CIELAB colours of the clusters inside `mask`, and the share of its pixels that each holds."""
-    inside = mask >= 0.75
-    pixels = rgb[inside] if inside.any() else rgb.reshape(-1, 3)
-    lab = np.asarray(color.rgb2lab(pixels[:: max(1, len(pixels) // 8000)][None])[0], dtype=np.float32)
-    if len(lab) < _CLUSTERS * 4:
-        return np.median(lab, axis=0)[None], np.ones(1, np.float32)
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    _, labels, centres = cv2.kmeans(lab, _CLUSTERS, np.zeros(0, np.int32), stop, 1, cv2.KMEANS_PP_CENTERS)
-    shares = np.bincount(labels.ravel(), minlength=_CLUSTERS).astype(np.float32) / len(lab)
-    return centres, shares

@@ -4,11 +4,9 @@ A technique is a module with what `Technique` lists. To add one, add a file here
 """
 
 import importlib
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +18,7 @@ from configs.schema import Background, Colour, Scene
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.float32]
-Made = TypeVar("Made")
-AT_ONCE = 4  # pictures of four million pixels, each some 300 MB while it is made
+WHITE = "#ffffff"
 
 
 @dataclass(frozen=True)
@@ -56,16 +53,15 @@ class CutOut:
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What a technique works with.
+class Material:
+    """What a variant is made of.
 
-    `draw` renders prompts: it takes the variants, the prompt and negative prompt are theirs, with or without their
-    adapter, and gives None for an image that could not be computed. `photo` is the photo of the product that a variant
-    shows, with its mask, or None where no photo of the product could be cut out.
+    `drawn` is what the model drew for the variant's prompt, and None where the prompt is empty. `photo` gives the photo
+    of the product that the variant shows, with its mask; it raises Rejected where no photo could be cut out.
     """
 
-    draw: Callable[[list[VariantSpec]], list[Rgb | None]]
-    photo: Callable[[VariantSpec], CutOut | None]
+    drawn: Rgb | None
+    photo: Callable[[], CutOut]
 
 
 class Technique(Protocol):
@@ -77,11 +73,11 @@ class Technique(Protocol):
 
     @staticmethod
     def prompt(words: Words) -> str:
-        """The prompt of a variant; empty where nothing is drawn by the model."""
+        """What the model is to draw; empty where it is to draw nothing."""
 
     @staticmethod
-    def draw(variants: list[VariantSpec], studio: Studio) -> list[Pixels | None]:
-        """The pixels of each variant, in order; None where they could not be computed."""
+    def make(variant: VariantSpec, material: Material) -> Pixels:
+        """The pixels of one variant. Several are made at once, in threads, while the model draws for the next."""
 
 
 def find_technique(name: str) -> Technique:
@@ -90,12 +86,6 @@ def find_technique(name: str) -> Technique:
         return cast(Technique, importlib.import_module(f"tasks.techniques.{name}"))
     except ModuleNotFoundError as error:
         raise ConfigError(f"variants.techniques: there is no technique {name!r} in tasks/techniques/") from error
-
-
-def each(function: Callable[..., Made], *columns: Iterable[Any]) -> list[Made]:
-    """`function` of every row of `columns`, in order, on several cores: the GPU waits for what is done to pixels."""
-    with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, *columns))
 
 
 def join_words(*parts: str) -> str:

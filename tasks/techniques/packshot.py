@@ -5,12 +5,11 @@ from typing import Literal
 from catalog_schemas.variant import VariantSpec
 from tasks.imaging.compose import on_flat
 from tasks.imaging.recolour import recolour
-from tasks.techniques import CutOut, Pixels, Studio, Words, each
+from tasks.techniques import WHITE, Material, Pixels, Words
 
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"colour", "background"})
 SOURCE_TYPE: Literal["none"] = "none"
-WHITE = "#ffffff"
 
 
 def prompt(words: Words) -> str:
@@ -18,14 +17,9 @@ def prompt(words: Words) -> str:
     return ""
 
 
-def draw(variants: list[VariantSpec], studio: Studio) -> list[Pixels | None]:
-    """The cut-out of each variant's photo on its background."""
-    return each(lambda variant: _draw(variant, studio.photo(variant)), variants)
-
-
-def _draw(variant: VariantSpec, photo: CutOut | None) -> Pixels | None:
-    if photo is None:
-        return None
+def make(variant: VariantSpec, material: Material) -> Pixels:
+    """The cut-out of the photo on its background."""
+    photo = material.photo()
     rgb = recolour(photo.rgb, photo.mask, variant.colour_hex) if variant.colour_hex else photo.rgb
     colour, size = variant.background_hex or WHITE, (variant.height, variant.width)
     return Pixels(*on_flat(rgb, photo.mask, colour, size, side_maximum=variant.side_maximum))

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
-from tasks.techniques import Pixels, Studio, Words, join_words
+from configs.schema import Background
+from tasks.techniques import Material, Pixels, Words, join_words
 
 USES_ADAPTER = True
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
@@ -14,9 +15,15 @@ def prompt(words: Words) -> str:
     """ "a photo of a red sks mug, on a wooden table, against a grey wall"."""
     colour = words.colour.title.lower() if words.colour.hex else words.own_colour
     product = join_words("a photo of a", colour, words.token, words.product.class_noun)
-    return ", ".join(part for part in (product, words.scene.prompt, words.background.prompt) if part)
+    return ", ".join(part for part in (product, words.scene.prompt, _behind(words.background)) if part)
 
 
-def draw(variants: list[VariantSpec], studio: Studio) -> list[Pixels | None]:
-    """The model's pictures as they are."""
-    return [None if rgb is None else Pixels(rgb) for rgb in studio.draw(variants)]
+def make(variant: VariantSpec, material: Material) -> Pixels:
+    """The model's picture as it is."""
+    assert material.drawn is not None, "its prompt is never empty"
+    return Pixels(material.drawn)
+
+
+def _behind(background: Background) -> str:
+    """The background in words; a model knows no hexadecimal numbers."""
+    return background.prompt or (f"plain {background.title.lower()} background" if background.hex else "")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
-from configs.schema import GenerationConfig
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
-from tasks.imaging.decode import decode, encode_png
+from tasks.imaging.decode import encode_png
+from tasks.pixels import read_picture
 from tasks.storage.objects import ObjectStore
 from tasks.versions import RENDERER_VERSION
 
@@ -30,19 +30,14 @@ def class_images(
     """
     if not count:
         return ()
-    settings = settings_of(context.config.generation, context.resolution)
+    settings = RenderSettings.of(context.config.generation, context.resolution)
     identity = content_id([context.model.identity, prompt, asdict(settings), RENDERER_VERSION])
     keys = [f"cache/class_images/{identity}/{number}.png" for number in range(count)]
     missing = [number for number, key in enumerate(keys) if not store.exists(key)]
     requests = [RenderRequest(prompt, "", number) for number in missing]
-    drawn = render(base, requests, settings, {}, context.config.compute.batch_size, lambda done, total: None)
+    drawn = render(base, requests, settings, {}, context.config.compute.batch_size)
     for number, image in zip(missing, drawn, strict=True):
         if image is None:
             raise ModelError(f"{context.model.path}: the base model gave no finite image for {prompt!r}")
         store.write(keys[number], encode_png(image))
-    return tuple(decode(store.read(key), 1 << 40).rgb for key in keys)
-
-
-def settings_of(generation: GenerationConfig, resolution: int) -> RenderSettings:
-    """How images are drawn in this run."""
-    return RenderSettings(generation.steps, generation.guidance, generation.scheduler, resolution, resolution)
+    return tuple(read_picture(store, key) for key in keys)

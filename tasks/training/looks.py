@@ -6,10 +6,9 @@ from numpy.typing import NDArray
 from configs.schema import EvaluationConfig
 from tasks.context import RunContext
 from tasks.engine.jobs import TrainingJob
-from tasks.engine.rendering import RenderRequest
+from tasks.engine.rendering import RenderRequest, RenderSettings
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer
-from tasks.training.class_images import settings_of
 
 Rgb = NDArray[np.uint8]
 PLACES = ("", ", on a wooden table", ", on green grass in a garden", ", on white marble")
@@ -39,7 +38,7 @@ def evaluation_of(
     return Evaluation(
         every=config.every,
         requests=requests,
-        settings=settings_of(context.config.generation, context.resolution),
+        settings=RenderSettings.of(context.config.generation, context.resolution),
         score=score,
         batch_size=context.config.compute.batch_size,
         patience=config.patience,

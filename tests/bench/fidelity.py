@@ -95,7 +95,7 @@ class Bench:
             for number, (sku, prompt) in enumerate(prompts)
         ]
         blank = np.zeros((self.settings.height, self.settings.width, 3), np.uint8)
-        images = render(self.base, wanted, self.settings, files, 8, quiet)
+        images = render(self.base, wanted, self.settings, files, 8)
         return [blank if image is None else image for image in images]
 
     def pictures(self, files: dict[str, bytes], phrase: Callable[[Product], str]) -> list[Drawn]:

@@ -28,7 +28,7 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
 from tasks.engine.lora_file import LoraWeights, read_lora, read_metadata, write_lora
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
-from tests.engine.material import HEADER, quiet, strong_adapter
+from tests.engine.material import HEADER, strong_adapter
 
 ROOT = Path(__file__).parents[2]
 EVERYWHERE = {"targets": ("attention", "feed_forward", "convolution")}
@@ -70,8 +70,8 @@ def test_diffusers_in_a_fresh_process_draws_the_same_image(folders, tmp_path):
         request |= {"negative": negative, "seed": 11, "steps": 3, "guidance": 4.0, "side": 64}
         (folder / "request.json").write_text(json.dumps(request))
         ours = RenderRequest("a photo of sks mug", negative, 11, "mug")
-        expected[family] = render(base, [ours], settings, {"mug": data}, 1, quiet)[0]
-        plain = render(base, [dataclasses.replace(ours, adapter="")], settings, {}, 1, quiet)[0]
+        expected[family] = render(base, [ours], settings, {"mug": data}, 1)[0]
+        plain = render(base, [dataclasses.replace(ours, adapter="")], settings, {}, 1)[0]
         assert np.abs(expected[family].astype(int) - plain).mean() > 2
     run_fresh("-m", "tests.engine.fresh_process", *(str(tmp_path / family) for family in expected))
     for family, image in expected.items():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.engine import rendering
 from tasks.engine.base_model import load_base
 from tasks.engine.lora_file import LoraWeights, write_lora
 from tasks.engine.rendering import SCHEDULERS, RenderRequest, decode_latents, render
-from tests.engine.material import HEADER, SETTINGS, job, quiet, recipe, strong_adapter, train
+from tests.engine.material import HEADER, SETTINGS, job, recipe, strong_adapter, train
 
 MUG = RenderRequest("a photo of sks mug on a table", "blurry", 5, "mug")
 
@@ -25,7 +26,7 @@ def sd(folders):
 
 
 def draw(base, requests, adapters=None, settings=SETTINGS, batch_size=8):
-    return render(base, requests, settings, adapters or {}, batch_size, quiet)
+    return render(base, requests, settings, adapters or {}, batch_size)
 
 
 def distance(a, b) -> int:
@@ -116,14 +117,21 @@ def test_every_scheduler_draws_and_leaves_the_checkpoints_own_in_place(base, sch
     assert base.pipeline.scheduler is own
 
 
-def test_shape_order_and_progress_follow_the_requests(sd):
-    seen = []
+def test_shape_and_order_follow_the_requests_and_images_arrive_batch_by_batch(sd, monkeypatch):
+    seen, draw_batch = [], rendering.draw_batch
+
+    def drawn(*arguments):
+        seen.append("batch")
+        return draw_batch(*arguments)
+
+    monkeypatch.setattr(rendering, "draw_batch", drawn)
     settings = dataclasses.replace(SETTINGS, width=48, height=80, steps=2)
     requests = [RenderRequest("a photo of a mug", "", seed) for seed in range(5)]
-    images = render(sd, requests, settings, {}, 2, lambda done, total: seen.append((done, total)))
+    images = render(sd, requests, settings, {}, 2, lambda number, image: seen.append((number, image.shape)))
     assert [image.shape for image in images] == [(80, 48, 3)] * 5
     assert images[0].dtype == np.uint8
-    assert seen == [(2, 5), (4, 5), (5, 5)]
+    two = ["batch", *((number, (80, 48, 3)) for number in range(5))]
+    assert seen == [*two[:3], "batch", *two[3:5], "batch", two[5]]
 
 
 def test_an_image_that_is_not_finite_is_none_and_its_neighbours_are_drawn(sd):

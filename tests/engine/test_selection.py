@@ -107,7 +107,7 @@ def test_looks_show_each_sku_its_own_images_and_change_nothing(base):
             assert torch.equal(weights_of(outcomes[number]), weights_of(plain))
             files = {"own": write_lora(outcomes[number].weights, HEADER)}
             requests = [dataclasses.replace(request, adapter="own") for request in PROMPTS]
-            drawn = render(base, requests, evaluation.settings, files, 2, quiet)
+            drawn = render(base, requests, evaluation.settings, files, 2)
             for image, expected in zip(seen[f"SKU-{number}"][-1], drawn, strict=True):
                 assert np.abs(image.astype(int) - expected).max() <= 1
 

@@ -15,7 +15,7 @@ from tasks.engine.lora_file import read_lora, write_embedding, write_lora
 from tasks.engine.rendering import RenderRequest, render
 from tasks.engine.text import encode, tokenize
 from tasks.engine.training import TrainingJob
-from tests.engine.material import HEADER, SETTINGS, job, quiet, recipe, train, weights_of
+from tests.engine.material import HEADER, SETTINGS, job, recipe, train, weights_of
 
 PROMPT = "a photo of zqx mug, on a table"
 
@@ -86,7 +86,7 @@ def test_a_learned_word_changes_only_prompts_that_have_it(folders):
     outcome = train(base, [words(0, 10)], method("textual-inversion"))[0]
     files = {"mug": write_lora(outcome.weights, HEADER)}
     requests = [RenderRequest(prompt, "", 1, key) for prompt in (PROMPT, "a photo of a mug") for key in ("mug", "")]
-    with_word, without_word, other, plain = render(base, requests, SETTINGS, files, 4, quiet)
+    with_word, without_word, other, plain = render(base, requests, SETTINGS, files, 4)
     assert np.abs(with_word.astype(int) - without_word).max() > 3
     assert np.abs(other.astype(int) - plain).max() <= 1
 
@@ -98,7 +98,7 @@ def test_diffusers_draws_the_same_with_the_exported_lora_and_words(folders, mode
     outcome = train(base, [words(0, 8)], how)[0]
     header = dataclasses.replace(HEADER, family=base.family)
     data = write_lora(outcome.weights, header)
-    ours = render(base, [RenderRequest(PROMPT, "blurry", 2, "mug")], SETTINGS, {"mug": data}, 1, quiet)[0]
+    ours = render(base, [RenderRequest(PROMPT, "blurry", 2, "mug")], SETTINGS, {"mug": data}, 1)[0]
     kind = StableDiffusionPipeline if model == "sd" else StableDiffusionXLPipeline
     pipeline = kind.from_pretrained(folders[model])
     plain = draw(pipeline)
@@ -141,9 +141,9 @@ def test_adapters_of_every_kind_share_a_batch(folders):
     }
     files = {key: write_lora(train(base, [words(0, 3)], how)[0].weights, HEADER) for key, how in recipes.items()}
     requests = [RenderRequest(PROMPT, "zqx, blurry", 1, key) for key in [*files, ""]]
-    together = render(base, requests, SETTINGS, files, 8, quiet)
+    together = render(base, requests, SETTINGS, files, 8)
     for request, image in zip(requests, together, strict=True):
-        alone = render(base, [request], SETTINGS, files, 1, quiet)[0]
+        alone = render(base, [request], SETTINGS, files, 1)[0]
         assert np.abs(image.astype(int) - alone).max() <= 1, request.adapter
     assert len({image.tobytes() for image in together}) == 5
 
@@ -166,6 +166,6 @@ def test_a_class_adapter_is_where_its_skus_begin(folders):
     begun = train(base, [dataclasses.replace(job(0, 1), start=general.weights)], how)[0]
     requests = [RenderRequest(PROMPT, "", 1, key) for key in ("general", "begun", "")]
     files = {"general": write_lora(general.weights, HEADER), "begun": write_lora(begun.weights, HEADER)}
-    first, second, plain = render(base, requests, SETTINGS, files, 3, quiet)
+    first, second, plain = render(base, requests, SETTINGS, files, 3)
     assert np.abs(first.astype(int) - second).max() <= 1
     assert np.abs(first.astype(int) - plain).max() > 3

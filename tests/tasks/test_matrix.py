@@ -128,6 +128,29 @@ def test_a_dimension_that_a_technique_does_not_use_is_neutral(matrix: VariantMat
 
 @laws
 @given(matrices)
+def test_before_a_flat_background_there_is_no_scene_and_no_picture_is_drawn_twice(matrix: VariantMatrix) -> None:
+    specs = _expand(matrix)
+    behind = [one.background_hex or ("#ffffff" if one.technique == "packshot" else "") for one in specs]
+    shown = {
+        (one.technique, one.prompt, one.colour_hex, hex_, one.seed, one.surface)
+        for one, hex_ in zip(specs, behind, strict=True)
+    }
+    assert len(shown) == len(specs)
+    for spec in specs:
+        if spec.background_hex:
+            assert spec.scene not in LIBRARY.scenes
+            assert bool(spec.prompt) == (spec.technique == "regenerate")
+
+
+def test_a_flat_background_is_told_to_the_model_in_words() -> None:
+    matrix = VariantMatrix(scenes=("wooden-table",), backgrounds=("scene", "light-grey", "brick"))
+    prompts = {spec.background: spec.prompt for spec in _expand(matrix)}
+    assert prompts["light-grey"].endswith("sks mug, plain light grey background")
+    assert prompts["brick"] == f"{prompts['scene']}, brick wall background"
+
+
+@laws
+@given(matrices)
 def test_techniques_take_turns(matrix: VariantMatrix) -> None:
     free = matrix.model_copy(update={"include": (), "exclude": (), "images": 3})
     counts = Counter(spec.technique for spec in _expand(free) if spec.technique != "packshot")

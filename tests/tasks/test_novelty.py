@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catalog_schemas.variant import VariantSpec
-from tasks.checks import SIBLING_SIDE, Subject
+from tasks.checks import SIBLING_SIDE, ProductPhotos, Subject
 from tasks.checks.novelty import measure
 from tasks.imaging.compose import on_flat
 from tasks.imaging.pixels import shrink_rgb
@@ -22,7 +22,7 @@ def _packshot(rgb: Rgb) -> Rgb:
 
 def _novelty(rgb: Rgb, *siblings: Rgb) -> float | None:
     held = [shrink_rgb(sibling, SIBLING_SIDE) for sibling in siblings]
-    return measure(Subject(SPEC, Pixels(rgb), list, held, "sks", None))
+    return measure(Subject(SPEC, Pixels(rgb), ProductPhotos(list), held, "sks", None))
 
 
 def test_the_first_picture_of_a_product_has_no_sibling() -> None:
