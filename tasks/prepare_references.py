@@ -65,9 +65,7 @@ def work_of(jobs: list[SkuJob]) -> list[str]:
 
 
 def _reference(sku: str, photo: Photo, store: ObjectStore, sources: Sources, config: CatalogConfig) -> Reference:
-    """The photo, prepared; of one on the web, what a run before has made of the same bytes does as well."""
-    if not photo.stamp:
-        return _prepare(sku, photo, store, sources, config)
+    """The photo, prepared; what a run before has made of the same bytes does as well."""
     key = f"cache/references/{photo.id}-v{PREPARER_VERSION}.json"
     if store.exists(key):
         kept = _REFERENCE.validate_json(store.read(key))

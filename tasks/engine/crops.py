@@ -1,5 +1,6 @@
 """A product's photos as square training crops, and those crops as latents, each computed once."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from tasks.engine.base_model import BaseModel
 
+TIGHTEST, LOOSEST = 1.15, 1.7  # sides of crops, in lengths of the product
+FARTHEST = 0.125  # of a crop's side, that its middle is from the product's
+
 
 @dataclass(frozen=True)
 class TrainingPhoto:
@@ -17,6 +21,26 @@ class TrainingPhoto:
 
     rgb: NDArray[np.uint8]
     mask: NDArray[np.float32]
+
+
+def trim(photo: TrainingPhoto, resolution: int) -> TrainingPhoto:
+    """What crops of `resolution` pixels can show of a photo: the product, at most twice as large, and all around it."""
+    top, left, bottom, right = _product_box(photo.mask)
+    longest = max(bottom - top, right - left)
+    reach = math.ceil(longest * LOOSEST * (0.5 + FARTHEST)) + 1
+    window = _around((top + bottom) // 2, reach), _around((left + right) // 2, reach)
+    rgb, mask = photo.rgb[window], photo.mask[window]
+    ratio = 2 * resolution / longest
+    if ratio >= 1:
+        return TrainingPhoto(rgb.copy(), mask.copy())
+    both = torch.from_numpy(np.dstack([rgb, mask * np.float32(255.0)])).permute(2, 0, 1)[None]
+    size = [max(1, round(side * ratio)) for side in mask.shape]
+    small = F.interpolate(both, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    return TrainingPhoto(np.rint(small[..., :3]).astype(np.uint8), np.asarray(small[..., 3] / 255.0, np.float32))
+
+
+def _around(middle: int, reach: int) -> slice:
+    return slice(max(0, middle - reach), middle + reach + 1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +66,7 @@ def encode_crops(
     background_weight: float,
     generator: torch.Generator,
 ) -> EncodedCrops:
-    """`crops` squares of each photo: the first shows the whole product, the others are shifted and scaled at random."""
+    """`crops` squares of each photo: all show the whole product, all but the first shifted and scaled at random."""
     pairs = [
         _crop(photo, resolution, jitter=number > 0, flip=flip, generator=generator)
         for photo in photos
@@ -86,10 +110,10 @@ def _crop(
     height, width = photo.mask.shape
     top, left, bottom, right = _product_box(photo.mask)
     draw = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
-    side = max(bottom - top, right - left) * (1.15 + (0.55 * draw[0] if jitter else 0.0))
-    centre_y = (top + bottom) / 2 + ((draw[1] - 0.5) * 0.25 * side if jitter else 0.0)
-    centre_x = (left + right) / 2 + ((draw[2] - 0.5) * 0.25 * side if jitter else 0.0)
-    start_y, start_x = round(centre_y - side / 2), round(centre_x - side / 2)
+    side = max(bottom - top, right - left) * (TIGHTEST + ((LOOSEST - TIGHTEST) * draw[0] if jitter else 0.0))
+    centre_y = (top + bottom) / 2 + (_shift(draw[1], side, bottom - top) if jitter else 0.0)
+    centre_x = (left + right) / 2 + (_shift(draw[2], side, right - left) if jitter else 0.0)
+    start_y, start_x = _rounded(centre_y - side / 2), _rounded(centre_x - side / 2)
     size = max(round(side), 8)
     rows = np.arange(start_y, start_y + size)
     columns = np.arange(start_x, start_x + size)
@@ -101,6 +125,16 @@ def _crop(
     if flip and draw[3] < 0.5:
         both = both.flip(-1)
     return both[:3].clamp(-1, 1), both[3:].clamp(0, 1)
+
+
+def _rounded(place: float) -> int:
+    """Halves go up, those too that floats miss by a little: a trimmed photo is to be cropped like the whole one."""
+    return math.floor(place + 0.500001)
+
+
+def _shift(chance: float, side: float, product: int) -> float:
+    """How far from the product's middle a square is taken: at most so far that it has all of the product."""
+    return (2 * chance - 1) * min(FARTHEST * side, (side - product) / 2)
 
 
 def _product_box(mask: NDArray[np.float32]) -> tuple[int, int, int, int]:

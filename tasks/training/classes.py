@@ -8,14 +8,13 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
-from tasks.engine.crops import TrainingPhoto
 from tasks.engine.training import DivergedAdapter, TrainingJob, train_cohort
 from tasks.ledger import StageResult
-from tasks.pixels import read_reference
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectStore
 from tasks.training.class_images import class_images
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
+from tasks.training.photos import training_photos
 
 
 def train_class_adapters(
@@ -59,13 +58,12 @@ def _job(
 ) -> TrainingJob:
     """A class as the engine sees it: a SKU with many photos, under the prompt that its SKUs go on with."""
     recipe, prior = context.config.training, class_prompt(spec.class_noun)
-    read = [read_reference(store, photo) for photo in photos]
     return TrainingJob(
         adapter_id=spec.id,
         sku=f"class {spec.class_noun}",
         instance=instance_prompt(recipe, spec.class_noun),
         prior=prior,
-        photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in read),
+        photos=training_photos(context, photos, store),
         steps=recipe.steps_maximum,
         seed=seed_of(spec, recipe.seed),
         class_images=class_images(context, base, prior, recipe.prior_images, store),

@@ -10,7 +10,6 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
-from tasks.engine.crops import TrainingPhoto
 from tasks.engine.lora_file import read_lora
 from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import load_scorer
@@ -25,6 +24,7 @@ from tasks.techniques import Rgb
 from tasks.training.class_images import class_images
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
 from tasks.training.looks import evaluation_of
+from tasks.training.photos import training_photos
 
 
 def train_skus(
@@ -92,11 +92,12 @@ def _job(
     A SKU with too few photos to spare any is judged by those it learns from.
     """
     recipe, noun = context.config.training, job.product.class_noun
-    photos = [read_reference(store, reference) for reference in references]
     if recipe.evaluation:
-        spare = min(recipe.evaluation.held_out, len(photos) - 1)
-        held_out[job.own_adapter.id] = [photo.rgb for photo in (photos[-spare:] if spare else photos)]
-        photos = photos[: len(photos) - spare]
+        spare = min(recipe.evaluation.held_out, len(references) - 1)
+        judges = references[-spare:] if spare else references
+        held_out[job.own_adapter.id] = [read_reference(store, reference).rgb for reference in judges]
+        references = references[: len(references) - spare]
+    photos = training_photos(context, references, store)
     prior = class_prompt(noun)
     return TrainingJob(
         adapter_id=job.own_adapter.id,
@@ -104,7 +105,7 @@ def _job(
         instance=instance_prompt(recipe, noun, job.own_adapter.colour),
         prior=prior,
         class_images=class_images(context, base, prior, recipe.prior_images, store),
-        photos=tuple(TrainingPhoto(photo.rgb, photo.mask) for photo in photos),
+        photos=photos,
         steps=steps_for(len(photos), recipe),
         seed=seed_of(job.own_adapter, recipe.seed),
     )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tasks.engine.base_model import load_base
-from tasks.engine.crops import TrainingPhoto, encode_crops
+from tasks.engine.crops import TrainingPhoto, encode_crops, trim
 from tests.engine.material import photo
 
 
@@ -38,6 +38,18 @@ def test_the_first_crop_shows_the_whole_product(base):
     assert weight[0, 0] < weight[3, 3] / 2
 
 
+def test_every_crop_shows_the_whole_product_wherever_it_is_shifted(base):
+    """A square product stays a square, for a side that was cut off would be shorter."""
+    mask = np.zeros((400, 400), np.float32)
+    mask[120:300, 90:270] = 1
+    square = TrainingPhoto(np.full((400, 400, 3), 200, np.uint8), mask)
+    weight = encode_crops(base, (square,), 256, 40, False, 0.0, torch.Generator().manual_seed(0)).weight[:, 0]
+    inside = weight > weight.amax((1, 2), keepdim=True) / 2
+    heights, widths = inside.any(2).sum(1), inside.any(1).sum(1)
+    assert (heights - widths).abs().max() <= 1
+    assert heights.min() < 0.75 * heights.max(), "of many sizes"
+
+
 def test_past_the_photos_edge_nothing_is_learned(base):
     """A product that fills a tall photo: beside it the square crop shows no photo at all."""
     tall = TrainingPhoto(np.full((96, 24, 3), 200, np.uint8), np.ones((96, 24), np.float32))
@@ -57,6 +69,34 @@ def test_crops_follow_their_seed(base):
     assert torch.equal(first.mean, again.mean)
     assert not torch.equal(first.mean[1:], other.mean[1:])
     assert torch.equal(first.mean[0], other.mean[0])
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (300, 60), (700, 500), (340, 240)])
+def test_a_trimmed_photo_gives_the_same_crops(base, top, left):
+    """A small product, wherever it stands in a large photo."""
+    rgb = np.random.default_rng(0).integers(0, 255, (800, 600, 3), np.uint8)
+    mask = np.zeros((800, 600), np.float32)
+    mask[top : top + 100, left : left + 70] = 1
+    whole = TrainingPhoto(rgb, mask)
+    trimmed = trim(whole, 64)
+    assert trimmed.mask.shape < (240, 240)
+    assert trimmed.mask.sum() == mask.sum()
+    for name in ("mean", "weight"):
+        crops = [getattr(encode(base, (one,), crops=20), name) for one in (whole, trimmed)]
+        assert torch.equal(*crops)
+
+
+def test_a_photo_much_larger_than_its_crops_is_shrunk(base):
+    smooth = np.linspace(0, 255, 2000, dtype=np.float32)[None, :, None].repeat(1500, 0).repeat(3, 2).astype(np.uint8)
+    mask = np.zeros((1500, 2000), np.float32)
+    mask[300:1200, 500:1600] = 1
+    whole = TrainingPhoto(smooth, mask)
+    trimmed = trim(whole, 64)
+    assert max(trimmed.rgb.shape) <= 64 * 5
+    assert trimmed.rgb.shape[:2] == trimmed.mask.shape
+    first, second = (encode(base, (one,), crops=4) for one in (whole, trimmed))
+    assert (first.mean - second.mean).abs().max() < 0.05 * first.mean.abs().max()
+    assert (first.weight - second.weight).abs().max() < 0.3
 
 
 def test_a_mirror_image_comes_only_where_it_is_asked_for(base):

@@ -92,9 +92,12 @@ def test_a_changed_scene_is_rendered_again_and_no_other(open_shop: Shop) -> None
     open_shop.changes["library"] = [str(library)]
     changed = {(job.product.sku, one.spec.scene, one.reason) for job in open_shop.plan().jobs for one in job.variants}
     assert changed == {(sku, "garden-grass", "scene changed") for sku in ("mug-1", "vase-2", "lamp 3/ü")}
+    prepared = _made(open_shop, "cache/references")
     run = open_shop.run().record
     assert run.adapters_trained == 0
     assert run.images_published + run.images_skipped == 18
+    assert prepared
+    assert _made(open_shop, "cache/references") == prepared, "a photo is decoded and cut out once for all runs"
     assert_sound(open_shop)
     assert not open_shop.plan().jobs
 
@@ -127,11 +130,10 @@ def test_a_library_may_bring_scenes_of_its_own(shop: Shop) -> None:
     assert "moon" in {one.spec.scene for job in shop.plan().jobs for one in job.variants}
 
 
-def _made(shop: Shop) -> dict[str, int]:
-    """The images and adapters with the time of their last change."""
-    return {
-        key: Path(shop.store, key).stat().st_mtime_ns for prefix in ("images", "adapters") for key in shop.keys(prefix)
-    }
+def _made(shop: Shop, *prefixes: str) -> dict[str, int]:
+    """The images and adapters, or what is asked for, with the time of their last change."""
+    found = [key for prefix in prefixes or ("images", "adapters") for key in shop.keys(prefix)]
+    return {key: Path(shop.store, key).stat().st_mtime_ns for key in found}
 
 
 def test_another_colour_in_the_catalog_trains_and_draws_its_sku_anew(shop: Shop) -> None:
