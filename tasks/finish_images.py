@@ -51,8 +51,14 @@ def finish_images(
     def renditions(entry: CheckedDraft) -> list[ImageRecord | Rejection]:
         one = planned[entry.draft.variant_id]
         pixels, product = read_draft(store, entry.draft), products[one.spec.sku]
-        channels = [library.channels[name] for name in one.channels]
-        return [_rendition(context, one.spec, product, channel, pixels, entry, store) for channel in channels]
+        made: list[ImageRecord | Rejection] = []
+        for channel in (library.channels[name] for name in one.channels):
+            try:
+                with row_boundary(Reason.FINISH_FAILED, one.spec.name):
+                    made.append(_finish(context, one.spec, product, channel, pixels, entry, store))
+            except Rejected as verdict:
+                made.append(_rejection(context, one.spec, channel, verdict))
+        return made
 
     def make() -> StageResult[ImageRecord]:
         made = [one for of_draft in each(renditions, checked.records) for one in of_draft]
@@ -70,22 +76,6 @@ def work_of(context: RunContext, chunk: list[PlannedVariant], library: Library) 
 def products_of(jobs: list[SkuJob]) -> dict[str, Product]:
     """The jobs' products by SKU."""
     return {job.product.sku: job.product for job in jobs}
-
-
-def _rendition(
-    context: RunContext,
-    spec: VariantSpec,
-    product: Product,
-    channel: Channel,
-    pixels: Pixels,
-    entry: CheckedDraft,
-    store: ObjectStore,
-) -> ImageRecord | Rejection:
-    try:
-        with row_boundary(Reason.FINISH_FAILED, spec.name):
-            return _finish(context, spec, product, channel, pixels, entry, store)
-    except Rejected as verdict:
-        return _rejection(context, spec, channel, verdict)
 
 
 def _finish(
