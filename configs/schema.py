@@ -36,7 +36,7 @@ class Scene(Strict):
 
 
 class Background(Strict):
-    """What is behind the product: words that are added to the prompt, or a flat colour, or neither ("scene")."""
+    """What is behind the product: words that are added to a scene's, a flat colour without a scene, or neither."""
 
     name: Name
     title: str
