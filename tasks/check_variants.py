@@ -61,10 +61,7 @@ def check_variants(
             spec = specs[draft.variant_id]
             mine[spec.sku].append((spec, draft))
         judged = each(lambda sku: _judge_all(context, mine[sku], references[sku], scorer, store), mine)
-        verdicts = {name: verdict for of_sku in judged for name, verdict in of_sku.items()}
-        ordered = [verdicts[draft.variant_id] for draft in drafts.records]
-        passed = tuple(one for one in ordered if isinstance(one, CheckedDraft))
-        return StageResult(passed, tuple(one for one in ordered if isinstance(one, Rejection)))
+        return StageResult.of([one for of_sku in judged for one in of_sku])  # a chunk holds a SKU's variants in a row
 
     return once(store, STAGE, CheckedDraft, work_of(context, chunk), make)
 
@@ -80,11 +77,11 @@ def _judge_all(
     references: tuple[Reference, ...],
     scorer: "Scorer | None",
     store: ObjectStore,
-) -> dict[str, CheckedDraft | Rejection]:
-    """The verdicts on one SKU's drafts, by their variants' ids; each is compared with those that passed before it."""
+) -> list[CheckedDraft | Rejection]:
+    """The verdicts on one SKU's drafts, in order; each is compared with those that passed before it."""
     photos = ProductPhotos(lambda: (read_reference(store, reference) for reference in references))
     siblings: list[Rgb] = []
-    verdicts: dict[str, CheckedDraft | Rejection] = {}
+    verdicts: list[CheckedDraft | Rejection] = []
     for spec, draft in mine:
         subject = Subject(spec, read_draft(store, draft), photos, siblings, context.config.training.token, scorer)
         try:
@@ -92,9 +89,9 @@ def _judge_all(
                 results = _measure(subject, context.config)
                 _judge(results)
         except Rejected as verdict:
-            verdicts[spec.id] = _refusal(context, spec, verdict)
+            verdicts.append(_refusal(context, spec, verdict))
         else:
-            verdicts[spec.id] = CheckedDraft(draft, results)
+            verdicts.append(CheckedDraft(draft, results))
             siblings.append(subject.small)
     return verdicts
 

@@ -61,9 +61,7 @@ def finish_images(
         return made
 
     def make() -> StageResult[ImageRecord]:
-        made = [one for of_draft in each(renditions, checked.records) for one in of_draft]
-        records = tuple(one for one in made if isinstance(one, ImageRecord))
-        return StageResult(records, tuple(one for one in made if isinstance(one, Rejection)))
+        return StageResult.of([one for of_draft in each(renditions, checked.records) for one in of_draft])
 
     return once(store, STAGE, ImageRecord, work_of(context, chunk, library), make)
 

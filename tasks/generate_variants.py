@@ -49,9 +49,7 @@ def generate_variants(
         specs = [planned.spec for planned in chunk]
         made = _make_all(context, specs, references, adapters, store)
         seconds = (time.perf_counter() - started) / len(chunk)
-        drafts = tuple(replace(one, seconds=seconds) for one in made if isinstance(one, Draft))
-        failed = [(spec, one) for spec, one in zip(specs, made, strict=True) if isinstance(one, Rejected)]
-        return StageResult(drafts, tuple(_failure(context, spec, verdict) for spec, verdict in failed))
+        return StageResult.of([replace(one, seconds=seconds) if isinstance(one, Draft) else one for one in made])
 
     return once(store, STAGE, Draft, work_of(chunk), make)
 
@@ -67,14 +65,14 @@ def _make_all(
     references: dict[str, tuple[Reference, ...]],
     adapters: dict[str, str],
     store: ObjectStore,
-) -> list[Draft | Rejected]:
+) -> list[Draft | Rejection]:
     """The draft of each variant, or the verdict on it: made in threads, while the model draws the next ones."""
-    read, made = photo_reader(store), dict[str, Future[Draft | Rejected]]()
+    read, made = photo_reader(store), dict[str, Future[Draft | Rejection]]()
     with threads() as pool:
 
         def begin(spec: VariantSpec, drawn: Rgb | None = None) -> None:
             photo = partial(_photo, spec, references[spec.sku], read)
-            made[spec.id] = pool.submit(_make, spec, Material(drawn, photo), store)
+            made[spec.id] = pool.submit(_make, context, spec, Material(drawn, photo), store)
 
         for spec in specs:
             if not spec.prompt:
@@ -83,7 +81,7 @@ def _make_all(
         return [made[spec.id].result() for spec in specs]
 
 
-def _make(spec: VariantSpec, material: Material, store: ObjectStore) -> Draft | Rejected:
+def _make(context: RunContext, spec: VariantSpec, material: Material, store: ObjectStore) -> Draft | Rejection:
     try:
         with row_boundary(Reason.RENDER_FAILED, spec.name):
             if spec.prompt and material.drawn is None:
@@ -92,7 +90,7 @@ def _make(spec: VariantSpec, material: Material, store: ObjectStore) -> Draft | 
                 )
             return _keep(store, spec, find_technique(spec.technique).make(spec, material))
     except Rejected as verdict:
-        return verdict
+        return _failure(context, spec, verdict)
 
 
 def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoReader) -> CutOut:

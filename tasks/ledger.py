@@ -5,7 +5,7 @@ one piece after the stage's objects, so it never speaks of something that is not
 used once its tables are committed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -25,6 +25,12 @@ class StageResult(Generic[Record]):
 
     records: tuple[Record, ...]
     rejections: tuple[Rejection, ...] = ()
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Record | Rejection]) -> "StageResult[Record]":
+        """The outcomes of single things, each in its order."""
+        refused = tuple(one for one in outcomes if isinstance(one, Rejection))
+        return StageResult(tuple(one for one in outcomes if not isinstance(one, Rejection)), refused)
 
 
 def once(

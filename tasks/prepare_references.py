@@ -50,11 +50,9 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
 
     def make() -> StageResult[Reference]:
         made = each(prepared, [(job, photo) for job in jobs for photo in job.photos])
-        rejections = [one for one in made if isinstance(one, Rejection)]
         # An adapter is named by all of its photos: without one of them it waits for the next run.
-        waiting = {one.sku for one in rejections if one.reason in PASSING}
-        references = [one for one in made if isinstance(one, Reference) and one.sku not in waiting]
-        return StageResult(tuple(references), tuple(rejections))
+        waiting = {one.sku for one in made if isinstance(one, Rejection) and one.reason in PASSING}
+        return StageResult.of([one for one in made if isinstance(one, Rejection) or one.sku not in waiting])
 
     return once(store, STAGE, Reference, work_of(jobs), make)
 

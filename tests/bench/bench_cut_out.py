@@ -10,7 +10,6 @@ grey, beige or black. Each mask is judged by its overlap with the true one (inte
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,7 +25,7 @@ from tasks.imaging.cut_out import cut_out
 from tasks.imaging.decode import decode
 from tasks.imaging.measure import mask_overlap
 from tasks.imaging.pixels import Mask, Rgb
-from tests.bench.device import commit, device_name
+from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, keep, say
 from tests.imaging.pictures import encoded
 
@@ -66,8 +65,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         seconds += time.process_time() - began
         with patch("tasks.imaging.cut_out.outline_of", lambda rgb: None):
             found.setdefault(kind, []).append((whole, mask_overlap(np.rint(cut_out(rgb)), np.rint(mask))))
-    about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit()}
-    about |= {"device": device_name(torch.device("cpu")), "photos": options.photos, "seed": options.seed}
+    about = occasion(torch.device("cpu")) | {"photos": options.photos, "seed": options.seed}
     rows = [_row(kind, np.array(overlaps)) for kind, overlaps in sorted(found.items())]
     return about | {"side": options.side, "seconds_each": seconds / options.photos, "rows": rows}
 

@@ -23,7 +23,6 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ from tasks.engine.similarity import Scorer, load_scorer
 from tasks.engine.training import TrainingJob
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
-from tests.bench.device import commit, device_name
+from tests.bench.device import occasion
 from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness
 from tests.bench.likeness import Rgb, alone, ceiling, likeness
 from tests.bench.tables import as_markdown, as_text, keep, say
@@ -206,9 +205,7 @@ def measure(base: BaseModel, scorer: Scorer, catalog: Path, options: argparse.Na
         torch.set_num_threads(options.threads)
     bench = Bench(base, scorer, catalog, options)
     about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": device_name(base.device),
+        **occasion(base.device),
         "skus": [product.sku for product in bench.products],
         "steps": [job.steps for job in bench.jobs()],
         "recipe": bench.recipe.model_dump(mode="json", exclude_defaults=True),

@@ -12,7 +12,6 @@ for everything else.
 import argparse
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from tasks.engine import rendering
 from tasks.engine.base_model import pick_device
 from tasks.plan import Selection
 from tests.bench.architectures import PARAMETERS, build
-from tests.bench.device import commit, device_name
+from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, keep, say
 
 SCENES = ("wooden-table", "white-marble", "kitchen-counter", "garden-grass", "beach-sand", "white-sweep")
@@ -86,15 +85,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             Image.open(photo).resize((options.side, options.side), Image.Resampling.LANCZOS).save(photo)
         config = _config(options, folder, device)
         run(_context(catalog, folder / "store", config, ("regenerate",), 1))
-        rows = [_row(options, catalog, folder, config, techniques) for techniques in _columns()]
-    about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit()}
-    about |= {"device": device_name(device), "cores": os.cpu_count(), "model": options.architecture or "demo"}
+        runs = enumerate([*((technique,) for technique in TECHNIQUES), TECHNIQUES], start=1)
+        rows = [_row(options, catalog, folder, _seeded(config, 1000 * n), techniques) for n, techniques in runs]
+    about = occasion(device) | {"cores": os.cpu_count(), "model": options.architecture or "demo"}
     return about | {"skus": options.skus, "side": options.side, "workers": options.workers, "rows": rows}
 
 
-def _columns() -> Iterator[tuple[str, ...]]:
-    yield from ((technique,) for technique in TECHNIQUES)
-    yield TECHNIQUES
+def _seeded(config: RunConfig, seed: int) -> RunConfig:
+    """Other seeds are other images, of which the store holds none."""
+    return config.model_copy(update={"generation": config.generation.model_copy(update={"seed": seed})})
 
 
 def _config(options: argparse.Namespace, folder: Path, device: torch.device) -> RunConfig:
@@ -125,8 +124,7 @@ def run(context: RunContext) -> int:
 def _row(
     options: argparse.Namespace, catalog: Path, folder: Path, config: RunConfig, techniques: tuple[str, ...]
 ) -> dict[str, Any]:
-    """A run of these techniques, in which no image is known yet."""
-    config = config.model_copy(update={"generation": config.generation.model_copy(update={"seed": _new_seed()})})
+    """A run of these techniques."""
     context = _context(catalog, folder / "store", config, techniques, options.images)
     with _watched() as drawn:
         began, processor = time.perf_counter(), time.process_time()
@@ -144,24 +142,16 @@ def _row(
     }
 
 
-_seeds = iter(range(1000, 10**6, 1000))
-
-
-def _new_seed() -> int:
-    return next(_seeds)
-
-
 @contextmanager
 def _watched() -> Iterator[Drawn]:
-    """Counts what the model draws; one batch at a time has it."""
-    drawn, draw, lock = Drawn(), rendering.draw_batch, threading.Lock()
+    """Counts what the model draws; one batch at a time has it, so that no two are counted at once."""
+    drawn, draw = Drawn(), rendering.draw_batch
 
     def counted(*arguments: Any) -> Any:
         began = time.perf_counter()
         made = draw(*arguments)
-        with lock:
-            drawn.seconds += time.perf_counter() - began
-            drawn.pictures += len(made)
+        drawn.seconds += time.perf_counter() - began
+        drawn.pictures += len(made)
         return made
 
     with patch.object(rendering, "draw_batch", counted):

@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from tasks.engine.memory import step_costs
 from tasks.engine.training import TrainingJob, TrainingPhoto
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
-from tests.bench.device import commit, device_name, matmul_peak, memory_now, reset_memory, synchronize
+from tests.bench.device import matmul_peak, memory_now, occasion, reset_memory, synchronize
 from tests.bench.kernels import lines, profiler, summary
 from tests.bench.tables import as_markdown, keep, say
 from tests.bench.traffic import Traffic
@@ -201,9 +200,7 @@ def _about(base: BaseModel, how: TrainingConfig, resolution: int, options: argpa
     )
     last = first.weight.is_contiguous(memory_format=torch.channels_last)
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": device_name(base.device),
+        **occasion(base.device),
         "torch": torch.__version__,
         "architecture": options.architecture or "the model's own",
         "model": {"family": base.family, "unet_parameters": sum(p.numel() for p in base.unet.parameters())},

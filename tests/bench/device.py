@@ -4,7 +4,9 @@ import os
 import platform
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,6 +55,12 @@ def device_name(device: torch.device) -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor() or device.type}, {torch.get_num_threads()} threads"
+
+
+def occasion(device: torch.device) -> dict[str, Any]:
+    """When, of what and on what a benchmark is measured."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"date": now, "commit": commit(), "device": device_name(device)}
 
 
 def commit() -> str:

@@ -79,7 +79,7 @@ def test_a_trimmed_photo_gives_the_same_crops(base, top, left):
     mask[top : top + 100, left : left + 70] = 1
     whole = TrainingPhoto(rgb, mask)
     trimmed = trim(whole, 64)
-    assert trimmed.mask.shape < (240, 240)
+    assert max(trimmed.mask.shape) < 240
     assert trimmed.mask.sum() == mask.sum()
     for name in ("mean", "weight"):
         crops = [getattr(encode(base, (one,), crops=20), name) for one in (whole, trimmed)]

@@ -51,7 +51,8 @@ def test_a_scene_has_the_same_bits_in_whatever_company_it_is_drawn(shop: Shop, t
     shop.add("a", 0)
     shop.add("b", 1)
     shop.changes = {"variants": SCENES | {"techniques": ["composite", "regenerate"], "limit_per_sku": 8}}
-    together = shop.run() and _bytes(shop)
+    shop.run()
+    together = _bytes(shop)
 
     other = shop.copy(tmp_path / "other")
     other.store = str(tmp_path / "elsewhere")
