@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+import pyarrow as pa
+from cachetools import LRUCache
+
 from catalog_schemas.identity import bytes_id
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import TABLES, Tables
@@ -15,9 +18,21 @@ OWN_TO_A_RUN = {"run_id", "created_at", "retired_at", "updated_at"}
 Rows = dict[str, list[dict[str, Any]]]
 
 
+class _ReadsOnce(Tables):
+    """A data file never changes under its name, and a state machine asks for the same ones after every step."""
+
+    seen: LRUCache[tuple[str, ...], pa.Table] = LRUCache(2000)
+
+    def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
+        asked = (self.store.uri(key), *schema.names)
+        if asked not in self.seen:
+            self.seen[asked] = super()._read_file(key, schema)
+        return self.seen[asked]
+
+
 def read_tables(store: ObjectStore, names: Collection[str] = TABLES) -> Rows:
     """All rows of all tables, or of some."""
-    tables = Tables(store)
+    tables = _ReadsOnce(store)
     return {name: tables.read(name).to_pylist() for name in names}
 
 

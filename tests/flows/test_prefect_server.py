@@ -20,7 +20,7 @@ from tests.servers.process import free_port, server_process
 
 ROOT = Path(__file__).parents[2]
 PATH = "/api/flow_runs/"
-WRITERS = 6
+WRITERS, RUNS = 6, 6
 WAITS_FOR_A_LOCK = """
 import sqlite3, sys, threading, time
 from flows.prefect_server import collect_garbage_apart
@@ -179,7 +179,7 @@ def test_many_who_start_runs_at_once_are_all_served(tmp_path: Path) -> None:
 
         def start_runs(_: int) -> list[int]:
             statuses = []
-            for _ in range(15):
+            for _ in range(RUNS):
                 status, run = ask(f"/deployments/{deployment['id']}/create_flow_run", {})
                 statuses.append(status)
                 for state in ("PENDING", "RUNNING", "COMPLETED"):
@@ -188,4 +188,4 @@ def test_many_who_start_runs_at_once_are_all_served(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(WRITERS) as pool:
             statuses = Counter(status for each in pool.map(start_runs, range(WRITERS)) for status in each)
-    assert statuses == {201: WRITERS * 15 * 4}
+    assert statuses == {201: WRITERS * RUNS * 4}
