@@ -13,7 +13,9 @@ class VariantSpec:
     `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for
     they are the pixels of a composite. `width` and `height` are the pixels that the model draws, `surface` how far
     down the picture a composite's product stands, as a share of the height. Where a draft shows a photo's own pixels,
-    `side_maximum` is how long its longer side may become for their sake.
+    `side_maximum` is how long its longer side may become for their sake. Where the model is guided by a picture,
+    `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
+    identity of the model that follows edges.
     """
 
     sku: str
@@ -37,6 +39,9 @@ class VariantSpec:
     surface: float
     renderer_version: int
     side_maximum: int | None = None
+    scene_prompt: str = ""
+    strength: float | None = None
+    controlnet: str = ""
 
     @property
     def id(self) -> str:

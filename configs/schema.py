@@ -88,6 +88,11 @@ class ModelConfig(Strict):
     scorer: str = Field(
         "", description="Folder of a CLIP model for the checks likeness and agreement; empty: clip/ in the model's own"
     )
+    controlnet: str = Field(
+        "",
+        description="A ControlNet for Canny edges, which the technique sketch needs: a local folder, a store URL, or a "
+        "hub id and its commit, id@revision; empty: controlnet/ in the model's own folder",
+    )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 
 
@@ -195,6 +200,12 @@ class GenerationConfig(Strict):
     scheduler: Literal["checkpoint", "dpm", "unipc", "euler", "ddim", "lcm"] = "checkpoint"
     negative_prompt: str = "blurry, distorted, watermark, text, deformed"
     seed: int = Field(0, ge=0, description="The first seed; the n-th image of a slot uses seed + n")
+    restyle_strength: float = Field(
+        0.5, gt=0, le=1, description="How much of a composite the technique restyle draws anew, as a share of the steps"
+    )
+    sketch_weight: float = Field(
+        0.8, gt=0, le=2, description="How much the product's edges count where the technique sketch draws along them"
+    )
     side_maximum: int = Field(
         2048,
         ge=64,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from catalog_schemas.errors import ConfigError
 from configs.library import load_library
 from tasks.plan import Selection
+from tasks.techniques import technique_names
 
 _SKU = re.compile(r"""[ ]*(?:"((?:[^"\r\n]|"")+)"(?=[ ]*(?:[,;\t\r\n]|$))|([^,;\t\r\n]+))""")
 
@@ -22,13 +23,7 @@ SceneChoice = _choices("SceneChoice", list(_LIBRARY.scenes))
 ColourChoice = _choices("ColourChoice", list(_LIBRARY.colours))
 BackgroundChoice = _choices("BackgroundChoice", list(_LIBRARY.backgrounds))
 
-
-class TechniqueChoice(StrEnum):
-    """How an image comes about, as the form offers it."""
-
-    composite = "composite"
-    regenerate = "regenerate"
-    packshot = "packshot"
+TechniqueChoice = _choices("TechniqueChoice", technique_names())
 
 
 class RunParameters(BaseModel):
@@ -101,12 +96,13 @@ class MakeVariantsParameters(RunParameters):
         description="What is behind the products. None chosen: what belongs to the scene",
         json_schema_extra={"position": 5},
     )
-    techniques: list[TechniqueChoice] = Field(
-        default=[TechniqueChoice.composite],
+    techniques: list[TechniqueChoice] = Field(  # type: ignore[valid-type]
+        default=[TechniqueChoice("composite")],
         title="Techniques",
         description=(
-            "composite: the product as photographed, put into a new scene. regenerate: the product drawn anew. "
-            "packshot: the product as photographed, on white"
+            "composite: the product as photographed, put into a new scene. packshot: the same on white. "
+            "regenerate: the product drawn anew. restyle: a composite drawn over, so that its light is the scene's. "
+            "sketch: drawn anew along the photo's outline"
         ),
         json_schema_extra={"position": 6},
     )

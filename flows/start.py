@@ -11,7 +11,7 @@ from tasks.checks import find_check
 from tasks.context import RunContext, find_model, new_run_id
 from tasks.import_catalog import granted_prefixes
 from tasks.storage.objects import open_store
-from tasks.techniques import find_technique
+from tasks.techniques import find_guided, find_technique
 
 
 def start_run(parameters: RunParameters, config: RunConfig | None = None) -> RunContext:
@@ -31,6 +31,13 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
         raise ConfigError(
             "training.evaluation needs a CLIP model, but the base model's folder holds no clip/; set model.scorer"
         )
+    for technique in config.variants.techniques:
+        guided = find_guided(technique)
+        if guided and guided.GUIDE == "edges" and not model.controlnet:
+            raise ConfigError(
+                f"variants.techniques: {technique!r} needs a ControlNet for Canny edges, but the base model's folder "
+                "holds no controlnet/; set model.controlnet, or leave the technique out"
+            )
     now = datetime.now(UTC)
     return RunContext(
         run_id=new_run_id(now),

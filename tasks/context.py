@@ -22,7 +22,7 @@ class ModelFolder:
     """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
 
     `warning` is what its maker says that a viewer must know (`packshot.json` in the folder). `scorer` is the folder of
-    a CLIP model for the checks, or empty.
+    a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, or empty.
     """
 
     path: str
@@ -30,6 +30,8 @@ class ModelFolder:
     resolution: int
     warning: str
     scorer: str = ""
+    controlnet: str = ""
+    controlnet_identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,43 @@ def find_model(config: ModelConfig, cache: Path | None = None) -> ModelFolder:
     A local folder or a store URL is identified by the bytes of its files, a hub id by its pinned revision.
     Raises ModelError where it cannot be had.
     """
-    found = _find(config, cache)
-    return replace(found, scorer=config.scorer) if config.scorer else found
+    cache = cache or Path.home() / ".cache" / "packshot" / "models"
+    folder = _local(config.source, cache)
+    if folder is not None:
+        found = _describe(folder, "")
+    else:
+        from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
+
+        found = _describe(download(config), f"{config.source}@{config.revision}")
+    control = _find_controlnet(config.controlnet, Path(found.path), cache)
+    return replace(found, scorer=config.scorer or found.scorer, controlnet=control[0], controlnet_identity=control[1])
 
 
-def _find(config: ModelConfig, cache: Path | None) -> ModelFolder:
-    if config.source.startswith(REMOTE):
-        return _describe(_fetch(config.source, cache or Path.home() / ".cache" / "packshot" / "models"), "")
-    folder = Path(config.source.removeprefix("file://")).expanduser()
-    if folder.is_dir() or folder.is_absolute() or config.source.startswith(("file://", ".", "infra/")):
-        return _describe(_installed(folder), "")
-    from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
+def _find_controlnet(source: str, model: Path, cache: Path) -> tuple[str, str]:
+    """The ControlNet's folder and identity; both empty where none is named and the model has none of its own."""
+    folder = _local(source, cache) if source else model / "controlnet"
+    if folder is None:
+        from tasks.engine.base_model import download_controlnet
 
-    return _describe(download(config), f"{config.source}@{config.revision}")
+        return str(download_controlnet(source)), source
+    if not source and not folder.is_dir():
+        return "", ""
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder}: expected a diffusers ControlNet folder with config.json, but it is not one; point "
+            "model.controlnet at such a folder, a store URL of one, or a hub id and its commit (id@revision)"
+        )
+    return str(folder), f"sha256:{_hash_files(folder, sorted(folder.iterdir()))}"
+
+
+def _local(source: str, cache: Path) -> Path | None:
+    """The folder on this machine that `source` names, fetched first from a store; None where it is a hub id."""
+    if source.startswith(REMOTE):
+        return _fetch(source, cache)
+    folder = Path(source.removeprefix("file://")).expanduser()
+    if folder.is_dir() or folder.is_absolute() or source.startswith(("file://", ".", "infra/")):
+        return _installed(folder)
+    return None
 
 
 def _installed(folder: Path) -> Path:
@@ -121,6 +147,10 @@ def _hash_folder(folder: Path) -> str:
     """The identity of a pipeline's parts; what else lies in the folder does not draw."""
     parts = {name for name in json.loads((folder / "model_index.json").read_text()) if not name.startswith("_")}
     files = [folder / "model_index.json", *(path for part in sorted(parts) for path in (folder / part).rglob("*"))]
+    return _hash_files(folder, files)
+
+
+def _hash_files(folder: Path, files: list[Path]) -> str:
     kept = sorted(path for path in files if path.suffix in (".safetensors", ".json", ".txt"))
     return content_id([[path.relative_to(folder).as_posix(), _hash_file(path)] for path in kept])
 

@@ -7,8 +7,8 @@ the id is the hash of all that determines it, and drawn alone, so that its bits 
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catalog_schemas.identity import content_id
 from catalog_schemas.variant import VariantSpec
@@ -17,73 +17,100 @@ from tasks.imaging.decode import encode_png
 from tasks.pixels import read_picture
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.techniques import Rgb
+from tasks.techniques import Pixels, Rgb
 from tasks.threads import each
 
+if TYPE_CHECKING:
+    from tasks.engine.base_model import BaseModel
+    from tasks.engine.rendering import RenderSettings
+
 Arrived = Callable[[VariantSpec, Rgb | None], None]
-Scenes = dict[str, list[VariantSpec]]  # the variants that show a scene, by its key
 
 
-def draw(
-    context: RunContext, specs: list[VariantSpec], adapters: dict[str, str], store: ObjectStore, arrived: Arrived
-) -> None:
-    """Hands each variant's picture to `arrived` as soon as it is there, or None where its pixels were not finite.
+def scene_of(spec: VariantSpec) -> str:
+    """The prompt of what is drawn for a variant without an adapter; empty where nothing is."""
+    return spec.scene_prompt or ("" if spec.adapter_id else spec.prompt)
 
-    `adapters` holds the store keys of LoRA files by adapter id. Raises ModelError and StoreError.
+
+def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStore, arrived: Arrived) -> None:
+    """Hands each variant's scene to `arrived` as soon as it is there, or None where its pixels were not finite.
+
+    Raises ModelError and StoreError.
     """
-    scenes: Scenes = defaultdict(list)
+    scenes: dict[str, list[VariantSpec]] = defaultdict(list)
     for spec in specs:
-        if not spec.adapter_id:
-            scenes[_key(spec)].append(spec)
+        scenes[_key(spec)].append(spec)
     for key, scene in zip(list(scenes), each(partial(_kept, store), scenes), strict=True):
         if scene is not None:
             for spec in scenes.pop(key):
                 arrived(spec, scene)
-    own = [spec for spec in specs if spec.adapter_id]
-    if scenes or own:
-        _draw_new(context, scenes, own, adapters, store, arrived)
+    if not scenes:
+        return
+    from tasks.engine.rendering import RenderRequest, render  # torch and diffusers are loaded where there is work
 
-
-def _draw_new(
-    context: RunContext,
-    scenes: Scenes,
-    own: list[VariantSpec],
-    adapters: dict[str, str],
-    store: ObjectStore,
-    arrived: Arrived,
-) -> None:
-    from tasks.engine.base_model import load_base  # torch and diffusers are loaded where there is something to draw
-    from tasks.engine.rendering import RenderRequest, RenderSettings, render
-
-    compute = context.config.compute
-    base = load_base(Path(context.model.path), context.config.model.precision, compute.device)
-    settings = RenderSettings.of(context.config.generation, context.resolution)
-    files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in own}}
-    done, total = count(1), len(scenes) + len(own)
-
-    def request(spec: VariantSpec) -> RenderRequest:
-        return RenderRequest(spec.prompt, spec.negative_prompt, spec.seed, spec.adapter_id)
-
-    with base.lock, Progress("drawing images") as progress:
-        for key, waiting in scenes.items():
+    base, settings = _model(context)
+    with base.lock, Progress("drawing scenes") as progress:
+        for done, (key, waiting) in enumerate(scenes.items(), 1):
             scene = _kept(store, key)  # another chunk may have drawn it while this one waited for the device
             if scene is None:
-                [scene] = render(base, [request(waiting[0])], settings, {}, 1)
+                first = waiting[0]
+                request = RenderRequest(scene_of(first), first.negative_prompt, first.seed)
+                [scene] = render(base, [request], settings, {}, 1)
                 if scene is not None:
                     store.write(key, encode_png(scene))
             for spec in waiting:
                 arrived(spec, scene)
-            progress.update(next(done), total)
+            progress.update(done, len(scenes))
+
+
+def draw_products(
+    context: RunContext,
+    specs: list[VariantSpec],
+    guides: dict[str, Pixels],
+    adapters: dict[str, str],
+    store: ObjectStore,
+    arrived: Arrived,
+) -> None:
+    """The same for pictures of products: `adapters` holds the store keys of LoRA files by adapter id, `guides` what
+    guided variants are drawn over or along, by variant id."""
+    if not specs:
+        return
+    from tasks.engine.base_model import load_controlnet
+    from tasks.engine.guides import Guide
+    from tasks.engine.rendering import RenderRequest, render
+
+    base, settings = _model(context)
+    files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs}}
+
+    def request(spec: VariantSpec) -> RenderRequest:
+        guide = None
+        if spec.id in guides:
+            control = load_controlnet(Path(context.model.controlnet), base) if spec.controlnet else None
+            guide = Guide(guides[spec.id].rgb, spec.strength or 0.0, control)
+        return RenderRequest(spec.prompt, spec.negative_prompt, spec.seed, spec.adapter_id, guide)
+
+    with base.lock, Progress("drawing images") as progress:
+        done = 0
 
         def finished(number: int, image: Rgb | None) -> None:
-            arrived(own[number], image)
-            progress.update(next(done), total)
+            nonlocal done
+            done += 1
+            arrived(specs[number], image)
+            progress.update(done, len(specs))
 
-        render(base, [request(spec) for spec in own], settings, files, compute.batch_size, finished)
+        render(base, [request(spec) for spec in specs], settings, files, context.config.compute.batch_size, finished)
+
+
+def _model(context: RunContext) -> "tuple[BaseModel, RenderSettings]":
+    from tasks.engine.base_model import load_base
+    from tasks.engine.rendering import RenderSettings
+
+    base = load_base(Path(context.model.path), context.config.model.precision, context.config.compute.device)
+    return base, RenderSettings.of(context.config.generation, context.resolution)
 
 
 def _key(spec: VariantSpec) -> str:
-    shown = (spec.base_model, spec.prompt, spec.negative_prompt, spec.seed, spec.width, spec.height)
+    shown = (spec.base_model, scene_of(spec), spec.negative_prompt, spec.seed, spec.width, spec.height)
     return f"cache/scenes/{content_id([*shown, spec.steps, spec.guidance, spec.scheduler, spec.renderer_version])}.png"
 
 

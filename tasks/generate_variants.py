@@ -16,16 +16,17 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.drawing import draw
+from tasks.drawing import draw_products, draw_scenes, scene_of
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, once
 from tasks.pixels import PhotoReader, photo_reader
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import CutOut, Material, Pixels, Rgb, find_technique
+from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_technique
 from tasks.threads import threads
 
 STAGE = "generate_variants"
+Made = Future[Draft | Rejection]
 
 
 @task(name="generate variants", tags=["gpu"], **RETRIES)
@@ -67,30 +68,57 @@ def _make_all(
     store: ObjectStore,
 ) -> list[Draft | Rejection]:
     """The draft of each variant, or the verdict on it: made in threads, while the model draws the next ones."""
-    read, made = photo_reader(store), dict[str, Future[Draft | Rejection]]()
+    read, guides, made = photo_reader(store), dict[str, Future[Pixels | Rejection]](), dict[str, Made]()
     with threads() as pool:
 
-        def begin(spec: VariantSpec, drawn: Rgb | None = None) -> None:
-            photo = partial(_photo, spec, references[spec.sku], read)
-            made[spec.id] = pool.submit(_make, context, spec, Material(drawn, photo), store)
+        def material(spec: VariantSpec, drawn: Rgb | None, guide: Pixels | None = None) -> Material:
+            return Material(drawn, partial(_photo, spec, references[spec.sku], read), guide)
+
+        def placed(spec: VariantSpec, scene: Rgb | None = None) -> None:
+            """What is drawn without an adapter is there: the model goes on with it, or has no more to draw."""
+            if find_guided(spec.technique):
+                guides[spec.id] = pool.submit(_guide, context, spec, material(spec, scene))
+            elif not spec.adapter_id:
+                made[spec.id] = pool.submit(_make, context, spec, material(spec, scene), store)
+
+        def drawn(spec: VariantSpec, image: Rgb | None) -> None:
+            made[spec.id] = pool.submit(_make, context, spec, material(spec, image, shown.get(spec.id)), store)
 
         for spec in specs:
-            if not spec.prompt:
-                begin(spec)
-        draw(context, [spec for spec in specs if spec.prompt], adapters, store, begin)
-        return [made[spec.id].result() for spec in specs]
+            if not scene_of(spec):
+                placed(spec)
+        draw_scenes(context, [spec for spec in specs if scene_of(spec)], store, placed)
+        found = {name: guide.result() for name, guide in guides.items()}
+        refused = {name: guide for name, guide in found.items() if isinstance(guide, Rejection)}
+        shown = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}
+        own = [spec for spec in specs if spec.adapter_id and spec.id not in refused]
+        draw_products(context, own, shown, adapters, store, drawn)
+        return [refused.get(spec.id) or made[spec.id].result() for spec in specs]
+
+
+def _guide(context: RunContext, spec: VariantSpec, material: Material) -> Pixels | Rejection:
+    try:
+        with row_boundary(Reason.RENDER_FAILED, spec.name):
+            technique = find_guided(spec.technique)
+            assert technique is not None, "it is asked for guided ones only"
+            _refuse_what_is_not_finite(spec.scene_prompt, material)
+            return technique.guide(spec, material)
+    except Rejected as verdict:
+        return _failure(context, spec, verdict)
 
 
 def _make(context: RunContext, spec: VariantSpec, material: Material, store: ObjectStore) -> Draft | Rejection:
     try:
         with row_boundary(Reason.RENDER_FAILED, spec.name):
-            if spec.prompt and material.drawn is None:
-                raise Rejected(
-                    Reason.RENDER_FAILED, "the model's pixels were not finite; try another seed or precision"
-                )
+            _refuse_what_is_not_finite(spec.prompt, material)
             return _keep(store, spec, find_technique(spec.technique).make(spec, material))
     except Rejected as verdict:
         return _failure(context, spec, verdict)
+
+
+def _refuse_what_is_not_finite(prompt: str, material: Material) -> None:
+    if prompt and material.drawn is None:
+        raise Rejected(Reason.RENDER_FAILED, "the model's pixels were not finite; try another seed or precision")
 
 
 def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoReader) -> CutOut:

@@ -9,7 +9,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.library import Library
 from configs.schema import Background, Colour, GenerationConfig, MatrixRule, Scene, VariantMatrix
-from tasks.techniques import WHITE, Technique, Words, find_technique
+from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique
 
 NO_SCENE = Scene(name="plain", title="Plain", group="studio", prompt="", empty_prompt="")
 NO_COLOUR = Colour(name="original", title="Original")
@@ -27,6 +27,7 @@ class Drawing:
     resolution: int
     renderer_version: int
     colour: str = ""  # the product's own, in words; empty where prompts do not name it
+    controlnet: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
 
 def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawing: Drawing) -> VariantSpec:
     technique: Technique = find_technique(one.technique)
+    guided = find_guided(one.technique)
     words = Words(item, drawing.token, one.scene, one.colour, one.background, drawing.colour)
     negatives = (generation.negative_prompt, one.scene.negative_prompt)
     return VariantSpec(
@@ -143,4 +145,7 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         surface=one.scene.surface,
         renderer_version=drawing.renderer_version,
         side_maximum=None if technique.SOURCE_TYPE == "generated" else generation.side_maximum,
+        scene_prompt=guided.scene(words) if guided else "",
+        strength=guided.strength(generation) if guided else None,
+        controlnet=drawing.controlnet if guided and guided.GUIDE == "edges" else "",
     )

@@ -36,6 +36,7 @@ from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRA
 
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
+FINISHING = {"side_maximum", "restyle_strength", "sketch_weight"}  # of the generation: no word on how training draws
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
@@ -178,7 +179,7 @@ def _recipe(config: RunConfig, resolution: int) -> str:
     """All of the configuration that decides an adapter; how images are drawn counts where training draws some."""
     training = config.training
     draws = training.prior_images or training.evaluation
-    sampler = config.generation.model_dump(mode="json") if draws else {}
+    sampler = config.generation.model_dump(mode="json", exclude=FINISHING) if draws else {}
     return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
 
 
@@ -270,6 +271,7 @@ class _Planner:
             resolution=self.context.resolution,
             renderer_version=RENDERER_VERSION,
             colour=adapter.colour,
+            controlnet=self.context.model.controlnet_identity,
         )
         slots = set[str]()
         for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):

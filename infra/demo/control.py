@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from scipy.ndimage import distance_transform_edt
-from skimage.color import rgb2gray
-from skimage.feature import canny
 from torch import Tensor
 
 from infra.demo.denoiser import (
@@ -29,14 +27,15 @@ from infra.demo.export import render
 from infra.demo.parts import ControlNet, Pipeline, Unet
 from infra.demo.progress import Journal, autocast, backward, load_state, save_state
 from infra.demo.recipes import Recipe
+from tasks.imaging.edges import canny_edges
 
 DROP = 0.5  # of the captions: edges must say something by themselves
 RATE = 5e-4
 
 
-def edges(images: np.ndarray, sigma: float = 1.2) -> np.ndarray:
-    """Canny edges (n, h, w) uint8, 0 or 255, of pictures (n, h, w, 3) uint8; `sigma` in pixels (Canny 1986)."""
-    return np.stack([canny(rgb2gray(image), sigma).astype(np.uint8) * 255 for image in images])
+def edges(images: np.ndarray) -> np.ndarray:
+    """Canny edges (n, h, w) uint8, 0 or 255, of pictures (n, h, w, 3) uint8."""
+    return np.stack([canny_edges(image).astype(np.uint8) * 255 for image in images])
 
 
 def new_controlnet(unet: Unet) -> ControlNet:

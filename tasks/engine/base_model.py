@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import snapshot_download
 from transformers.utils import logging as transformers_logging
 
 from catalog_schemas.errors import ModelError
@@ -21,6 +22,7 @@ PIPELINES: dict[str, tuple[Family, Any]] = {
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 _loaded: dict[tuple[str, str, str], "BaseModel"] = {}
+_controls: dict[tuple[str, torch.dtype, torch.device], Any] = {}
 _loading = threading.Lock()
 
 
@@ -92,6 +94,32 @@ def load_base(folder: Path, precision: str = "auto", device: str = "auto") -> Ba
         return _loaded[key]
 
 
+def load_controlnet(folder: Path, base: BaseModel) -> Any:
+    """The ControlNetModel in a local diffusers folder, for this base model; a second call returns the same object.
+
+    ModelError where it cannot be loaded, or was made for another kind of model.
+    """
+    key = (str(folder.resolve()), base.dtype, base.device)
+    with _loading:
+        if key not in _controls:
+            try:
+                control: Any = ControlNetModel.from_pretrained(
+                    folder, torch_dtype=base.dtype, use_safetensors=True, local_files_only=True
+                )
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                raise ModelError(f"{folder}: the ControlNet could not be loaded: {_first_line(error)}") from error
+            _controls[key] = control.to(base.device).requires_grad_(False).eval()
+    control = _controls[key]
+    for name in ("in_channels", "cross_attention_dim", "addition_embed_type"):
+        wanted, found = base.unet.config[name], control.config[name]
+        if wanted != found:
+            raise ModelError(
+                f"{folder}: the ControlNet has {name} {found}, but the base model's UNet has {wanted}: it was made for "
+                "another model; point model.controlnet at one for this kind"
+            )
+    return control
+
+
 def pick_device(name: str) -> torch.device:
     """The device asked for; "auto" takes CUDA, then MPS, then the CPU. ModelError where it is not there."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -119,6 +147,24 @@ def download(config: ModelConfig) -> Path:
             f"{_first_line(error)}. Check the network and the id, or point model.source at a local folder."
         ) from error
     return Path(folder)
+
+
+def download_controlnet(source: str) -> Path:
+    """The local folder of a hub ControlNet, "id@revision", fetched on first use; ModelError if it cannot be had."""
+    name, _, revision = source.partition("@")
+    if len(revision) != 40:
+        raise ModelError(
+            f"model.controlnet {source!r}: expected a folder that is there, a store URL, or a hub id that pins its "
+            "commit: id@revision, 40 hex digits"
+        )
+    try:
+        wanted = ["config.json", "diffusion_pytorch_model.safetensors"]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
+        raise ModelError(
+            f"{source}: the ControlNet could not be fetched from the hub: {_first_line(error)}. Check the network and "
+            "the id, or point model.controlnet at a local folder."
+        ) from error
 
 
 def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:

@@ -85,7 +85,8 @@ def encode_class_images(base: BaseModel, images: tuple[NDArray[np.uint8], ...], 
 
 
 @torch.no_grad()
-def _encode(base: BaseModel, pixels: Tensor, weight: Tensor) -> EncodedCrops:
+def encode_pictures(base: BaseModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of the latents (n, channels, h, w) of pictures (n, 3, height, width) in [-1, 1], scaled."""
     parameters = next(base.vae.parameters())
     means, spreads = [], []
     for chunk in pixels.split(4):
@@ -93,7 +94,11 @@ def _encode(base: BaseModel, pixels: Tensor, weight: Tensor) -> EncodedCrops:
         means.append(posterior.mean)
         spreads.append(posterior.std)
     factor = base.vae.config.scaling_factor
-    mean, spread = torch.cat(means) * factor, torch.cat(spreads) * factor
+    return torch.cat(means) * factor, torch.cat(spreads) * factor
+
+
+def _encode(base: BaseModel, pixels: Tensor, weight: Tensor) -> EncodedCrops:
+    mean, spread = encode_pictures(base, pixels)
     weight = F.interpolate(weight, mean.shape[-2:], mode="area")
     weight = weight / weight.mean((1, 2, 3), keepdim=True)
     dtype = torch.float64 if base.dtype == torch.float64 else torch.float32

@@ -21,6 +21,7 @@ from configs.schema import GenerationConfig
 from tasks.engine.bank import AdapterBank, TextPart
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, concatenate, encode_negative, encode_prompt, zeros_for_nothing
+from tasks.engine.guides import Guide, guided_call
 from tasks.engine.lora_file import TEXT, LoraWeights, read_lora
 from tasks.engine.text import encode, tokenize
 
@@ -36,12 +37,16 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """One image. `adapter` is a key of the adapters given to `render`, or empty for the plain base model."""
+    """One image. `adapter` is a key of the adapters given to `render`, or empty for the plain base model.
+
+    With a `guide`, whose picture is as large as the image, the model does not begin with noise alone.
+    """
 
     prompt: str
     negative_prompt: str
     seed: int
     adapter: str = ""
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,12 @@ def render(
 
 
 def _batches(requests: list[RenderRequest], loras: dict[str, LoraWeights], batch_size: int) -> list[list[int]]:
-    """The requests' numbers in batches; adapters that replace the UNet's weights have batches of their own."""
+    """The requests' numbers in batches of one pipeline; adapters that replace weights have batches of their own."""
     whole = {key for key, lora in loras.items() if lora.differences}
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for number, request in enumerate(requests):
-        groups.setdefault(request.adapter if request.adapter in whole else "", []).append(number)
+        own = request.adapter if request.adapter in whole else ""
+        groups.setdefault((own, request.guide and request.guide.manner), []).append(number)
     return [
         group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
     ]
@@ -200,32 +206,39 @@ def draw_batch(
 
     positive = concatenate([read(reader, request.prompt, False) for reader, request in both])
     negative = concatenate([read(reader, request.negative_prompt, True) for reader, request in both])
-    seeds = [request.seed for request in requests]
     if bank is None:
-        return _denoise(base, seeds, settings, positive, negative)
+        return _denoise(base, requests, settings, positive, negative)
     slots = [reader.slot for reader in readers]
     distilled = base.unet.config.time_cond_proj_dim is not None  # guidance is an input of such a UNet
     guided = slots * 2 if settings.guidance > 1 and not distilled else slots  # the unconditional half comes first
     with bank.routed(torch.tensor(guided, device=base.device)):
-        return _denoise(base, seeds, settings, positive, negative)
+        return _denoise(base, requests, settings, positive, negative)
 
 
 @torch.no_grad()
 def _denoise(
-    base: BaseModel, seeds: list[int], settings: RenderSettings, positive: Conditioning, negative: Conditioning
+    base: BaseModel,
+    requests: list[RenderRequest],
+    settings: RenderSettings,
+    positive: Conditioning,
+    negative: Conditioning,
 ) -> list[NDArray[np.uint8] | None]:
     extra = {}
     if positive.pooled is not None:
         extra = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
-    latents = base.pipeline(
+    guides = [request.guide for request in requests if request.guide]  # of all in a batch, or of none
+    if guides:
+        pipeline, more = guided_call(base, guides, settings.steps)
+    else:
+        pipeline, more = base.pipeline, {"width": settings.width, "height": settings.height}
+    latents = pipeline(
         prompt_embeds=positive.embeds,
         negative_prompt_embeds=negative.embeds,
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+        generator=[torch.Generator().manual_seed(request.seed) for request in requests],
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,
-        width=settings.width,
-        height=settings.height,
         output_type="latent",
+        **more,
         **extra,
     ).images
     return decode_latents(base, latents)

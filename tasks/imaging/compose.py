@@ -62,6 +62,9 @@ class Placement:
     shadow: Shadow = Shadow()
 
 
+NEAR = Placement(share=0.86, surface=0.93)  # as large as training shows it; what is closer stands lower in a picture
+
+
 def place(
     product_rgb: Rgb, mask: Mask, background_rgb: Rgb, placement: Placement, side_maximum: int | None = None
 ) -> tuple[Rgb, Mask]:

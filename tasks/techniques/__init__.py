@@ -1,9 +1,11 @@
 """How an image's pixels come about: one file each, found by its name in the configuration.
 
-A technique is a module with what `Technique` lists. To add one, add a file here and name it in `variants.techniques`.
+A technique is a module with what `Technique` lists, and with what `Guided` adds where the model does not begin with
+noise alone. To add one, add a file here and name it in `variants.techniques`.
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Background, Colour, Scene
+from configs.schema import Background, Colour, GenerationConfig, Scene
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -57,11 +59,13 @@ class Material:
     """What a variant is made of.
 
     `drawn` is what the model drew for the variant's prompt, and None where the prompt is empty. `photo` gives the photo
-    of the product that the variant shows, with its mask; it raises Rejected where no photo could be cut out.
+    of the product that the variant shows, with its mask; it raises Rejected where no photo could be cut out. `guide` is
+    what a guided technique has made for the model.
     """
 
     drawn: Rgb | None
     photo: Callable[[], CutOut]
+    guide: Pixels | None = None
 
 
 class Technique(Protocol):
@@ -80,12 +84,44 @@ class Technique(Protocol):
         """The pixels of one variant. Several are made at once, in threads, while the model draws for the next."""
 
 
+class Guided(Technique, Protocol):
+    """The contract of a file in this folder whose picture the model draws over another one, or along its edges."""
+
+    GUIDE: Literal["image", "edges"]  # drawn over (image to image), or along white lines on black (ControlNet)
+
+    @staticmethod
+    def scene(words: Words) -> str:
+        """The place without a product that the guide is to show, drawn first and without an adapter; or empty."""
+
+    @staticmethod
+    def strength(generation: GenerationConfig) -> float:
+        """How much is drawn anew over an image, as a share of the steps; how much edges count."""
+
+    @staticmethod
+    def guide(variant: VariantSpec, material: Material) -> Pixels:
+        """The guide, as large as the variant, and where the product is in it; `material.drawn` is the scene."""
+
+
+def technique_names() -> list[str]:
+    """The files of this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
 def find_technique(name: str) -> Technique:
     """The technique of that name; ConfigError where there is no such file."""
     try:
         return cast(Technique, importlib.import_module(f"tasks.techniques.{name}"))
     except ModuleNotFoundError as error:
-        raise ConfigError(f"variants.techniques: there is no technique {name!r} in tasks/techniques/") from error
+        raise ConfigError(
+            f"variants.techniques: there is no technique {name!r} in tasks/techniques/, only "
+            f"{', '.join(technique_names())}"
+        ) from error
+
+
+def find_guided(name: str) -> Guided | None:
+    """The technique of that name where it is a guided one."""
+    technique = find_technique(name)
+    return cast(Guided, technique) if hasattr(technique, "guide") else None
 
 
 def join_words(*parts: str) -> str:

@@ -1,4 +1,4 @@
-"""Does an adapter show its product? Five tables on the demo model and the demo catalog's SKUs, which it has never seen.
+"""Does an adapter show its product? Tables on the demo model and the demo catalog's SKUs, which it has never seen.
 
     python -m tests.bench.bench_fidelity                          # all tables, most of an hour of one core
     python -m tests.bench.bench_fidelity --tables likeness,prior --skus 4 --steps 50
@@ -9,6 +9,7 @@ cohort      all SKUs in one batch, and one at a time
 checkpoint  the best checkpoint by looks at a held-out photograph, and the last
 prior       what becomes of the plain class prompt, without and with prior preservation
 methods     LoRA, textual inversion, pivotal tuning, full DreamBooth
+techniques  pictures by each technique that draws with the LoRA: from noise, over a composite, along the photo's edges
 recipes     what makes a LoRA of this model learn its product best per second
 
 Cosine is the image tower's of the products alone (`tests/bench/likeness.py`), colour their CIEDE2000, named the share
@@ -39,6 +40,7 @@ from tasks.engine.similarity import Scorer, load_scorer
 from tasks.engine.training import TrainingJob
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
+from tests.bench.by_technique import TECHNIQUES, technique_row
 from tests.bench.device import occasion
 from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness
 from tests.bench.likeness import Rgb, alone, ceiling, likeness
@@ -165,6 +167,14 @@ def table_methods(bench: Bench) -> list[dict[str, Any]]:
     return lines
 
 
+def table_techniques(bench: Bench) -> list[dict[str, Any]]:
+    """The preset's LoRAs, and pictures of them as a run makes them, by technique."""
+    rows = {name: technique_row(bench, name) for name in TECHNIQUES}
+    if bench.options.sheet:
+        _sheet(bench, [drawn for _, drawn in rows.values()], bench.options.sheet.with_stem("techniques"))
+    return [line for line, _ in rows.values()]
+
+
 def table_recipes(bench: Bench) -> list[dict[str, Any]]:
     """Each recipe of `RECIPES`, or those given by --try, as changes to the preset's."""
     lines = [bench.row("no adapter", None, lambda one: one.noun)]
@@ -184,6 +194,7 @@ TABLES: dict[str, Callable[[Bench], list[dict[str, Any]]]] = {
     "checkpoint": table_checkpoint,
     "prior": table_prior,
     "methods": table_methods,
+    "techniques": table_techniques,
     "recipes": table_recipes,
 }
 

@@ -53,6 +53,7 @@ class Bench:
         config = RunConfig.model_validate(yaml.safe_load(options.config.read_text()))
         self.products = read_products(catalog, options.skus, scorer, config.training.colour_attributes)
         side, drawing = base.resolution, config.generation
+        self.generation = drawing.model_copy(update={"seed": FIRST_SEED})
         self.known: dict[tuple[Any, ...], list[Drawn]] = {}
         self.recipe = config.training
         self.settings = RenderSettings(options.draw_steps or drawing.steps, drawing.guidance, "checkpoint", side, side)
@@ -76,9 +77,9 @@ class Bench:
         how = TrainingConfig(**self.recipe.model_dump() | fields)
         named = f", {how.backdrop}" if how.backdrop else ""
         jobs = [replace(job, steps=max(1, round(job.steps * factor)), instance=job.instance + named) for job in jobs]
-        started = self._clock()
+        started = self.clock()
         outcomes = train_cohort(self.base, jobs, how, self.base.resolution, slots or len(jobs), quiet, evaluation=looks)
-        seconds = (self._clock() - started) / len(jobs)
+        seconds = (self.clock() - started) / len(jobs)
         header = LoraHeader("bench", self.base.family, "bench", "sks", self.settings.width, "{}", self.base.prediction)
         good = {one.sku: one for one in outcomes if isinstance(one, TrainedAdapter)}
         return Trained({sku: write_lora(one.weights, header) for sku, one in good.items()}, good, seconds)
@@ -94,8 +95,12 @@ class Bench:
             RenderRequest(prompt, "", seed + number, sku if sku in files else "")
             for number, (sku, prompt) in enumerate(prompts)
         ]
+        return self.render(wanted, files)
+
+    def render(self, requests: list[RenderRequest], files: dict[str, bytes]) -> list[Rgb]:
+        """The pictures; black where the model's pixels were not finite."""
         blank = np.zeros((self.settings.height, self.settings.width, 3), np.uint8)
-        images = render(self.base, wanted, self.settings, files, 8)
+        images = render(self.base, requests, self.settings, files, 8)
         return [blank if image is None else image for image in images]
 
     def pictures(self, files: dict[str, bytes], phrase: Callable[[Product], str]) -> list[Drawn]:
@@ -113,7 +118,7 @@ class Bench:
         """One line of a table: means over the products."""
         drawn = self.pictures(trained.files if trained else {}, phrase)
         scores = likeness(self.scorer, self.products, [one.plain for one in drawn])
-        line: dict[str, Any] = {"name": name, **_mean(scores), **self.agreement(drawn)}
+        line: dict[str, Any] = {"name": name, **means(scores), **self.agreement(drawn)}
         if trained:
             done = list(trained.outcomes.values())
             line["loss"] = float(np.mean([one.loss_after / one.loss_before for one in done])) if done else None
@@ -142,14 +147,16 @@ class Bench:
         """The same without the learned word: what a base model is asked for instead."""
         return product.words if self.recipe.colour_attributes else product.noun
 
-    def _clock(self) -> float:
+    def clock(self) -> float:
+        """Processor seconds on a CPU, else seconds."""
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
             return time.perf_counter()
         return time.process_time()
 
 
-def _mean(scores: list[Likeness]) -> dict[str, float]:
+def means(scores: list[Likeness]) -> dict[str, float]:
+    """A line's columns: means over the products."""
     one = mean_likeness(scores)
     return {"cosine": one.cosine, "colour": one.colour, "named": one.named}
 

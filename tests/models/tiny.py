@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     DDIMScheduler,
     EulerDiscreteScheduler,
     StableDiffusionPipeline,
@@ -67,6 +68,27 @@ def build_tiny_sdxl(folder: Path) -> Path:
         scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
         force_zeros_for_empty_prompt=True,
     ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def build_tiny_controlnet(folder: Path, model: Path, channels: int = 3) -> Path:
+    """Writes a ControlNetModel folder for a model's UNet, one that heeds the picture it is given.
+
+    A new one's last layers are zero, and the biases of those that read the picture are louder than the picture.
+    """
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_pretrained(model / "unet")
+    made = ControlNetModel.from_unet(unet, conditioning_channels=channels)
+    for layer in (*made.controlnet_down_blocks, made.controlnet_mid_block):
+        torch.nn.init.normal_(layer.weight, std=0.5)
+    picture = made.controlnet_cond_embedding
+    torch.nn.init.normal_(picture.conv_out.weight)
+    for layer in (picture.conv_in, *picture.blocks):
+        torch.nn.init.zeros_(layer.bias)
+    white = torch.ones(1, channels, 64, 64)
+    with torch.no_grad():
+        picture.conv_out.weight.div_((picture(white) - picture(0 * white)).std() / 5)
+    made.save_pretrained(folder)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Laws of the variant matrix."""
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -11,11 +12,12 @@ from catalog_schemas.variant import VariantSpec
 from configs.library import load_library
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
 from tasks.matrix import Drawing, expand
-from tasks.techniques import find_technique
+from tasks.techniques import find_guided, find_technique
 
 LIBRARY = load_library()
-TECHNIQUES = ("regenerate", "composite", "packshot")
-DRAWING = Drawing("sks", "a" * 64, "model", ("r" * 64,), 64, 1)
+TECHNIQUES = ("regenerate", "restyle", "sketch", "composite", "packshot")
+WITH_ADAPTER = ("regenerate", "restyle", "sketch")
+DRAWING = Drawing("sks", "a" * 64, "model", ("r" * 64,), 64, 1, controlnet="edges")
 GENERATION = GenerationConfig(seed=5)
 MUG = Product("mug-1", "Mug", "mug", ("mug/0.png",), category="Home > Kitchen")
 
@@ -72,7 +74,7 @@ def _rule_holds(rule: MatrixRule, spec: VariantSpec) -> bool:
 def test_how_large_pictures_may_grow_is_part_of_those_that_show_a_photos_pixels_alone(matrix: VariantMatrix) -> None:
     larger = expand(MUG, matrix, GENERATION.model_copy(update={"side_maximum": 4096}), LIBRARY, DRAWING)
     for before, after in zip(_expand(matrix), larger, strict=True):
-        assert (before.id == after.id) == (before.technique == "regenerate"), before.name
+        assert (before.id == after.id) == (before.technique in WITH_ADAPTER), before.name
 
 
 @laws
@@ -128,6 +130,30 @@ def test_a_dimension_that_a_technique_does_not_use_is_neutral(matrix: VariantMat
 
 @laws
 @given(matrices)
+def test_how_far_a_guide_counts_is_part_of_those_that_it_guides_alone(matrix: VariantMatrix) -> None:
+    other = GENERATION.model_copy(update={"restyle_strength": 0.7})
+    drawing = dataclasses.replace(DRAWING, controlnet="another")
+    for before, restyled, along in zip(
+        _expand(matrix),
+        expand(MUG, matrix, other, LIBRARY, DRAWING),
+        expand(MUG, matrix, GENERATION, LIBRARY, drawing),
+        strict=True,
+    ):
+        assert (before.id != restyled.id) == (before.technique == "restyle")
+        assert (before.id != along.id) == (before.technique == "sketch")
+        assert (before.strength is None) == (find_guided(before.technique) is None)
+
+
+def test_restyle_stands_in_the_scene_of_a_composite_and_is_told_what_regenerate_is() -> None:
+    matrix = VariantMatrix(scenes=("wooden-table",), techniques=("restyle", "composite", "regenerate", "sketch"))
+    specs = {spec.technique: spec for spec in _expand(matrix)}
+    assert specs["restyle"].scene_prompt == specs["composite"].prompt != ""
+    assert specs["restyle"].prompt == specs["sketch"].prompt == specs["regenerate"].prompt
+    assert specs["sketch"].scene_prompt == ""
+
+
+@laws
+@given(matrices)
 def test_before_a_flat_background_there_is_no_scene_and_no_picture_is_drawn_twice(matrix: VariantMatrix) -> None:
     specs = _expand(matrix)
     behind = [one.background_hex or ("#ffffff" if one.technique == "packshot" else "") for one in specs]
@@ -139,7 +165,8 @@ def test_before_a_flat_background_there_is_no_scene_and_no_picture_is_drawn_twic
     for spec in specs:
         if spec.background_hex:
             assert spec.scene not in LIBRARY.scenes
-            assert bool(spec.prompt) == (spec.technique == "regenerate")
+            assert bool(spec.prompt) == (spec.technique in WITH_ADAPTER)
+            assert not spec.scene_prompt
 
 
 def test_a_flat_background_is_told_to_the_model_in_words() -> None:
@@ -161,7 +188,7 @@ def test_techniques_take_turns(matrix: VariantMatrix) -> None:
 
 def test_every_scene_is_shown_before_any_is_shown_twice() -> None:
     scenes = ("garden-grass", "kitchen-counter", "wooden-table", "white-marble")
-    matrix = VariantMatrix(scenes=scenes, colours=("original", "sage"), techniques=TECHNIQUES, limit_per_sku=6)
+    matrix = VariantMatrix(scenes=scenes, colours=("original", "sage"), techniques=TECHNIQUES[2:], limit_per_sku=6)
     shown = [spec.scene for spec in _expand(matrix) if spec.technique != "packshot"]
     assert sorted(shown) == sorted(scenes)
 
