@@ -30,6 +30,7 @@ def technique_row(bench: Bench, technique: str) -> tuple[dict[str, Any], list[Dr
     `overlap` of a product on white with a photograph's that is placed as a guide's is, by intersection over union:
     whether the outline is the photograph's.
     """
+    files = bench.loras.files  # trained before the clock runs
     started, drawn, overlaps = bench.clock(), list[Drawn](), list[float]()
     for product in bench.products:
         white = _specs(bench, product, technique, "white", bench.options.images)
@@ -39,7 +40,7 @@ def technique_row(bench: Bench, technique: str) -> tuple[dict[str, Any], list[Dr
             RenderRequest(spec.prompt, "", spec.seed, product.sku, _as_engine_wants(bench, spec, guide))
             for spec, guide in zip(specs, guides, strict=True)
         ]
-        pictures = bench.render(requests, bench.loras.files)
+        pictures = bench.render(requests, files)
         drawn.append(Drawn(pictures[: len(white)], pictures[len(white) :]))
         size = (bench.settings.height, bench.settings.width)
         overlaps += [

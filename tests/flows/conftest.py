@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 from prefect.context import refresh_global_settings_context
 
 from flows.own_server import begin_server
+from tasks.engine import rendering
+from tasks.engine.rendering import RenderRequest
 from tests.flows.shop import Shop
 from tests.models.tiny import build_tiny_sd
 
@@ -82,3 +85,16 @@ def small(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str) -
 def open_shop(finished: Shop, tmp_path: Path) -> Shop:
     """A copy of the finished shop, to be changed."""
     return finished.copy(tmp_path / "shop")
+
+
+@pytest.fixture
+def drawn() -> Iterator[list[RenderRequest]]:
+    """All that the model has been asked for."""
+    asked, draw_batch = list[RenderRequest](), rendering.draw_batch
+
+    def noted(base, bank, readers, requests, settings, texts):
+        asked.extend(requests)
+        return draw_batch(base, bank, readers, requests, settings, texts)
+
+    with patch.object(rendering, "draw_batch", noted):
+        yield asked

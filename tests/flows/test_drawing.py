@@ -1,30 +1,12 @@
 """What the model draws for a run: a scene once for all products in it, and nothing where nothing is to be drawn."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
-import pytest
-
-from tasks.engine import rendering
 from tasks.engine.rendering import RenderRequest
 from tasks.imaging.marking import read_marks
 from tests.flows.shop import Shop
 
 SCENES = {"techniques": ["composite"], "scenes": ["wooden-table", "garden-grass"]}
-
-
-@pytest.fixture
-def drawn() -> Iterator[list[RenderRequest]]:
-    """All that the model has been asked for."""
-    asked, draw_batch = list[RenderRequest](), rendering.draw_batch
-
-    def noted(base, bank, readers, requests, settings, texts):
-        asked.extend(requests)
-        return draw_batch(base, bank, readers, requests, settings, texts)
-
-    with patch.object(rendering, "draw_batch", noted):
-        yield asked
 
 
 def _bytes(shop: Shop) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Restyle and sketch in a run: what they are drawn over and along, and what becomes of one that cannot be."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -27,19 +26,6 @@ def guided(shop: Shop, tmp_path: Path) -> Shop:
     control = build_tiny_controlnet(tmp_path / "controlnet", shop.model)
     shop.changes = {"model": {"controlnet": str(control)}, "variants": ONE_SCENE}
     return shop
-
-
-@pytest.fixture
-def drawn() -> Iterator[list[RenderRequest]]:
-    """All that the model has been asked for."""
-    asked, draw_batch = list[RenderRequest](), rendering.draw_batch
-
-    def noted(base, bank, readers, requests, settings, texts):
-        asked.extend(requests)
-        return draw_batch(base, bank, readers, requests, settings, texts)
-
-    with patch.object(rendering, "draw_batch", noted):
-        yield asked
 
 
 def test_each_is_guided_by_its_product_and_published_as_what_it_is(guided: Shop, drawn: list[RenderRequest]) -> None:
