@@ -55,6 +55,6 @@ def guided_call(base: BaseModel, guides: list[Guide], steps: int) -> tuple[Any, 
     pictures = torch.stack([torch.from_numpy(guide.picture).permute(2, 0, 1) for guide in guides]).float() / 255
     if control is None:
         latents = encode_pictures(base, pictures * 2 - 1)[0]  # the posterior's mean: an image has no second seed
-        return pipeline, {"image": latents, "strength": max(strength, 1.0001 / steps)}
+        return pipeline, {"image": latents, "strength": min(1.0, max(strength, 1.0001 / steps))}  # one step at least
     lines = pictures[:, : control.config.conditioning_channels]  # edges are the same in all channels
     return pipeline, {"image": lines.to(control.device, control.dtype), "controlnet_conditioning_scale": strength}

@@ -10,10 +10,11 @@ import pytest
 from tasks.engine.base_model import load_base
 from tasks.engine.similarity import load_scorer
 from tests.bench.bench_fidelity import METHODS, TABLES, measure, parse, write
+from tests.bench.by_technique import TECHNIQUES
 from tests.bench.likeness import alone, ceiling, likeness, read_products
 from tests.configs_tiny import write_tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
-from tests.models.tiny import build_tiny_clip, build_tiny_sd
+from tests.models.tiny import build_tiny_clip, build_tiny_controlnet, build_tiny_sd
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,10 @@ def test_every_table_is_measured_and_written(tmp_path, catalog, scorer, capsys):
     model = build_tiny_sd(tmp_path / "model", levels=1)
     config = write_tiny_config(tmp_path / "config.yaml", model, generation={"steps": 1})
     arguments = ["--tables", ",".join(TABLES), "--skus", "2", "--steps", "2", "--images", "1", "--class-images", "2"]
-    options = parse([*arguments, "--config", str(config), "--try", '{"more": {"rank": 2, "steps": 2}}'])
+    build_tiny_controlnet(model / "controlnet", model)
+    options = parse(
+        [*arguments, "--config", str(config), "--model", str(model), "--try", '{"more": {"rank": 2, "steps": 2}}']
+    )
     write(measure(load_base(model, "float32", "cpu"), scorer, catalog, options), tmp_path / "results")
     (file,) = (tmp_path / "results").glob("*.json")
     report = json.loads(file.read_text())
@@ -46,7 +50,9 @@ def test_every_table_is_measured_and_written(tmp_path, catalog, scorer, capsys):
     assert names["prior"] == ["before", "after, no prior", "after, prior 1"]
     assert names["methods"] == ["no adapter", "no adapter, colour in words", *METHODS]
     assert names["recipes"] == ["no adapter", "more"]
+    assert names["techniques"] == list(TECHNIQUES)
     tables = report["tables"]
+    assert all(0 <= row["overlap"] <= 1 for row in tables["techniques"])
     assert tables["cohort"][1]["largest distance of weights"] < 1e-3
     assert tables["prior"][0]["distance to before"] == pytest.approx(0, abs=1e-5)
     sizes = {row["name"]: row.get("bytes") for row in tables["methods"]}

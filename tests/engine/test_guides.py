@@ -80,6 +80,13 @@ def test_the_less_is_drawn_anew_the_more_of_the_picture_is_left(sd):
     assert away[0] < away[3] * 0.6
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_however_few_the_steps_are_one_is_drawn(sd, steps):
+    few = dataclasses.replace(SETTINGS, steps=steps)
+    for strength in (0.01, 1.0):
+        assert draw(sd, [guided(picture(1), strength)], settings=few)[0].std() > 1
+
+
 def test_pictures_of_a_mixed_batch_equal_those_drawn_alone(folders, base, tmp_path):
     control = new_controlnet(folders, base, tmp_path)
     adapters = {"mug": write_lora(strong_adapter(base, 1), HEADER), "lamp": write_lora(strong_adapter(base, 2), HEADER)}
