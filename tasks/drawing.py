@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 Arrived = Callable[[VariantSpec, Rgb | None], None]
 
 
+def is_drawn_alone(spec: VariantSpec) -> bool:
+    """Whether the model draws the variant for its product: with its adapter, or guided by it."""
+    return bool(spec.adapter_id) or spec.strength is not None
+
+
 def scene_of(spec: VariantSpec) -> str:
-    """The prompt of what is drawn for a variant without an adapter; empty where nothing is."""
-    return spec.scene_prompt or ("" if spec.adapter_id else spec.prompt)
+    """The prompt of what is drawn first, for all products that stand in it; empty where nothing is."""
+    return spec.scene_prompt or ("" if is_drawn_alone(spec) else spec.prompt)
 
 
 def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStore, arrived: Arrived) -> None:
@@ -80,7 +85,7 @@ def draw_products(
     from tasks.engine.rendering import RenderRequest, render
 
     base, settings = _model(context)
-    files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs}}
+    files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs} - {""}}
 
     def request(spec: VariantSpec) -> RenderRequest:
         guide = None

@@ -16,7 +16,7 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.drawing import draw_products, draw_scenes, scene_of
+from tasks.drawing import draw_products, draw_scenes, is_drawn_alone, scene_of
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, once
 from tasks.pixels import PhotoReader, photo_reader
@@ -75,10 +75,10 @@ def _make_all(
             return Material(drawn, partial(_photo, spec, references[spec.sku], read), guide)
 
         def placed(spec: VariantSpec, scene: Rgb | None = None) -> None:
-            """What is drawn without an adapter is there: the model goes on with it, or has no more to draw."""
+            """The scene is there: the model goes on with it, or has no more to draw."""
             if find_guided(spec.technique):
                 guides[spec.id] = pool.submit(_guide, context, spec, material(spec, scene))
-            elif not spec.adapter_id:
+            elif not is_drawn_alone(spec):
                 made[spec.id] = pool.submit(_make, context, spec, material(spec, scene), store)
 
         def drawn(spec: VariantSpec, image: Rgb | None) -> None:
@@ -91,7 +91,7 @@ def _make_all(
         found = {name: guide.result() for name, guide in guides.items()}
         refused = {name: guide for name, guide in found.items() if isinstance(guide, Rejection)}
         shown = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}
-        own = [spec for spec in specs if spec.adapter_id and spec.id not in refused]
+        own = [spec for spec in specs if is_drawn_alone(spec) and spec.id not in refused]
         draw_products(context, own, shown, adapters, store, drawn)
         return [refused.get(spec.id) or made[spec.id].result() for spec in specs]
 

@@ -5,7 +5,7 @@ wrong. What makes it belong is around it: a contact shadow, a soft cast shadow, 
 around its edge.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import cv2
@@ -52,17 +52,17 @@ class Placement:
     """Where a product stands: all lengths are shares of the picture.
 
     Its box fits `share` of the width and of the height, its middle is at `x`, and its lowest point stands at
-    `surface` (0 is the top edge, 1 the bottom). A product that would leave the picture is moved inside, and made
-    smaller if it must be.
+    `surface` (0 is the top edge, 1 the bottom; None: it is in the middle of the height). A product that would leave the
+    picture is moved inside, and made smaller if it must be.
     """
 
     share: float = 0.6
     x: float = 0.5
-    surface: float = 0.85
+    surface: float | None = 0.85
     shadow: Shadow = Shadow()
 
 
-NEAR = Placement(share=0.86, surface=0.93)  # as large as training shows it; what is closer stands lower in a picture
+AS_TRAINED = Placement(share=0.86, surface=None)  # as a LoRA has seen its product: large, and in the middle
 
 
 def place(
@@ -99,11 +99,8 @@ def on_flat(
     `size` is (height, width), and grows as in `place`; `fill` is the share of the picture that the product's box takes
     along its tighter side. Away from product and shadow every pixel is exactly `hexadecimal`.
     """
-    rows, _ = box = box_of(mask)
-    placement = Placement(share=fill, surface=1.0, shadow=shadow)
-    centred = 0.5 + (rows.stop - rows.start) * _ratio(box, size, placement) / size[0] / 2
-    placement = replace(placement, surface=centred)
-    background = np.empty((*_native(box, size, placement, side_maximum), 3), np.uint8)
+    placement = Placement(share=fill, surface=None, shadow=shadow)
+    background = np.empty((*_native(box_of(mask), size, placement, side_maximum), 3), np.uint8)
     background[:] = rgb_of(hexadecimal)
     return place(product_rgb, mask, background, placement)
 
@@ -119,8 +116,8 @@ def _ratio(box: Box, size: tuple[int, int], placement: Placement) -> float:
     rows, columns = box
     box_height, box_width = rows.stop - rows.start, columns.stop - columns.start
     height, width = size
-    share = placement.share
-    return min(share * width / box_width, share * height / box_height, placement.surface * height / box_height)
+    share, room = placement.share, 1.0 if placement.surface is None else placement.surface
+    return min(share * width / box_width, share * height / box_height, room * height / box_height)
 
 
 def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placement: Placement) -> tuple[Rgb, Mask]:
@@ -137,7 +134,9 @@ def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placeme
     new_width, new_height = max(1, round(alpha.shape[1] * ratio)), max(1, round(alpha.shape[0] * ratio))
     product, alpha = scale_rgb(product, new_width, new_height), scale_mask(alpha, new_width, new_height)
     alpha = np.where(alpha < 0.02, 0.0, alpha).astype(np.float32)
-    bottom = round(placement.surface * height) + round((rows.stop - box_rows.stop) * ratio)
+    centred = 0.5 + (box_rows.stop - box_rows.start) * ratio / height / 2
+    surface = centred if placement.surface is None else placement.surface
+    bottom = round(surface * height) + round((rows.stop - box_rows.stop) * ratio)
     box_left = placement.x * width - box_width * ratio / 2
     box_left = min(max(box_left, 0.0), width - box_width * ratio)
     left = round(box_left) - round((box_columns.start - columns.start) * ratio)

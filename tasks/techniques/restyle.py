@@ -7,7 +7,7 @@ from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
 from configs.schema import GenerationConfig
-from tasks.imaging.compose import NEAR
+from tasks.imaging.compose import AS_TRAINED
 from tasks.techniques import Material, Pixels, Words, composite, regenerate
 
 USES_ADAPTER = True
@@ -32,8 +32,8 @@ def strength(generation: GenerationConfig) -> float:
 
 
 def guide(variant: VariantSpec, material: Material) -> Pixels:
-    """The composite, with the product close by: what is small, a model that draws in latents draws badly."""
-    return composite.compose(variant, material, NEAR.share, NEAR)
+    """The composite, with the product where a LoRA expects it: elsewhere, or smaller, it is smeared."""
+    return composite.compose(variant, material, AS_TRAINED.share, AS_TRAINED)
 
 
 def make(variant: VariantSpec, material: Material) -> Pixels:

@@ -10,7 +10,7 @@ import numpy as np
 
 from catalog_schemas.variant import VariantSpec
 from configs.schema import GenerationConfig
-from tasks.imaging.compose import NEAR
+from tasks.imaging.compose import AS_TRAINED
 from tasks.imaging.edges import product_edges
 from tasks.techniques import Material, Pixels, Words, composite, regenerate
 
@@ -36,10 +36,10 @@ def strength(generation: GenerationConfig) -> float:
 
 
 def guide(variant: VariantSpec, material: Material) -> Pixels:
-    """The product's edges, where it would stand close by."""
+    """The product's edges, where a LoRA expects it."""
     size = (variant.height, variant.width, 3)
     empty = replace(material, drawn=None if variant.background_hex else np.full(size, 255, np.uint8))
-    placed = composite.compose(replace(variant, colour_hex=""), empty, NEAR.share, NEAR)
+    placed = composite.compose(replace(variant, colour_hex=""), empty, AS_TRAINED.share, AS_TRAINED)
     assert placed.mask is not None, "a composite knows where its product is"
     return Pixels(product_edges(placed.rgb, placed.mask), placed.mask)
 

@@ -12,7 +12,7 @@ from configs.schema import VariantMatrix
 from tasks.engine.base_model import load_controlnet
 from tasks.engine.guides import Guide
 from tasks.engine.rendering import RenderRequest, render
-from tasks.imaging.compose import NEAR, on_flat
+from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
 from tasks.matrix import Drawing, expand
 from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided
@@ -44,7 +44,7 @@ def technique_row(bench: Bench, technique: str) -> tuple[dict[str, Any], list[Dr
         drawn.append(Drawn(pictures[: len(white)], pictures[len(white) :]))
         size = (bench.settings.height, bench.settings.width)
         overlaps += [
-            _overlap(cut_out(picture), on_flat(photo.rgb, photo.mask, WHITE, size, NEAR.share)[1])
+            _overlap(cut_out(picture), on_flat(photo.rgb, photo.mask, WHITE, size, AS_TRAINED.share)[1])
             for picture, photo in zip(drawn[-1].plain, cycle(product.photos), strict=False)
         ]
     seconds = (bench.clock() - started) / sum(len(one.plain) + len(one.scenes) for one in drawn)

@@ -74,6 +74,14 @@ def test_a_model_without_a_controlnet_is_told_before_anything_is_done(guided: Sh
     assert not Path(guided.store).exists()
 
 
+def test_a_guided_technique_may_do_without_an_adapter(guided: Shop, drawn: list[RenderRequest]) -> None:
+    guided.changes["variants"] = ONE_SCENE | {"techniques": ["restyle"]}
+    with patch.object(restyle, "USES_ADAPTER", False):
+        done = guided.run().record
+    assert (done.images_published, done.adapters_trained) == (2, 0)
+    assert [(one.adapter, one.guide is None) for one in drawn] == [("", True), ("", False), ("", False)]
+
+
 def test_a_guide_that_cannot_be_made_costs_its_own_picture(guided: Shop) -> None:
     guide = restyle.guide
 

@@ -14,7 +14,7 @@ PLACEMENTS = st.builds(
     Placement,
     share=st.floats(0.05, 1.0),
     x=st.floats(0.0, 1.0),
-    surface=st.floats(0.3, 1.0),
+    surface=st.one_of(st.none(), st.floats(0.3, 1.0)),
     shadow=st.sampled_from([NO_SHADOW, SOFT_SHADOW, Shadow()]),
 )
 
@@ -28,7 +28,10 @@ def test_the_product_stands_whole_on_the_surface_within_its_share(placement, hei
     assert rgb.dtype == np.uint8
     assert mask.shape == (height, width)
     rows, columns = box_of(mask, 0.4)
-    assert abs(rows.stop - placement.surface * height) <= 2.5
+    if placement.surface is None:
+        assert abs((rows.start + rows.stop) / 2 - height / 2) <= 2.5
+    else:
+        assert abs(rows.stop - placement.surface * height) <= 2.5
     assert rows.stop - rows.start <= placement.share * height + 3
     assert columns.stop - columns.start <= placement.share * width + 3
     source_rows, source_columns = box_of(MASK)

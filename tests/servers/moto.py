@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.servers.process import free_port, server_process
 
+ROOT = Path(__file__).parents[2]
 USER = "packshot-tests"
 SECRET = "canary-secret-7f3a9c"  # tests look for it in outputs: it must never turn up
 
@@ -54,6 +55,6 @@ def s3_server(home: Path) -> Iterator[S3Server]:
     """Runs the server for the length of the block; `home` takes its log and whatever it wants to keep."""
     port = free_port()
     server = S3Server(f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with server_process(command, home, f"{server.endpoint}/moto-api/", PYTHONUNBUFFERED="1"):
+    command = [sys.executable, "-m", "tests.servers.moto_server", str(port)]
+    with server_process(command, home, f"{server.endpoint}/moto-api/", PYTHONUNBUFFERED="1", PYTHONPATH=str(ROOT)):
         yield server
