@@ -1,6 +1,6 @@
-"""moto's server, where one of two that create an object at once wins: moto looks and then writes, S3 does both at once.
+"""moto's server, where one of two that create an object at once wins: moto looks, then writes; S3 does both at once.
 
-    python -m tests.servers.moto_server PORT
+Run as `python -m tests.servers.moto_server PORT`.
 """
 
 import os
