@@ -90,7 +90,9 @@ def _find_controlnet(source: str, model: Path, cache: Path) -> tuple[str, str]:
     if folder is None:
         from tasks.engine.base_model import download_controlnet
 
-        return str(download_controlnet(source)), source
+        folder = download_controlnet(source)
+        _refuse_another_kind(folder, model)
+        return str(folder), source
     if not source and not folder.is_dir():
         return "", ""
     if not (folder / "config.json").is_file():
@@ -98,7 +100,25 @@ def _find_controlnet(source: str, model: Path, cache: Path) -> tuple[str, str]:
             f"{folder}: expected a diffusers ControlNet folder with config.json, but it is not one; point "
             "model.controlnet at such a folder, a store URL of one, or a hub id and its commit (id@revision)"
         )
+    _refuse_another_kind(folder, model)
     return str(folder), f"sha256:{_hash_files(folder, sorted(folder.iterdir()))}"
+
+
+def _refuse_another_kind(controlnet: Path, model: Path) -> None:
+    """Raises ModelError where the ControlNet was made for another kind of model: found before anything is trained."""
+    base = json.loads((model / "unet" / "config.json").read_text())
+    try:
+        own = dict(json.loads((controlnet / "config.json").read_text()).items())
+    except (ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{controlnet / 'config.json'}: expected the description of a ControlNet, but it is not one: {error}"
+        ) from error
+    for name in ("in_channels", "cross_attention_dim", "addition_embed_type"):
+        if own.get(name) != base.get(name):
+            raise ModelError(
+                f"{controlnet}: the ControlNet has {name} {own.get(name)}, but the base model's UNet has "
+                f"{base.get(name)}: it was made for another model; point model.controlnet at one for this kind"
+            )
 
 
 def _local(source: str, cache: Path) -> Path | None:

@@ -15,16 +15,6 @@ from tests.engine.material import HEADER, SETTINGS, job, recipe, strong_adapter,
 MUG = RenderRequest("a photo of sks mug on a table", "blurry", 5, "mug")
 
 
-@pytest.fixture(scope="module", params=["sd", "sd-v", "sdxl"])
-def base(request, folders):
-    return load_base(folders[request.param], "float32", "cpu")
-
-
-@pytest.fixture(scope="module")
-def sd(folders):
-    return load_base(folders["sd"], "float32", "cpu")
-
-
 def draw(base, requests, adapters=None, settings=SETTINGS, batch_size=8):
     return render(base, requests, settings, adapters or {}, batch_size)
 

@@ -8,7 +8,7 @@ import pytest
 from catalog_schemas.errors import ModelError
 from configs.schema import ModelConfig
 from tasks.context import find_model
-from tests.models.tiny import build_tiny_controlnet, build_tiny_sd
+from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,21 @@ def test_its_identity_is_its_bytes_wherever_it_lies(model: Path, control: Path, 
 def test_one_that_is_not_there_is_told(model: Path, source: str, says: str) -> None:
     with pytest.raises(ModelError, match=says):
         find_model(ModelConfig(source=str(model), controlnet=source))
+
+
+def test_one_for_another_kind_of_model_is_told_before_anything_is_trained(
+    model: Path, control: Path, tmp_path: Path
+) -> None:
+    other = build_tiny_sdxl(tmp_path / "sdxl")
+    with pytest.raises(ModelError, match=r"has cross_attention_dim 32, but the base model's UNet has 64.*controlnet"):
+        find_model(ModelConfig(source=str(other), controlnet=str(control)))
+
+
+@pytest.mark.parametrize("rubbish", [b"{", b"[]", b"\xff"])
+def test_one_whose_description_is_rubbish_is_told(model: Path, control: Path, rubbish: bytes) -> None:
+    (control / "config.json").write_bytes(rubbish)
+    with pytest.raises(ModelError, match=r"config\.json: expected the description of a ControlNet"):
+        find_model(ModelConfig(source=str(model), controlnet=str(control)))
 
 
 def test_a_hub_that_cannot_be_asked_is_told(model: Path) -> None:
