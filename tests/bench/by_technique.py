@@ -14,6 +14,7 @@ from tasks.engine.guides import Guide
 from tasks.engine.rendering import RenderRequest, render
 from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
+from tasks.imaging.measure import mask_overlap
 from tasks.matrix import Drawing, expand
 from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided
 from tests.bench.fidelity import Bench, Drawn, means
@@ -44,7 +45,7 @@ def technique_row(bench: Bench, technique: str) -> tuple[dict[str, Any], list[Dr
         drawn.append(Drawn(pictures[: len(white)], pictures[len(white) :]))
         size = (bench.settings.height, bench.settings.width)
         overlaps += [
-            _overlap(cut_out(picture), on_flat(photo.rgb, photo.mask, WHITE, size, AS_TRAINED.share)[1])
+            mask_overlap(cut_out(picture), on_flat(photo.rgb, photo.mask, WHITE, size, AS_TRAINED.share)[1])
             for picture, photo in zip(drawn[-1].plain, cycle(product.photos), strict=False)
         ]
     seconds = (bench.clock() - started) / sum(len(one.plain) + len(one.scenes) for one in drawn)
@@ -84,8 +85,3 @@ def _as_engine_wants(bench: Bench, spec: VariantSpec, guide: Pixels | None) -> G
     follows = technique.GUIDE == "edges"
     control = load_controlnet(bench.options.model / "controlnet", bench.base) if follows else None
     return Guide(guide.rgb, spec.strength or 0.0, control)
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    both, either = np.minimum(one, other).sum(), np.maximum(one, other).sum()
-    return float(both / either)
