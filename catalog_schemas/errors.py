@@ -9,10 +9,13 @@ PackshotError                 1
 │   ├── StoreDenied           4   credentials missing, expired or without the right
 │   ├── StoreFull             4   no space, or a quota is reached
 │   └── StoreUnreachable      4   the network or the server failed; retrying may help
+├── WorkerLost                1   a process that worked for the run was killed; retrying may help
 └── Rejected                  -   one row, photo or image is unfit: becomes a record, never ends a run
 
 A message names the SKU or the URI, what was expected, what came, and what to do.
 """
+
+from typing import Self
 
 from catalog_schemas.rejection import Reason
 
@@ -32,6 +35,9 @@ class CatalogError(PackshotError):
         self.uri = uri
         self.faults = faults
         super().__init__(f"{uri}: the catalog cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, list[str]]]:
+        return type(self), (self.uri, self.faults)  # from process to process
 
 
 class ConfigError(PackshotError):
@@ -66,6 +72,10 @@ class StoreFull(StoreError):
 
 class StoreUnreachable(StoreError):
     """The network or the server failed; the same call may succeed later."""
+
+
+class WorkerLost(PackshotError):
+    """A process that worked for the run ended before its work was done."""
 
 
 class Rejected(PackshotError):

@@ -305,7 +305,16 @@ class ComputeConfig(Strict):
     """Where it runs. Nothing here changes what is made, so nothing here is part of an identity."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once; only one at a time draws")
+    devices: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Devices that train and draw at once; above 1 each has a process of its own, by Ray: packshot[ray]",
+    )
+    ray: Annotated[str, Field(pattern=r"^(auto|[^:/\s]+:\d+)?$")] = Field(
+        "", description="A Ray cluster that has the devices, head:6379, or auto for this machine's; empty: this machine"
+    )
+    workers: int = Field(2, ge=1, le=64, description="Chunks worked on at once on a device; only one at a time draws")
     cohort_size: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         8, description="SKUs trained together in one batch; auto: as many as the device's free memory holds"
     )
@@ -316,6 +325,17 @@ class ComputeConfig(Strict):
     )
     chunk_size: int = Field(16, ge=1, le=1024, description="Images rendered, checked and finished by one task")
     batch_size: int = Field(8, ge=1, le=64, description="Images denoised together")
+
+    @model_validator(mode="after")
+    def _ray_has_what_it_can_share(self) -> "ComputeConfig":
+        if self.on_ray and self.device == "mps":
+            raise ValueError("devices above 1 and ray need GPUs of CUDA's, or device cpu; a Mac has one device")
+        return self
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether processes of Ray's do the work."""
+        return self.devices > 1 or bool(self.ray)
 
     @property
     def slots(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What stands in the Prefect UI: the deployments with their schedule and limits, and the limit of the GPU.
+"""What stands in the Prefect UI: the deployments with their schedule and limits, and the limit of the devices.
 
 A deployment more is an entry more in `register`. Everything here may be done again: it brings what stands there up to
 date.
@@ -25,13 +25,13 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from catalog_schemas.errors import ConfigError
+from configs.library import load_preset
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters, RefreshParameters
 from flows.refresh_catalog import refresh_catalog
+from flows.workers import DEVICE_TAG
 
 POOL = "packshot"
-GPU_TAG = "gpu"  # on the tasks that train and draw
-DRAWING_AT_ONCE = 1  # the worker of one machine uses one device, and a device holds one model
 ENDED = "packshot serve was stopped during this run. What it had finished is kept: start it again, and it goes on."
 PAGE = 200  # flow runs that the API gives at once
 
@@ -74,13 +74,15 @@ class Deployed:
 
 
 async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
-    """Sets up the work pool, the GPU's limit and both deployments on the server; runs work in `folder`.
+    """Sets up the work pool, the devices' limit and both deployments on the server; runs work in `folder`.
 
-    The nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
+    As many tasks train or draw at once as there are devices, whatever runs they are of: a device holds one model. The
+    nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
     """
+    devices = load_preset(places.preset).compute.devices
     async with get_client() as client:
         await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
-        await client.create_concurrency_limit(tag=GPU_TAG, concurrency_limit=DRAWING_AT_ONCE)
+        await client.create_concurrency_limit(tag=DEVICE_TAG, concurrency_limit=devices)
     shared: dict[str, Any] = {
         "work_pool_name": POOL,
         "job_variables": {"command": shlex.join([sys.executable, "-m", "prefect.engine"]), "working_dir": str(folder)},

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import MakeVariantsParameters
 from flows.pipeline import RunOutcome, run_pipeline
@@ -12,11 +11,7 @@ from tasks.artifacts import show_plan
 from tasks.plan import make_plan
 
 
-@flow(
-    name="make-variants",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
-    persist_result=False,
-)
+@flow(name="make-variants", persist_result=False)
 def make_variants(parameters: MakeVariantsParameters) -> RunOutcome | None:
     """Makes images of the products you name, in the scenes and colours you choose.
 

@@ -1,14 +1,13 @@
 """The way of a run through its stages: the same for the nightly refresh, a merchandiser's click and the laptop."""
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import import_module
+from functools import partial
 from typing import Any, TypeVar
 
-from prefect import Task
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
@@ -16,14 +15,16 @@ from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
+from configs.schema import ComputeConfig
 from flows.tally import tally
+from flows.workers import Workers
 from tasks import check_variants as checking
 from tasks import finish_images as finishing
 from tasks import generate_variants as generating
 from tasks import prepare_references as preparing
 from tasks import train_adapters as training
 from tasks import train_classes as classes
-from tasks.context import RunContext
+from tasks.context import RunContext, config_key
 from tasks.ledger import forget, recorded
 from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
@@ -52,18 +53,19 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     takes up what its stages have finished.
     """
     store = context.open()
-    store.write(f"runs/{context.run_id}/config.json", context.config.model_dump_json(indent=2).encode())
+    store.write(config_key(context.run_id), context.config.model_dump_json(indent=2).encode())
     finish_publishing(context)
     plan = plan_run(context, selection)
-    if plan.jobs:
-        _load_engine()
-    references, unusable = _prepare(context, plan)
-    jobs = [job for job in plan.jobs if references[job.product.sku]]
-    begun, lost = _train_classes(context, plan, jobs, references)
-    adapters, diverged = _train(context, _without(jobs, lost), references)
-    adapters, diverged = [*begun, *adapters], [*lost, *diverged]
-    drawable = _drawable(jobs, diverged)
-    images, refused = _make_images(context, drawable, references)
+    with Workers(context.config.compute) as workers:
+        if plan.jobs:
+            workers.start()
+        references, unusable = _prepare(context, workers, plan)
+        jobs = [job for job in plan.jobs if references[job.product.sku]]
+        begun, lost = _train_classes(context, workers, plan, jobs, references)
+        adapters, diverged = _train(context, workers, _without(jobs, lost), references)
+        adapters, diverged = [*begun, *adapters], [*lost, *diverged]
+        drawable = _drawable(jobs, diverged)
+        images, refused = _make_images(context, workers, drawable, references)
     harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
     harvest = replace(harvest, photos=plan.photos)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
@@ -74,21 +76,13 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 
 
-def _load_engine() -> None:
-    """Loads torch, diffusers and transformers, seconds that a night with nothing to do is spared.
-
-    Here and not in the tasks that need them: threads that import at once can be handed half-made modules.
-    """
-    import_module("tasks.training.skus")
-
-
-def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejection]]:
+def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:
     """The usable photos of every job's SKU; a SKU without any is quarantined."""
     chunks = list(_slices(plan.jobs, context.config.compute.chunk_size))
-    results = _collect(
-        (_submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks),
-        ahead=2 * context.config.compute.workers,
+    submitted = (
+        workers.submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks
     )
+    results = workers.results(submitted, ahead=2 * workers.at_once)
     references: dict[str, list[Reference]] = defaultdict(list)
     for reference in (reference for result in results for reference in result.records):
         references[reference.sku].append(reference)
@@ -99,19 +93,19 @@ def _prepare(context: RunContext, plan: Plan) -> tuple[References, list[Rejectio
 
 
 def _train_classes(
-    context: RunContext, plan: Plan, jobs: list[SkuJob], references: References
+    context: RunContext, workers: Workers, plan: Plan, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
     """The class adapters that the store has not, of classes of which a SKU is to be trained now."""
     begun = {job.start.id for job in jobs if job.train and job.start}
     wanted = [spec for spec in plan.classes if spec.id in begun]
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for some in _slices(wanted, context.config.compute.slots or AUTO_COHORT):
+        for some in _slices(wanted, _cohort(context.config.compute, len(wanted))):
             own = [job for job in jobs if job.start in some]
             photos = {job.product.sku: references[job.product.sku] for job in own}
-            yield _submit(classes.train_classes, _title("train class", some), context, some, own, photos)
+            yield workers.submit(classes.train_classes, _title("train class", some), context, some, own, photos)
 
-    results = _collect(cohorts(), context.config.compute.workers)
+    results = workers.results(cohorts(), workers.at_once)
     return [one for result in results for one in result.records], [one for r in results for one in r.rejections]
 
 
@@ -122,7 +116,7 @@ def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
 
 
 def _train(
-    context: RunContext, jobs: list[SkuJob], references: References
+    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
     """The adapters that the plan asks for: those that a killed run left, and those that are trained now.
 
@@ -133,13 +127,13 @@ def _train(
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in _slices(list(wanted), context.config.compute.slots or AUTO_COHORT):
+        for slots in _slices(list(wanted), _cohort(context.config.compute, len(wanted))):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             if cohort:
-                yield _submit(training.train_adapters, _title("train", cohort), context, cohort, photos)
+                yield workers.submit(training.train_adapters, _title("train", cohort), context, cohort, photos)
 
-    results = _collect(cohorts(), context.config.compute.workers)
+    results = workers.results(cohorts(), workers.at_once)
     made = {record.adapter_id: record for result in results for record in result.records}
     adapters = [record for name in wanted if (record := kept.get(name) or made.get(name))]
     return adapters, [rejection for result in results for rejection in result.rejections]
@@ -158,24 +152,24 @@ def _drawable(jobs: list[SkuJob], diverged: list[Rejection]) -> list[SkuJob]:
 
 
 def _make_images(
-    context: RunContext, jobs: list[SkuJob], references: References
+    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References
 ) -> tuple[list[ImageRecord], list[Rejection]]:
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     adapters = {job.adapter.id: adapter_key(job.adapter) for job in jobs if job.adapter}
-    products = finishing.products_of(jobs)
+    products, submit = finishing.products_of(jobs), workers.submit
 
     def stages() -> Iterator[PrefectFuture[Any]]:
         for chunk in _chunks(context, jobs):
             photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
             own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
             names = {sku: products[sku] for sku in photos}
-            yield (
-                drawn := _submit(generating.generate_variants, _title("generate", chunk), context, chunk, photos, own)
-            )
-            yield (checked := _submit(checking.check_variants, _title("check", chunk), context, chunk, drawn, photos))
-            yield _submit(finishing.finish_images, _title("finish", chunk), context, chunk, names, checked)
+            title, share = partial(_title, work=chunk), context.config.compute.workers
+            generate, check, finish = generating.generate_variants, checking.check_variants, finishing.finish_images
+            yield (drawn := submit(generate, title("generate"), context, chunk, photos, own, at_once=share))
+            yield (checked := submit(check, title("check"), context, chunk, drawn, photos))
+            yield submit(finish, title("finish"), context, chunk, names, checked)
 
-    results = _collect(stages(), 3 * context.config.compute.workers)
+    results = workers.results(stages(), 3 * workers.at_once)
     images = [record for result in results for record in result.records if isinstance(record, ImageRecord)]
     return images, [rejection for result in results for rejection in result.rejections]
 
@@ -195,31 +189,13 @@ def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], draw
     forget(store, finishing.STAGE, (finishing.work_of(context, chunk, library) for chunk in chunks))
 
 
+def _cohort(compute: ComputeConfig, adapters: int) -> int:
+    """The SKUs of a cohort: no more than a device is to train at once, and few enough that every device has some."""
+    return max(1, min(compute.slots or AUTO_COHORT, -(-adapters // compute.devices)))
+
+
 def _chunks(context: RunContext, jobs: list[SkuJob]) -> Iterator[list[PlannedVariant]]:
     return _slices([one for job in jobs for one in job.variants], context.config.compute.chunk_size)
-
-
-def _submit(stage: Task[..., Any], title: str, *arguments: Any) -> PrefectFuture[Any]:
-    return stage.with_options(task_run_name=title).submit(*arguments)
-
-
-def _collect(futures: Iterator[PrefectFuture[Any]], ahead: int) -> list[Any]:
-    """The results of all futures, which are submitted as they are asked for, at most `ahead` before one has ended.
-
-    The first failure is raised once those under way have ended, and then nothing more is submitted: a store that is
-    full or away is not asked again for each chunk.
-    """
-    running, results = deque[PrefectFuture[Any]](), []
-    try:
-        for future in futures:
-            running.append(future)
-            if len(running) >= ahead:
-                results.append(running.popleft().result())
-        while running:
-            results.append(running.popleft().result())
-    finally:
-        wait(list(running))
-    return results
 
 
 def _slices(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

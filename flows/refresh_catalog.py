@@ -1,7 +1,6 @@
 """The nightly flow: makes whatever of the whole catalog is new or has changed."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import RefreshParameters
 from flows.pipeline import RunOutcome, run_pipeline
@@ -9,11 +8,7 @@ from flows.start import start_run
 from tasks.plan import Selection
 
 
-@flow(
-    name="refresh-catalog",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
-    persist_result=False,
-)
+@flow(name="refresh-catalog", persist_result=False)
 def refresh_catalog(parameters: RefreshParameters) -> RunOutcome:
     """Trains an adapter for every SKU that is new or changed, and makes the images that are missing.
 

@@ -7,6 +7,7 @@ from catalog_schemas.errors import ConfigError
 from configs.library import load_preset
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
+from flows.ray_cluster import needs_ray
 from tasks.checks import find_check
 from tasks.context import RunContext, find_model, new_run_id
 from tasks.import_catalog import granted_prefixes
@@ -20,6 +21,8 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
     Raises ConfigError, ModelError and StoreError.
     """
     config = config or load_preset(parameters.preset)
+    if config.compute.on_ray:
+        needs_ray()
     for check in config.checks:
         find_check(check.name)
     for technique in config.variants.techniques:

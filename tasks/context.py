@@ -2,19 +2,22 @@
 
 import hashlib
 import json
+import platform
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from catalog_schemas.errors import ModelError
+from catalog_schemas.errors import ModelError, StoreError
 from catalog_schemas.identity import content_id
 from configs.library import Library, load_library
 from configs.schema import ModelConfig, RunConfig
 from tasks.storage.objects import ObjectStore, open_store
 
 REMOTE = ("s3://", "gs://", "abfs://")
+SHARED = "use a bucket's URL, or a folder that all machines share"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class RunContext:
-    """Passed to every stage; small and plain, so that it travels to any worker. `origin`: see `ImageRecord`."""
+    """Passed to every stage; small and plain, so that it travels to any worker. `origin`: see `ImageRecord`.
+
+    `machine` is where the run began.
+    """
 
     run_id: str
     catalog: str
@@ -45,10 +51,31 @@ class RunContext:
     model: ModelFolder
     started_at: datetime
     origin: Literal["catalog", "request"] = "catalog"
+    machine: str = field(default_factory=platform.node)
 
     def open(self) -> ObjectStore:
         """The store of this run."""
         return open_store(self.store, self.config.store.single_writer)
+
+    def arrived(self) -> "RunContext":
+        """The run on the machine where this is called, which need not be the one where it began: with the model there.
+
+        Raises StoreError where the store or the catalog is another one there, or none, and ModelError for the model.
+        """
+        here = platform.node()
+        if here == self.machine:
+            return self
+        if not self.open().exists(config_key(self.run_id)):
+            raise StoreError(f"{self.store} on {here} is not the store that the run writes on {self.machine}: {SHARED}")
+        if "://" not in self.catalog and not Path(self.catalog).exists():
+            raise StoreError(f"{self.catalog} is not on {here}, but the run reads it on {self.machine}: {SHARED}")
+        model = _found(self.config.model)
+        if (model.identity, model.controlnet_identity) != (self.model.identity, self.model.controlnet_identity):
+            raise ModelError(
+                f"{model.path} on {here} is {model.identity}, but {self.model.identity} on {self.machine}: give all "
+                "machines the same model, or name it by a store URL or a hub id in model.source"
+            )
+        return replace(self, model=model, machine=here)
 
     def library(self) -> Library:
         """The scenes, backgrounds, colours and channels that this run can name."""
@@ -66,27 +93,37 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{moment:%Y%m%d-%H%M%S}-{content_id(moment.isoformat())[:6]}"
 
 
-def find_model(config: ModelConfig, cache: Path | None = None) -> ModelFolder:
+def config_key(run_id: str) -> str:
+    """Where a run writes what it was told, before anything else."""
+    return f"runs/{run_id}/config.json"
+
+
+def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     """The base model's folder on this machine; fetched first where the source is a store URL or a hub id.
 
     A local folder or a store URL is identified by the bytes of its files, a hub id by its pinned revision.
     Raises ModelError where it cannot be had.
     """
-    cache = cache or Path.home() / ".cache" / "packshot" / "models"
-    folder = _local(config.source, cache)
+    models = models or Path.home() / ".cache" / "packshot" / "models"
+    folder = _local(config.source, models)
     if folder is not None:
         found = _describe(folder, "")
     else:
         from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
 
         found = _describe(download(config), f"{config.source}@{config.revision}")
-    control = _find_controlnet(config.controlnet, Path(found.path), cache)
+    control = _find_controlnet(config.controlnet, Path(found.path), models)
     return replace(found, scorer=config.scorer or found.scorer, controlnet=control[0], controlnet_identity=control[1])
 
 
-def _find_controlnet(source: str, model: Path, cache: Path) -> tuple[str, str]:
+@cache
+def _found(config: ModelConfig) -> ModelFolder:
+    return find_model(config)
+
+
+def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:
     """The ControlNet's folder and identity; both empty where none is named and the model has none of its own."""
-    folder = _local(source, cache) if source else model / "controlnet"
+    folder = _local(source, models) if source else model / "controlnet"
     if folder is None:
         from tasks.engine.base_model import download_controlnet
 
@@ -121,10 +158,10 @@ def _refuse_another_kind(controlnet: Path, model: Path) -> None:
             )
 
 
-def _local(source: str, cache: Path) -> Path | None:
+def _local(source: str, models: Path) -> Path | None:
     """The folder on this machine that `source` names, fetched first from a store; None where it is a hub id."""
     if source.startswith(REMOTE):
-        return _fetch(source, cache)
+        return _fetch(source, models)
     folder = Path(source.removeprefix("file://")).expanduser()
     if folder.is_dir() or folder.is_absolute() or source.startswith(("file://", ".", "infra/")):
         return _installed(folder)
@@ -137,12 +174,12 @@ def _installed(folder: Path) -> Path:
     return beside if not folder.exists() and beside.exists() else folder
 
 
-def _fetch(source: str, cache: Path) -> Path:
+def _fetch(source: str, models: Path) -> Path:
     """A store's model folder, copied here once; a copy that was cut off never takes the final name."""
-    target = cache / content_id(source)[:16]
+    target = models / content_id(source)[:16]
     if not target.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
+        models.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=models) as folder:
             open_store(source, single_writer=True).fetch_folder("", Path(folder) / "model")
             (Path(folder) / "model").rename(target)
     return target

@@ -1,8 +1,16 @@
-"""How long work shows itself: a bar on a terminal, a Prefect progress artifact in the UI, a log line elsewhere."""
+"""How long work shows itself: a bar on a terminal, a Prefect progress artifact in the UI, a log line elsewhere.
+
+And how it ends before its time: each step that it tells is also where it can be stopped.
+"""
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
 from uuid import UUID
@@ -12,7 +20,53 @@ from prefect.context import TaskRunContext
 from tqdm import tqdm
 
 EVERY_SECONDS = 5.0  # between two updates of the artifact or two log lines
+RELAYED_SECONDS = 0.5  # between two steps that are told to another process
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a piece of work is: what a process that cannot show it tells one that can."""
+
+    what: str
+    done: int
+    total: int
+
+
+class Stopped(Exception):
+    """The run was interrupted: its work ends between two steps."""
+
+
+_relay: ContextVar[Callable[[Step], object] | None] = ContextVar("relay", default=None)
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """Once what it gives is called, all work that was begun inside ends at its next step with Stopped."""
+    event = threading.Event()
+    token = _stop.set(event)
+    try:
+        yield event.set
+    finally:
+        _stop.reset(token)
+
+
+def check_stopped() -> None:
+    """Raises Stopped where the run was interrupted."""
+    event = _stop.get()
+    if event is not None and event.is_set():
+        raise Stopped("the run was interrupted")
+
+
+@contextmanager
+def relayed(tell: Callable[[Step], object]) -> Iterator[None]:
+    """Progress of this thread is told, and not shown."""
+    token = _relay.set(tell)
+    try:
+        yield
+    finally:
+        _relay.reset(token)
 
 
 class Progress:
@@ -20,11 +74,14 @@ class Progress:
 
     def __init__(self, what: str) -> None:
         self.what = what
+        self.tell = _relay.get()
         self.bar: tqdm | None = None
         self.artifact: UUID | None = None
         self.shown_at = time.monotonic()
 
     def __enter__(self) -> Self:
+        if self.tell is not None:
+            return self
         if sys.stderr.isatty():
             self.bar = tqdm(desc=self.what, leave=False, dynamic_ncols=True)
         if TaskRunContext.get():
@@ -40,7 +97,13 @@ class Progress:
             update_progress_artifact(self.artifact, progress=100.0)
 
     def update(self, done: int, total: int) -> None:
-        """`done` of `total` units are finished."""
+        """`done` of `total` units are finished. Raises Stopped."""
+        check_stopped()
+        if self.tell is not None:
+            if done == total or time.monotonic() - self.shown_at >= RELAYED_SECONDS:
+                self.shown_at = time.monotonic()
+                self.tell(Step(self.what, done, total))
+            return
         if self.bar is not None:
             self.bar.total = total
             self.bar.update(done - self.bar.n)

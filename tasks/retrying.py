@@ -1,4 +1,4 @@
-"""Which failures Prefect retries: those of the network and the server, never those of the user."""
+"""Which failures Prefect retries: those of the network, servers and killed processes, never those of the user."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
-from catalog_schemas.errors import StoreUnreachable
+from catalog_schemas.errors import StoreUnreachable, WorkerLost
 
 
 def _is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect's retry condition: the task's exception may go away by itself."""
     try:
         state.result()
-    except (StoreUnreachable, ConnectionError, TimeoutError):
+    except (StoreUnreachable, WorkerLost, ConnectionError, TimeoutError):
         return True
     except Exception:
         return False

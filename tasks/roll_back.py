@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
+from tasks.context import config_key
 from tasks.publish import complete_publications
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
@@ -30,7 +31,7 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
     version is not there, or where garbage collection has deleted the bytes of an image that would come back; then
     nothing is changed.
     """
-    begun = f"runs/{run_id}/config.json"
+    begun = config_key(run_id)
     store.write(begun, b"{}")  # while it lies there, garbage collection waits
     try:
         complete_publications(store)

@@ -50,9 +50,7 @@ class NightContext(RunContext):
 def context_of(store: ObjectStore, run_id: str, now: datetime = EPOCH) -> NightContext:
     """A run's context."""
     config = RunConfig.model_construct()
-    return NightContext(
-        run_id, "catalog.parquet", store.url, config, ModelFolder("", "", 64, ""), now, "catalog", store
-    )
+    return NightContext(run_id, "catalog.parquet", store.url, config, ModelFolder("", "", 64, ""), now, objects=store)
 
 
 def adapter_id(sku: str, photo: int) -> str:

@@ -19,6 +19,7 @@ torch.set_num_threads(1)  # the model is so small that threads only wait for eac
 
 PROCESSES = {
     "test_command.py",
+    "test_interrupted.py",
     "test_kill.py",
     "test_prefect_server.py",
     "test_serve.py",
@@ -28,11 +29,12 @@ PROCESSES = {
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers run all of them, so that two servers and two models serve."""
+    """Three workers run all of them, so that three servers and three models serve."""
     for item in items:
         path = Path(item.path)
         if path.parent == Path(__file__).parent:
             group = "flows, in processes" if path.name in PROCESSES else "flows"
+            group = "ray" if path.name == "test_ray.py" else group
             item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -1,13 +1,16 @@
-"""Where a ControlNet comes from, and what it is."""
+"""What a run needs and where it is: its model, a ControlNet, and all of it on another machine."""
 
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from catalog_schemas.errors import ModelError
-from configs.schema import ModelConfig
-from tasks.context import find_model
+from catalog_schemas.errors import ModelError, StoreError
+from configs.schema import ModelConfig, RunConfig
+from tasks import context as contexts
+from tasks.context import RunContext, config_key, find_model
 from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
 
 
@@ -76,3 +79,38 @@ def test_one_whose_description_is_rubbish_is_told(model: Path, control: Path, ru
 def test_a_hub_that_cannot_be_asked_is_told(model: Path) -> None:
     with pytest.raises(ModelError, match="could not be fetched from the hub"):
         find_model(ModelConfig(source=str(model), controlnet="someone/edges@" + "0" * 40))
+
+
+@pytest.fixture
+def elsewhere(model: Path, tmp_path: Path) -> RunContext:
+    """A run that began on another machine, which shares its folders."""
+    contexts._found.cache_clear()
+    catalog, config = tmp_path / "catalog.parquet", RunConfig(model=ModelConfig(source=str(model)))
+    catalog.touch()
+    found = replace(find_model(config.model), path="/only/there")
+    run = RunContext("run", str(catalog), str(tmp_path / "store"), config, found, datetime.now(UTC), machine="there")
+    run.open().write(config_key("run"), b"{}")
+    return run
+
+
+def test_a_run_arrives_with_the_model_of_the_machine_where_it_is(elsewhere: RunContext, model: Path) -> None:
+    here = elsewhere.arrived()
+    assert (here.model, here.config) == (find_model(elsewhere.config.model), elsewhere.config)
+    assert here.arrived() is here
+
+
+def test_a_run_whose_folders_are_not_shared_is_told(elsewhere: RunContext, tmp_path: Path) -> None:
+    shared = "use a bucket's URL, or a folder that all machines share"
+    with pytest.raises(StoreError, match=rf"other on .* is not the store that the run writes on there: {shared}"):
+        replace(elsewhere, store=str(tmp_path / "other")).arrived()
+    with pytest.raises(StoreError, match=rf"none\.parquet is not on .*, but the run reads it on there: {shared}"):
+        replace(elsewhere, catalog=str(tmp_path / "none.parquet")).arrived()
+
+
+def test_another_model_there_is_told(elsewhere: RunContext) -> None:
+    other = replace(elsewhere, model=replace(elsewhere.model, identity="sha256:other"))
+    with pytest.raises(ModelError, match=r"but sha256:other on there: give all machines the same model"):
+        other.arrived()
+    control = replace(elsewhere, model=replace(elsewhere.model, controlnet_identity="sha256:edges"))
+    with pytest.raises(ModelError, match="give all machines the same model"):
+        control.arrived()

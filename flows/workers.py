@@ -1,0 +1,79 @@
+"""Who does a run's work: threads of this process, which share its device, or processes of Ray's, each with its own."""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial, wraps
+from importlib import import_module
+from typing import Any, Self
+
+from prefect import Task
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.callables import get_call_parameters
+
+from configs.schema import ComputeConfig
+from flows.ray_cluster import Cluster
+from tasks.progress import stoppable
+
+DEVICE_TAG = "gpu"  # on the tasks that train and draw
+
+
+class Workers:
+    """Runs stages as Prefect tasks; a context manager, inside a flow.
+
+    Each task has a thread here, which does the work itself or, with `compute.devices` above 1 or `compute.ray`, waits
+    for the process that does it.
+    """
+
+    def __init__(self, compute: ComputeConfig) -> None:
+        self.at_once = compute.workers * compute.devices  # chunks, each of three tasks
+        self._runner = ThreadPoolTaskRunner[Any](max_workers=3 * self.at_once)
+        self._cluster = Cluster(compute) if compute.on_ray else None
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stop = self._entered.enter_context(stoppable())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._entered.__exit__(*error)
+
+    def start(self) -> None:
+        """Loads torch, diffusers and transformers, or starts what does: seconds that a night with nothing to do is
+        spared."""
+        if self._cluster:
+            self._entered.enter_context(self._cluster)
+        else:
+            import_module("tasks.training.skus")  # before tasks do: threads that import at once get half-made modules
+        self._entered.enter_context(self._runner)
+
+    def submit(self, stage: Task[..., Any], title: str, *arguments: Any, at_once: int = 1) -> PrefectFuture[Any]:
+        """One task run. Of those that need a device, each device is given `at_once`."""
+        named = stage.with_options(task_run_name=title)
+        if self._cluster:
+            share = at_once if DEVICE_TAG in stage.tags else None
+            named.fn = wraps(stage.fn)(partial(self._cluster.run, stage, share))
+        return self._runner.submit(named, get_call_parameters(stage.fn, arguments, {}))
+
+    def results(self, futures: Iterator[PrefectFuture[Any]], ahead: int) -> list[Any]:
+        """Those of all futures, which are submitted as they are asked for, at most `ahead` before one has ended.
+
+        The first failure is raised once those under way have ended, and then nothing more is submitted: a store that is
+        full or away is not asked again for each chunk.
+        """
+        running, results = deque[PrefectFuture[Any]](), []
+        try:
+            for future in futures:
+                running.append(future)
+                if len(running) >= ahead:
+                    results.append(running.popleft().result())
+            while running:
+                results.append(running.popleft().result())
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C or SIGTERM: nobody wants to wait for what is under way
+                self._stop()
+            raise
+        finally:
+            wait(list(running))
+        return results

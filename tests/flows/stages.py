@@ -1,0 +1,60 @@
+"""Stages that do what a test asks for, in whatever process they run."""
+
+import logging
+import os
+import threading
+import time
+
+from prefect import task
+
+from catalog_schemas.errors import CatalogError, StoreFull
+from tasks.context import RunContext
+from tasks.progress import Progress
+
+ERRORS = {
+    "full": StoreFull("s3://shop/store: no space left"),
+    "catalog": CatalogError("catalog.parquet", ["no column sku", "no column title"]),
+    "bug": ZeroDivisionError("division by zero"),
+}
+inside = 0
+counting = threading.Lock()
+
+
+@task(name="fail", tags=["gpu"])
+def fail(context: RunContext, how: str) -> None:
+    raise ERRORS[how]
+
+
+@task(name="die", tags=["gpu"])
+def die(context: RunContext) -> None:
+    os.kill(os.getpid(), 9)
+
+
+@task(name="count", tags=["gpu"])
+def count(context: RunContext, steps: int) -> tuple[int, int]:
+    """The process, and how many of these tasks it had at once; says what it does."""
+    global inside
+    with counting:
+        inside += 1
+        most = inside
+    with Progress("counting") as progress:
+        for step in range(steps):
+            time.sleep(0.1)
+            progress.update(step + 1, steps)
+            most = max(most, inside)
+    logging.getLogger("tasks.count").warning("counted to %d", steps)
+    with counting:
+        inside -= 1
+    return os.getpid(), most
+
+
+@task(name="where")
+def where(context: RunContext) -> int:
+    return os.getpid()
+
+
+class Dying:
+    """A device's process that ends before it is ready."""
+
+    def ready(self, gpu: bool) -> None:
+        os.kill(os.getpid(), 9)

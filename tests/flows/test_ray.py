@@ -1,0 +1,255 @@
+"""Several devices, each with a process of Ray's: here they are shares of the processor."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+import pytest
+import torch
+
+from catalog_schemas.errors import CatalogError, ConfigError, ModelError, StoreFull, WorkerLost
+from configs.schema import ComputeConfig
+from flows import ray_cluster
+from flows.ray_cluster import Cluster
+from flows.start import start_run
+from tasks.context import RunContext
+from tasks.progress import Step, Stopped, stoppable
+from tests.flows import stages
+from tests.flows.shop import Shop, assert_sound, comparable
+
+SECONDS = 300  # on a busy machine
+TWO = {"cohort_size": 4, "devices": 2, "device": "cpu"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_each() -> Iterator[None]:
+    """As tests of flows have it: then bytes are equal wherever they are made."""
+    with patch.object(ray_cluster, "_cores_for_each", lambda devices: 1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, model: Any, prefect: str) -> Shop:
+    """Four products, run in this process: two cohorts, as two devices have them."""
+    shop = Shop(tmp_path_factory.mktemp("alone"), model)
+    for number in range(4):
+        shop.add(f"sku-{number}", number)
+    shop.run()
+    return shop
+
+
+@pytest.fixture(scope="module")
+def context(alone: Shop) -> RunContext:
+    return start_run(alone.parameters())
+
+
+@pytest.fixture(scope="module")
+def cluster(alone: Shop) -> Iterator[Cluster]:
+    with Cluster(ComputeConfig.model_validate(TWO)) as started:
+        _wait_for_both(started)
+        yield started
+
+
+def _wait_for_both(cluster: Cluster) -> None:
+    until = time.monotonic() + SECONDS
+    while len(cluster.pool) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def _devices() -> list[psutil.Process]:
+    return [process for process in psutil.Process().children(recursive=True) if _is_a_device(process)]
+
+
+def _is_a_device(process: psutil.Process) -> bool:
+    try:
+        return "ray::Device" in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
+
+
+def test_two_devices_make_what_one_makes_and_one_that_is_killed_is_replaced(alone: Shop, tmp_path: Any) -> None:
+    shop = replace(alone, store=str(tmp_path / "store"), changes={"compute": TWO})
+    lost, follow, killed = list[BaseException](), ray_cluster._follow, list[int]()
+
+    def deadly(ray: Any, stream: Any) -> Any:
+        def words() -> Iterator[Any]:
+            for reference in stream:
+                if not killed and isinstance(ray.get(reference), Step):
+                    killed.append(next(process.pid for process in _devices() if "run" in process.cmdline()[0]))
+                    os.kill(killed[0], signal.SIGKILL)
+                yield reference
+
+        try:
+            return follow(ray, words())
+        except ray.exceptions.RayActorError as error:
+            lost.append(error)
+            raise
+
+    with patch.object(ray_cluster, "_follow", deadly):
+        record = shop.run().record
+
+    assert len(lost) == 1
+    assert (record.adapters_trained, record.images_published) == (4, 24)
+    for name in ("images", "adapters", "rejections", "skus"):
+        assert comparable(shop, name) == comparable(alone, name), name
+    assert_sound(shop)
+    assert not _devices(), "they end with their run"
+    with patch.object(Cluster, "__enter__", side_effect=AssertionError("a night with nothing to do starts nothing")):
+        assert shop.run().record.images_planned == 0
+
+
+@pytest.mark.parametrize(
+    ("compute", "says"),
+    [
+        ({"devices": 1000, "device": "cuda"}, r"compute\.devices is 1000, but this machine has \d+ GPUs"),
+        ({"ray": "127.0.0.1:1"}, r"compute\.ray: no Ray cluster answers at '127\.0\.0\.1:1' .*refused"),
+    ],
+)
+def test_devices_that_are_not_there_are_told(compute: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says), Cluster(ComputeConfig.model_validate(compute)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "says"),
+    [
+        ("full", StoreFull, "s3://shop/store: no space left"),
+        ("catalog", CatalogError, "catalog.parquet: the catalog cannot be used:\n  - no column sku"),
+        ("bug", ZeroDivisionError, "division by zero"),
+    ],
+)
+def test_errors_arrive_as_they_were_raised(
+    cluster: Cluster, context: RunContext, how: str, kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        cluster.run(stages.fail, 1, context, how)
+    assert str(caught.value).startswith(says)
+    assert type(caught.value) is kind
+
+
+def test_a_process_that_dies_is_told_and_replaced(cluster: Cluster, context: RunContext) -> None:
+    with pytest.raises(WorkerLost, match=r"was to die ended before it had.*compute\.cohort_size"):
+        cluster.run(stages.die, 1, context)
+    _wait_for_both(cluster)
+    pids = {cluster.run(stages.count, 1, context, 1)[0] for _ in range(2)}
+    assert pids <= {process.pid for process in _devices()}
+
+
+def test_a_process_that_dies_before_it_is_ready_is_tried_again_and_then_told(cluster: Cluster) -> None:
+    begun, other = list[None](), Cluster(cluster.compute)
+
+    def dying() -> Any:
+        import ray
+
+        begun.append(None)
+        return ray.remote(num_cpus=0)(stages.Dying).remote()
+
+    other.new_device = dying
+    other._begin()
+    with pytest.raises(WorkerLost, match="was to begin ended before it had"), other.pool.lent(1):
+        pass
+    assert len(begun) == 3
+
+
+def test_a_device_without_its_gpu_is_told(cluster: Cluster, context: RunContext) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    other = Cluster(cluster.compute)
+    other.new_device, other.gpus = cluster.new_device, True
+    other._begin()
+    with pytest.raises(ModelError, match=r"compute\.device is 'cuda', but this machine has none"):
+        other.run(stages.count, 1, context, 1)
+
+
+def test_a_device_is_given_as_much_at_once_as_asked_and_all_have_some(cluster: Cluster, context: RunContext) -> None:
+    def together(share: int) -> list[tuple[int, int]]:
+        with ThreadPoolExecutor(6) as pool:
+            return list(pool.map(lambda _: cluster.run(stages.count, share, context, 5), range(6)))
+
+    for share in (1, 2):
+        seen = together(share)
+        assert len({pid for pid, _ in seen}) == 2
+        assert max(most for _, most in seen) == share
+
+
+def test_a_device_that_never_comes_keeps_nobody_waiting(cluster: Cluster, context: RunContext) -> None:
+    begin = cluster.new_device
+
+    def nowhere() -> Any:
+        import ray
+
+        return ray.remote(resources={"nowhere": 1})(ray_cluster.Device).remote()
+
+    before = len(_devices())
+    cluster.new_device = nowhere
+    cluster._begin()
+    cluster.new_device = begin
+    with ThreadPoolExecutor(3) as pool:
+        seen = list(pool.map(lambda _: cluster.run(stages.count, 1, context, 1), range(3)))
+    assert len({pid for pid, _ in seen}) <= 2
+    assert len(_devices()) == before
+
+
+def test_what_is_said_there_is_shown_here(
+    cluster: Cluster, context: RunContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = list[tuple[int, int]]()
+    with patch.object(ray_cluster, "Progress") as progress, caplog.at_level(logging.WARNING, "tasks"):
+        progress.return_value.__enter__.return_value.update = lambda *step: steps.append(step)
+        progress.return_value.__enter__.return_value.what = "counting"
+        cluster.run(stages.count, 1, context, 12)
+    assert steps[-1] == (12, 12)
+    assert len(steps) < 12, "not each one"
+    assert [record.getMessage() for record in caplog.records] == ["counted to 12"]
+
+
+def test_a_cluster_that_is_there_is_used_by_its_address(alone: Shop, cluster: Cluster, tmp_path: Any) -> None:
+    import ray
+
+    compute = {"ray": ray.get_runtime_context().gcs_address, "device": "cpu"}
+    shop = replace(alone, store=str(tmp_path / "store"), changes={"compute": compute})
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(shop.command(), env=environment, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "nothing of Ray's own"
+    for name in ("images", "adapters"):
+        assert comparable(shop, name) == comparable(alone, name), name
+
+
+def test_what_needs_no_device_runs_elsewhere(cluster: Cluster, context: RunContext) -> None:
+    pid = cluster.run(stages.where, None, context)
+    assert pid not in {os.getpid(), *(process.pid for process in _devices())}
+
+
+def test_an_interrupted_run_does_not_wait_for_what_is_under_way(cluster: Cluster, context: RunContext) -> None:
+    with stoppable() as stop:
+        follow_step = ray_cluster.Progress.update
+
+        def interrupted(progress: Any, done: int, total: int) -> None:
+            stop()
+            follow_step(progress, done, total)
+
+        with patch.object(ray_cluster.Progress, "update", interrupted), pytest.raises(Stopped):
+            cluster.run(stages.count, 1, context, 30)
+        with pytest.raises(Stopped):
+            cluster.run(stages.count, 1, context, 1)
+
+
+def test_ray_that_is_not_installed_is_told_before_anything_is_done(shop: Shop) -> None:
+    shop.add("mug-1", 0)
+    shop.changes = {"compute": TWO}
+    with (
+        patch.object(ray_cluster.importlib.util, "find_spec", lambda name: None),
+        pytest.raises(ConfigError, match=r"need Ray: pip install 'packshot\[ray\]'"),
+    ):
+        shop.run()
