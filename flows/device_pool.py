@@ -9,7 +9,7 @@ from typing import Any
 from tasks.progress import check_stopped
 
 POLL_SECONDS = 1.0  # between two looks whether the run was interrupted
-PATIENT_SECONDS = 60  # without a device before it is said
+PATIENT_SECONDS = 300  # without a device before it is said
 logger = logging.getLogger(__name__)
 
 

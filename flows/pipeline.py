@@ -28,8 +28,9 @@ from tasks.context import RunContext, config_key
 from tasks.ledger import forget, recorded
 from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
+from tasks.progress import announce
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
-from tasks.report import ReportLinks, report
+from tasks.report import ReportLinks, report, show_first_images
 from tasks.storage.keys import adapter_key
 
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
@@ -61,17 +62,24 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
             workers.start()
         references, unusable = _prepare(context, workers, plan)
         jobs = [job for job in plan.jobs if references[job.product.sku]]
+        early, late = _before_training(jobs)
+        images, refused = _make_images(context, workers, early, references)
+        if early:
+            first = Harvest((), tuple(images), (*plan.rejections, *unusable, *refused))
+            place = show_first_images(context, jobs, first, _count(late))
+            announce(f"First images, while adapters are trained: {place}")
         begun, lost = _train_classes(context, workers, plan, jobs, references)
         adapters, diverged = _train(context, workers, _without(jobs, lost), references)
         adapters, diverged = [*begun, *adapters], [*lost, *diverged]
-        drawable = _drawable(jobs, diverged)
-        images, refused = _make_images(context, workers, drawable, references)
+        late = _without(late, diverged)
+        drawn, also = _make_images(context, workers, late, references)
+    images, refused = [*images, *drawn], [*refused, *also]
     harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
     harvest = replace(harvest, photos=plan.photos)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
-    _forget(context, plan, adapters, drawable)
+    _forget(context, plan, adapters, [early, late])
     warnings = (context.model.warning,) if context.model.warning else ()
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 
@@ -109,8 +117,30 @@ def _train_classes(
     return [one for result in results for one in result.records], [one for r in results for one in r.rejections]
 
 
+def _before_training(jobs: list[SkuJob]) -> tuple[list[SkuJob], list[SkuJob]]:
+    """What is drawn before adapters are trained, since it needs none, and the rest; without training all is the rest.
+
+    So somebody has pictures to look at in the first minute, and what training loses costs none of them.
+    """
+    if not any(job.train for job in jobs):
+        return [], jobs
+
+    def part(has_adapter: bool) -> list[SkuJob]:
+        parts = [
+            replace(job, variants=tuple(one for one in job.variants if bool(one.spec.adapter_id) == has_adapter))
+            for job in jobs
+        ]
+        return [job for job in parts if job.variants]
+
+    return part(False), part(True)
+
+
+def _count(jobs: list[SkuJob]) -> int:
+    return sum(len(one.channels) for job in jobs for one in job.variants)
+
+
 def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
-    """The jobs of SKUs that can be trained; the others keep what they need no adapter for."""
+    """The jobs less those of SKUs whose training was lost."""
     skus = {rejection.sku for rejection in lost}
     return [job for job in jobs if job.product.sku not in skus]
 
@@ -139,18 +169,6 @@ def _train(
     return adapters, [rejection for result in results for rejection in result.rejections]
 
 
-def _drawable(jobs: list[SkuJob], diverged: list[Rejection]) -> list[SkuJob]:
-    """The jobs; of a SKU whose training diverged, what needs no adapter."""
-    lost = {rejection.sku for rejection in diverged}
-    kept = [
-        replace(job, variants=tuple(one for one in job.variants if not one.spec.adapter_id))
-        if job.product.sku in lost
-        else job
-        for job in jobs
-    ]
-    return [job for job in kept if job.variants]
-
-
 def _make_images(
     context: RunContext, workers: Workers, jobs: list[SkuJob], references: References
 ) -> tuple[list[ImageRecord], list[Rejection]]:
@@ -174,7 +192,7 @@ def _make_images(
     return images, [rejection for result in results for rejection in result.rejections]
 
 
-def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], drawn: list[SkuJob]) -> None:
+def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], drawn: list[list[SkuJob]]) -> None:
     """The tables hold it now: the stages' records have served."""
     store, library, compute = context.open(), context.library(), context.config.compute
     store.delete([info.key for info in store.list("cache/photos")])
@@ -183,7 +201,7 @@ def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], draw
     for stage in (training.STAGE, classes.STAGE):
         left = recorded(store, stage, AdapterRecord)
         store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
-    chunks = list(_chunks(context, drawn))
+    chunks = [chunk for jobs in drawn for chunk in _chunks(context, jobs)]
     forget(store, generating.STAGE, (generating.work_of(chunk) for chunk in chunks))
     forget(store, checking.STAGE, (checking.work_of(context, chunk) for chunk in chunks))
     forget(store, finishing.STAGE, (finishing.work_of(context, chunk, library) for chunk in chunks))

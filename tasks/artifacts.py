@@ -68,6 +68,13 @@ def show_run(
         create_table_artifact(table=rows, description=f"To photograph again: {len(again)}")
 
 
+def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str, to_come: int) -> None:
+    """Shows what a run has made before its adapters are trained. Raises StoreError."""
+    said = f"{_number(len(images), 'image')} so far, {to_come} to come when adapters are trained"
+    parts = [f"## {said}", *_thumbnails(_first_of_each(images), context.open()), f"Gallery, which grows: `{gallery}`"]
+    create_markdown_artifact(markdown="\n\n".join(parts), description=said)
+
+
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
     return [
         {"what": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,

@@ -86,6 +86,7 @@ class GalleryCount:
 class GalleryPage:
     """All that the page shows. `banner` is a warning above everything else, such as that the model is untrained.
 
+    A page with a `note` is not the last: it says what is to come, and the page loads itself again.
     `reshoot` are the first lines of the list at `reshoot_uri`, which has `reshoot_total`.
     """
 
@@ -95,6 +96,7 @@ class GalleryPage:
     products: tuple[GalleryProduct, ...]
     counts: tuple[GalleryCount, ...] = ()
     banner: str = ""
+    note: str = ""
     reshoot: tuple[Reshoot, ...] = ()
     reshoot_total: int = 0
     reshoot_uri: str = ""

@@ -69,6 +69,14 @@ def relayed(tell: Callable[[Step], object]) -> Iterator[None]:
         _relay.reset(token)
 
 
+def announce(text: str) -> None:
+    """One line beside the bars on a terminal, a log line elsewhere."""
+    if sys.stderr.isatty():
+        tqdm.write(text, file=sys.stderr)
+    else:
+        logger.info("%s", text)
+
+
 class Progress:
     """Progress of one task run; use as a context manager and call `update(done, total)`."""
 

@@ -1,8 +1,9 @@
 """Shows a run: an HTML gallery in the store, and what `tasks.artifacts` puts into the Prefect UI."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.variant import VariantSpec
-from tasks.artifacts import show_run
+from tasks.artifacts import show_first, show_run
 from tasks.context import RunContext
 from tasks.finish_images import CHECKS, SPEC
 from tasks.gallery import (
@@ -28,13 +29,13 @@ from tasks.publish import Harvest
 from tasks.reshoot import reshoot_csv, reshoots
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables
+from tasks.storage.tables import Tables, rows_of
 
 RESHOOTS_SHOWN = 50  # in a gallery; the list beside it has all
 PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
 _COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
-    "alt_text", "checks", "spec", "run_id",
+    "alt_text", "checks", "spec", "run_id", "slot",
 ]  # fmt: skip
 
 
@@ -58,7 +59,8 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
     """
     store, folder = context.open(), f"runs/{context.run_id}/report"
     again, key = reshoots(context), f"{folder}/index.html"
-    page = _page(context, jobs, harvest.rejections, run, store)
+    page = _page(context, jobs, harvest.rejections, store)
+    page = replace(page, created_at=run.finished_at, counts=_counts(run))
     page = replace(page, reshoot=again[:RESHOOTS_SHOWN], reshoot_total=len(again), reshoot_uri="reshoot.csv")
     if again:
         store.write(f"{folder}/reshoot.csv", reshoot_csv(again))
@@ -69,23 +71,47 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
     return links
 
 
+@task(name="show first images", **RETRIES)
+def show_first_images(context: RunContext, jobs: list[SkuJob], harvest: Harvest, to_come: int) -> str:
+    """Writes the gallery of what is there before adapters are trained, and an artifact; returns the gallery's place.
+
+    `to_come` counts the images that wait for them. The tables do not speak of these images yet. Raises StoreError.
+    """
+    store, key = context.open(), f"runs/{context.run_id}/report/index.html"
+    made = [replace(record, run_id=context.run_id) for record in harvest.images]
+    page = _page(context, jobs, harvest.rejections, store, rows_of("images", made).to_pylist())
+    counts = (GalleryCount(str(len(made)), "images so far"), GalleryCount(str(to_come), "images to come"))
+    note = f"The run is under way: {to_come} more images come when adapters are trained. This page loads itself again."
+    page = replace(page, counts=counts, note=note)
+    store.write(key, render_gallery(page).encode())
+    show_first(context, made, store.uri(key), to_come)
+    return store.uri(key)
+
+
 def _page(
-    context: RunContext, jobs: list[SkuJob], rejections: Iterable[Rejection], run: RunRecord, store: ObjectStore
+    context: RunContext,
+    jobs: list[SkuJob],
+    rejections: Iterable[Rejection],
+    store: ObjectStore,
+    made: Sequence[dict[str, Any]] = (),
 ) -> GalleryPage:
+    """The page of the jobs' SKUs and others; `made` are rows of images that are not published yet."""
     refused: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in rejections:
         refused[rejection.sku].append(rejection)
     products = {job.product.sku: job.product for job in jobs}
     order = _shown([*products, *(sku for sku in refused if sku)], store)
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in Tables(store).live_images(_COLUMNS, order).to_pylist():
+    replaced = {row["slot"] for row in made}
+    live = (row for row in Tables(store).live_images(_COLUMNS, order).to_pylist() if row["slot"] not in replaced)
+    for row in (*made, *live):
         rows[row["sku"]].append(row)
     specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
     show = _Pictures(context, store)
     return GalleryPage(
         title="packshot",
-        run_id=run.run_id,
-        created_at=run.finished_at,
+        run_id=context.run_id,
+        created_at=datetime.now(UTC),
         products=tuple(
             GalleryProduct(
                 sku=sku,
@@ -99,7 +125,6 @@ def _page(
             )
             for sku in order
         ),
-        counts=_counts(run),
         banner=context.model.warning,
     )
 

@@ -9,9 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow.parquet as pq
 from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import Artifact
 from safetensors.torch import load
 
 from catalog_schemas.plan import Plan
@@ -98,6 +102,12 @@ class Shop:
     def keys(self, prefix: str) -> list[str]:
         """The store's keys below a folder."""
         return [info.key for info in self.objects.list(prefix)]
+
+
+def artifacts_of(flow_run: UUID) -> list[Artifact]:
+    """What the run shows on its page in the UI."""
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
 
 
 def comparable(shop: Shop, name: str) -> list[dict[str, Any]]:

@@ -18,7 +18,9 @@ def test_ctrl_c_ends_a_training_of_hours_at_once(shop: Shop, compute: dict[str, 
     for number in range(2):
         shop.add(f"sku-{number}", number)
     shop.changes = {"training": HOURS, "compute": {"snapshot_steps": 1, "cohort_size": 1, **compute}}
-    run = subprocess.Popen(shop.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        shop.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heeds_ctrl_c
+    )
     try:
         _wait_until_it_trains(run, Path(shop.store))
         run.send_signal(signal.SIGINT)
@@ -28,6 +30,11 @@ def test_ctrl_c_ends_a_training_of_hours_at_once(shop: Shop, compute: dict[str, 
     assert run.returncode == 130
     assert said.splitlines()[-1].startswith("packshot: interrupted; run the same command again")
     assert_whole(Path(shop.store))
+
+
+def _heeds_ctrl_c() -> None:
+    """What is started in the background of a shell ignores it, and so does all that this starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_until_it_trains(run: "subprocess.Popen[str]", store: Path) -> None:

@@ -55,11 +55,12 @@ def _files(store: Path, pattern: str) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(
     ("phase", "finished"),
     [
+        ("cache/stages/generate_variants/*.json", "cache/references/*"),
         ("cache/stages/train_adapters/*.json", "adapters/*/*/adapter.safetensors"),
-        ("cache/stages/generate_variants/*.json", "adapters/*/*/adapter.safetensors"),
+        ("images/*/*/*_regenerate_*", "adapters/*/*/adapter.safetensors"),
         ("cache/publishing/*.json", "images/*/*/*"),
     ],
-    ids=["training", "generation", "publishing"],
+    ids=["first images", "training", "images of adapters", "publishing"],
 )
 def test_a_killed_run_is_completed_by_the_next(undisturbed: Shop, tmp_path: Path, phase: str, finished: str) -> None:
     shop = replace(undisturbed, store=str(tmp_path / "store"))

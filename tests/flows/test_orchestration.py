@@ -6,23 +6,18 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import Artifact, TaskRun
+from prefect.client.schemas.objects import TaskRun
 
 from catalog_schemas.errors import ConfigError
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters
 from flows.refresh_catalog import refresh_catalog
-from tests.flows.shop import Shop, assert_sound
+from tests.flows.shop import Shop, artifacts_of, assert_sound
 
 
 def _runs(flow_run: UUID) -> list[TaskRun]:
     with get_client(sync_client=True) as client:
         return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
-
-
-def _artifacts(flow_run: UUID) -> list[Artifact]:
-    with get_client(sync_client=True) as client:
-        return client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
 
 
 def test_task_runs_are_named_per_cohort_and_chunk_and_never_per_image(shop: Shop) -> None:
@@ -43,7 +38,7 @@ def test_task_runs_are_named_per_cohort_and_chunk_and_never_per_image(shop: Shop
     tags = {run.name.split()[0]: set(run.tags) for run in runs}
     assert tags["train"] == tags["generate"] == {"gpu"}
     assert tags["check"] == tags["prepare"] == set(), "a tag costs a call to the server, and a lock of its database"
-    kinds = Counter(artifact.type for artifact in _artifacts(flow_run))
+    kinds = Counter(artifact.type for artifact in artifacts_of(flow_run))
     assert kinds["table"] >= 1
     assert kinds["markdown"] >= 1
     assert kinds["progress"] >= 2

@@ -98,7 +98,7 @@ def test_two_devices_make_what_one_makes_and_one_that_is_killed_is_replaced(alon
     with patch.object(ray_cluster, "_follow", deadly):
         record = shop.run().record
 
-    assert len(lost) == 1
+    assert 1 <= len(lost) <= 2, "as many as it had at once"
     assert (record.adapters_trained, record.images_published) == (4, 24)
     for name in ("images", "adapters", "rejections", "skus"):
         assert comparable(shop, name) == comparable(alone, name), name

@@ -84,8 +84,10 @@ def test_a_bucket_that_fails_while_images_are_drawn_publishes_nothing_and_the_ne
     shop, asked = replace(small, store=bucket), list[str]()
 
     def decide(method: str, path: str) -> str:
-        asked.append(f"{method} {path}")
-        return ERROR if any("PUT" in line and "cache/drafts" in line for line in asked) else PASS
+        if method == "PUT":
+            asked.append(path)
+        trained = next((number for number, key in enumerate(asked) if "/adapters/" in key), len(asked))
+        return ERROR if any("cache/drafts" in key for key in asked[trained:]) else PASS
 
     with faulty_proxy(s3.endpoint, decide) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)

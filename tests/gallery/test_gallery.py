@@ -63,6 +63,13 @@ def test_the_header_shows_the_banner_the_run_and_its_counts():
     assert 'role="note"' not in render_gallery(replace(PAGE, banner=""))
 
 
+def test_a_page_that_is_not_the_last_says_what_is_to_come_and_loads_itself_again():
+    page = Elements(render_gallery(replace(PAGE, note="32 more images come")))
+    assert "32 more images come" in " ".join(page.text)
+    assert [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "refresh"] == ["20"]
+    assert "refresh" not in render_gallery(PAGE)
+
+
 def test_the_page_stands_alone():
     elements = Elements(render_gallery(PAGE))
     assert not elements.all("link")
