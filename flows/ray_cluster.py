@@ -36,6 +36,7 @@ MEMORY = 100_000_000  # bytes of shared memory for what stages are told and answ
 ON_THIS_MACHINE = {
     "RAY_AUTH_MODE": "token",  # nobody else on this machine can give it work
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # training and drawing are what this machine is for
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what needs no GPU does not hide them from what it starts
 }
 
@@ -91,10 +92,17 @@ class Cluster:
             object_store_memory=MEMORY,
             _node_ip_address="127.0.0.1",
         )
-        there = int(ray.cluster_resources().get("GPU", 0))
+        try:
+            self._use_gpus(int(ray.cluster_resources().get("GPU", 0)))
+        except ConfigError:
+            ray.shutdown()
+            raise
+
+    def _use_gpus(self, there: int) -> None:
+        """Whether devices are GPUs, where this machine has so many. Raises ConfigError where those are too few."""
+        compute = self.compute
         self.gpus = compute.device == "cuda" or (compute.device == "auto" and there > 0)
         if self.gpus and there < compute.devices:
-            ray.shutdown()
             raise ConfigError(
                 f"compute.devices is {compute.devices}, but this machine has {there} GPUs; set it to as many as there "
                 "are, or name a cluster that has more in compute.ray"

@@ -13,7 +13,12 @@ SECONDS = 300  # on a busy machine
 HOURS = {"steps_minimum": 1_000_000, "steps_maximum": 1_000_000}
 
 
-@pytest.mark.parametrize("compute", [{}, {"devices": 2, "device": "cpu"}], ids=["here", "on two devices"])
+ON_TWO_DEVICES = {"devices": 2, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    "compute", [pytest.param({}, id="here"), pytest.param(ON_TWO_DEVICES, id="on two devices", marks=pytest.mark.soak)]
+)
 def test_ctrl_c_ends_a_training_of_hours_at_once(shop: Shop, compute: dict[str, object]) -> None:
     for number in range(2):
         shop.add(f"sku-{number}", number)
