@@ -34,6 +34,11 @@ class SkuJob:
     start: AdapterSpec | None = None
 
     @property
+    def images(self) -> int:
+        """How many are to be made: one of each variant for each of its channels."""
+        return sum(len(one.channels) for one in self.variants)
+
+    @property
     def own_adapter(self) -> AdapterSpec:
         """The adapter of a SKU that is known to need one."""
         assert self.adapter is not None, f"SKU {self.product.sku} needs no adapter"

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
@@ -66,7 +65,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
         images, refused = _make_images(context, workers, early, references)
         if early:
             first = Harvest((), tuple(images), (*plan.rejections, *unusable, *refused))
-            place = show_first_images(context, jobs, first, _count(late))
+            place = show_first_images(context, jobs, first, sum(job.images for job in late))
             announce(f"First images, while adapters are trained: {place}")
         begun, lost = _train_classes(context, workers, plan, jobs, references)
         adapters, diverged = _train(context, workers, _without(jobs, lost), references)
@@ -135,10 +134,6 @@ def _before_training(jobs: list[SkuJob]) -> tuple[list[SkuJob], list[SkuJob]]:
     return part(False), part(True)
 
 
-def _count(jobs: list[SkuJob]) -> int:
-    return sum(len(one.channels) for job in jobs for one in job.variants)
-
-
 def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
     """The jobs less those of SKUs whose training was lost."""
     skus = {rejection.sku for rejection in lost}
@@ -174,18 +169,17 @@ def _make_images(
 ) -> tuple[list[ImageRecord], list[Rejection]]:
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     adapters = {job.adapter.id: adapter_key(job.adapter) for job in jobs if job.adapter}
-    products, submit = finishing.products_of(jobs), workers.submit
+    products, submit, share = finishing.products_of(jobs), workers.submit, context.config.compute.workers
+    generate, check, finish = generating.generate_variants, checking.check_variants, finishing.finish_images
 
     def stages() -> Iterator[PrefectFuture[Any]]:
         for chunk in _chunks(context, jobs):
             photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
             own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
             names = {sku: products[sku] for sku in photos}
-            title, share = partial(_title, work=chunk), context.config.compute.workers
-            generate, check, finish = generating.generate_variants, checking.check_variants, finishing.finish_images
-            yield (drawn := submit(generate, title("generate"), context, chunk, photos, own, at_once=share))
-            yield (checked := submit(check, title("check"), context, chunk, drawn, photos))
-            yield submit(finish, title("finish"), context, chunk, names, checked)
+            yield (drawn := submit(generate, _title("generate", chunk), context, chunk, photos, own, at_once=share))
+            yield (checked := submit(check, _title("check", chunk), context, chunk, drawn, photos))
+            yield submit(finish, _title("finish", chunk), context, chunk, names, checked)
 
     results = workers.results(stages(), 3 * workers.at_once)
     images = [record for result in results for record in result.records if isinstance(record, ImageRecord)]

@@ -153,8 +153,8 @@ class Device:
     """A process with a device of its own."""
 
     def ready(self, gpu: bool) -> None:
-        """Loads the engine before threads do, which could be handed half-made modules. ModelError without a GPU."""
-        import_module("tasks.training.skus")
+        """Loads the engine. Raises ModelError without a GPU where one is meant."""
+        load_engine()
         if gpu:
             import_module("tasks.engine.base_model").pick_device("cuda")
 
@@ -209,6 +209,11 @@ def _follow(ray: Any, stream: Iterable[Any]) -> Any:
                     current = shown.enter_context(Progress(word.what))
                 current.update(word.done, word.total)
     raise WorkerLost("the stage ended without an answer")
+
+
+def load_engine() -> None:
+    """Loads torch, diffusers and transformers before tasks do: threads that import at once get half-made modules."""
+    import_module("tasks.training.skus")
 
 
 def needs_ray() -> None:

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial, wraps
-from importlib import import_module
 from typing import Any, Self
 
 from prefect import Task
@@ -13,7 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.callables import get_call_parameters
 
 from configs.schema import ComputeConfig
-from flows.ray_cluster import Cluster
+from flows.ray_cluster import Cluster, load_engine
 from tasks.progress import stoppable
 
 DEVICE_TAG = "gpu"  # on the tasks that train and draw
@@ -45,7 +44,7 @@ class Workers:
         if self._cluster:
             self._entered.enter_context(self._cluster)
         else:
-            import_module("tasks.training.skus")  # before tasks do: threads that import at once get half-made modules
+            load_engine()
         self._entered.enter_context(self._runner)
 
     def submit(self, stage: Task[..., Any], title: str, *arguments: Any, at_once: int = 1) -> PrefectFuture[Any]:

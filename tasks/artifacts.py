@@ -36,7 +36,7 @@ def show_plan(plan: Plan) -> None:
         for job in plan.jobs
         for one in job.variants
     ]
-    made = sum(len(one.channels) for job in plan.jobs for one in job.variants)
+    made = sum(job.images for job in plan.jobs)
     note = f"{_number(made, 'image')} to make, {plan.images_skipped} there already"
     create_table_artifact(table=rows[:PLANNED_SHOWN] or [{"SKU": "none", "image": "none"}], description=note)
 

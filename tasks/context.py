@@ -116,9 +116,7 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     return replace(found, scorer=config.scorer or found.scorer, controlnet=control[0], controlnet_identity=control[1])
 
 
-@cache
-def _found(config: ModelConfig) -> ModelFolder:
-    return find_model(config)
+_found = cache(find_model)
 
 
 def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:

@@ -57,7 +57,7 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
 
     Raises StoreError.
     """
-    store, folder = context.open(), f"runs/{context.run_id}/report"
+    store, folder = context.open(), _folder(context)
     again, key = reshoots(context), f"{folder}/index.html"
     page = _page(context, jobs, harvest.rejections, store)
     page = replace(page, created_at=run.finished_at, counts=_counts(run))
@@ -77,7 +77,7 @@ def show_first_images(context: RunContext, jobs: list[SkuJob], harvest: Harvest,
 
     `to_come` counts the images that wait for them. The tables do not speak of these images yet. Raises StoreError.
     """
-    store, key = context.open(), f"runs/{context.run_id}/report/index.html"
+    store, key = context.open(), f"{_folder(context)}/index.html"
     made = [replace(record, run_id=context.run_id) for record in harvest.images]
     page = _page(context, jobs, harvest.rejections, store, rows_of("images", made).to_pylist())
     counts = (GalleryCount(str(len(made)), "images so far"), GalleryCount(str(to_come), "images to come"))
@@ -86,6 +86,10 @@ def show_first_images(context: RunContext, jobs: list[SkuJob], harvest: Harvest,
     store.write(key, render_gallery(page).encode())
     show_first(context, made, store.uri(key), to_come)
     return store.uri(key)
+
+
+def _folder(context: RunContext) -> str:
+    return f"runs/{context.run_id}/report"
 
 
 def _page(

@@ -196,7 +196,7 @@ def plan_night(folder: Path, variants: int) -> dict[str, int]:
         "skus": plan.rows,
         "unchanged": plan.skipped,
         "jobs": len(plan.jobs),
-        "images": sum(len(one.channels) for job in plan.jobs for one in job.variants),
+        "images": sum(job.images for job in plan.jobs),
     }
 
 
