@@ -9,8 +9,9 @@ from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
 from flows.ray_cluster import needs_ray
 from tasks.checks import find_check
-from tasks.context import RunContext, find_model, new_run_id
+from tasks.context import RunContext, new_run_id
 from tasks.import_catalog import granted_prefixes
+from tasks.models import find_model
 from tasks.storage.objects import open_store
 from tasks.techniques import find_guided, find_technique
 

@@ -130,7 +130,7 @@ def _salt(context: RunContext) -> str:
     return content_id(
         [
             config.model_dump(mode="json", exclude={"compute", "store", "model"}),
-            context.model.identity,
+            context.model.identities,
             context.resolution,
             {name: scene.model_dump(mode="json") for name, scene in library.scenes.items()},
             {name: colour.hex for name, colour in library.colours.items()},

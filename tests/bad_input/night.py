@@ -16,7 +16,8 @@ from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from configs.library import Library, load_library
 from configs.schema import RunConfig
-from tasks.context import ModelFolder, RunContext
+from tasks.context import RunContext
+from tasks.models import ModelFolder
 from tasks.plan import Selection, plan_run
 from tasks.prepare_references import prepare_references
 from tasks.storage.keys import safe_name

@@ -30,7 +30,8 @@ from configs.schema import RunConfig
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from infra.demo.catalog import write_demo_catalog
-from tasks.context import RunContext, find_model, new_run_id
+from tasks.context import RunContext, new_run_id
+from tasks.models import find_model
 from tasks.engine import rendering
 from tasks.engine.base_model import pick_device
 from tasks.plan import Selection

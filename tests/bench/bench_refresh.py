@@ -38,7 +38,8 @@ from configs.schema import Channel, VariantMatrix
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from tasks.changes import read_changes
-from tasks.context import ModelFolder, RunContext
+from tasks.context import RunContext
+from tasks.models import ModelFolder
 from tasks.finish_images import SPEC
 from tasks.import_catalog import import_catalog
 from tasks.known import slot_of

@@ -1,0 +1,78 @@
+"""What stands beside the base model: a ControlNet, found, known by its bytes, and told of where it does not fit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.errors import ModelError
+from configs.schema import ModelConfig
+from tasks.models import find_model
+from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_sd(tmp_path_factory.mktemp("model") / "tiny", levels=1)
+
+
+@pytest.fixture
+def control(model: Path, tmp_path: Path) -> Path:
+    return build_tiny_controlnet(tmp_path / "edges", model)
+
+
+def test_a_models_own_is_found_and_one_that_is_named_comes_first(model: Path, control: Path, tmp_path: Path) -> None:
+    plain = find_model(ModelConfig(source=str(model)))
+    assert (plain.controlnet, plain.controlnet_identity) == ("", "")
+    own = shutil.copytree(model, tmp_path / "own")
+    shutil.copytree(control, own / "controlnet")
+    assert find_model(ModelConfig(source=str(own))).controlnet == str(own / "controlnet")
+    named = find_model(ModelConfig(source=str(own), controlnet=str(control)))
+    assert named.controlnet == str(control)
+    assert named.identity == plain.identity, "what follows edges draws nothing by itself"
+
+
+def test_its_identity_is_its_bytes_wherever_it_lies(model: Path, control: Path, tmp_path: Path) -> None:
+    def identity(source: str) -> str:
+        return find_model(ModelConfig(source=str(model), controlnet=source), tmp_path / "cache").controlnet_identity
+
+    other = shutil.copytree(control, tmp_path / "other")
+    assert identity(str(other)) == identity(f"file://{control}") == identity(str(control))
+    (other / "config.json").write_text((other / "config.json").read_text() + " ")
+    assert identity(str(other)) != identity(str(control))
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("./nowhere", "nowhere: expected a diffusers ControlNet folder.*model.controlnet"),
+        (
+            "someone/edges",
+            "expected a folder that is there, a store URL, or a hub id that pins its commit: id@revision",
+        ),
+        ("someone/edges@main", "pins its commit"),
+    ],
+)
+def test_one_that_is_not_there_is_told(model: Path, source: str, says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        find_model(ModelConfig(source=str(model), controlnet=source))
+
+
+def test_one_for_another_kind_of_model_is_told_before_anything_is_trained(
+    model: Path, control: Path, tmp_path: Path
+) -> None:
+    other = build_tiny_sdxl(tmp_path / "sdxl")
+    with pytest.raises(ModelError, match=r"has cross_attention_dim 32, but the base model's UNet has 64.*controlnet"):
+        find_model(ModelConfig(source=str(other), controlnet=str(control)))
+
+
+@pytest.mark.parametrize("rubbish", [b"{", b"[]", b"\xff"])
+def test_one_whose_description_is_rubbish_is_told(model: Path, control: Path, rubbish: bytes) -> None:
+    (control / "config.json").write_bytes(rubbish)
+    with pytest.raises(ModelError, match=r"config\.json: expected the description of a ControlNet"):
+        find_model(ModelConfig(source=str(model), controlnet=str(control)))
+
+
+def test_a_hub_that_cannot_be_asked_is_told(model: Path) -> None:
+    with pytest.raises(ModelError, match="could not be fetched from the hub"):
+        find_model(ModelConfig(source=str(model), controlnet="someone/edges@" + "0" * 40))
