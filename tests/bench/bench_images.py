@@ -31,9 +31,9 @@ from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from infra.demo.catalog import write_demo_catalog
 from tasks.context import RunContext, new_run_id
-from tasks.models import find_model
 from tasks.engine import rendering
 from tasks.engine.base_model import pick_device
+from tasks.models import find_model
 from tasks.plan import Selection
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.device import occasion

@@ -39,11 +39,11 @@ from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from tasks.changes import read_changes
 from tasks.context import RunContext
-from tasks.models import ModelFolder
 from tasks.finish_images import SPEC
 from tasks.import_catalog import import_catalog
 from tasks.known import slot_of
 from tasks.matrix import Drawing, expand
+from tasks.models import ModelFolder
 from tasks.plan import Selection, image_id, make_plan
 from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches

@@ -22,8 +22,8 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from configs.schema import RunConfig
 from tasks.context import RunContext
-from tasks.models import ModelFolder
 from tasks.ledger import StageResult, forget, once, recorded
+from tasks.models import ModelFolder
 from tasks.publish import Harvest, finish_publishing, publish
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
