@@ -8,7 +8,7 @@ from catalog_schemas.identity import content_id
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A listed photo: its URI, that of its mask (or empty), and the hash of the bytes of both.
+    """A listed photo: its URI, that of its mask (or empty), and the hash of all that decides what is prepared of it.
 
     `content` and `mask_content` are the hashes of each alone. `stamp` and `mask_stamp` are what a web server says of
     their versions, and empty for all else.

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
 Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+Positive = Annotated[float, Field(gt=0)]
 HexOrEmpty = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
 
 
@@ -77,6 +78,16 @@ class Channel(Strict):
     source: str = ""
 
 
+class SegmenterConfig(Strict):
+    """A network that finds the product in a photo, in an ONNX file: IS-Net, U²-Net, BiRefNet or the like."""
+
+    source: str = Field(min_length=1, description="A local file or a store URL, name.onnx")
+    mean: tuple[float, float, float] = Field(
+        (0.485, 0.456, 0.406), description="Taken from red, green and blue in 0 to 1; the defaults are ImageNet's"
+    )
+    std: tuple[Positive, Positive, Positive] = Field((0.229, 0.224, 0.225), description="What they are divided by then")
+
+
 class ModelConfig(Strict):
     """The base model: a hub id with a pinned revision, a local folder, or a store URL; safetensors only."""
 
@@ -92,6 +103,9 @@ class ModelConfig(Strict):
         "",
         description="A ControlNet for Canny edges, which the technique sketch needs: a local folder, a store URL, or a "
         "hub id and its commit, id@revision; empty: controlnet/ in the model's own folder",
+    )
+    segmenter: SegmenterConfig | None = Field(
+        None, description="What cuts products out of photos that come without a mask; none: their colours and edges"
     )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 

@@ -79,7 +79,8 @@ class Look:
 
     def _photos(self, product: Product) -> Listed:
         try:
-            return list_photos(product, self.sources, self.context.config.catalog)
+            segmenter = self.context.model.segmenter_identity
+            return list_photos(product, self.sources, self.context.config.catalog, segmenter)
         except Rejected as verdict:
             return [], [(product.sku, verdict)]
 

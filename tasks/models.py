@@ -9,7 +9,7 @@ from pathlib import Path
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
-from configs.schema import ModelConfig
+from configs.schema import ModelConfig, SegmenterConfig
 from tasks.storage.objects import open_store
 
 REMOTE = ("s3://", "gs://", "abfs://")
@@ -20,7 +20,8 @@ class ModelFolder:
     """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
 
     `warning` is what its maker says that a viewer must know (`packshot.json` in the folder). `scorer` is the folder of
-    a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, or empty.
+    a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, and `segmenter` the file
+    of a network that cuts out products, with its own; each may be empty.
     """
 
     path: str
@@ -30,11 +31,13 @@ class ModelFolder:
     scorer: str = ""
     controlnet: str = ""
     controlnet_identity: str = ""
+    segmenter: str = ""
+    segmenter_identity: str = ""
 
     @property
     def identities(self) -> tuple[str, ...]:
         """Of everything here that decides what is made."""
-        return self.identity, self.controlnet_identity
+        return self.identity, self.controlnet_identity, self.segmenter_identity
 
 
 def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
@@ -51,8 +54,16 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
 
         found = _describe(download(config), f"{config.source}@{config.revision}")
-    control = _find_controlnet(config.controlnet, Path(found.path), models)
-    return replace(found, scorer=config.scorer or found.scorer, controlnet=control[0], controlnet_identity=control[1])
+    control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
+    segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
+    return replace(
+        found,
+        scorer=config.scorer or found.scorer,
+        controlnet=control,
+        controlnet_identity=control_identity,
+        segmenter=segmenter,
+        segmenter_identity=segmenter_identity,
+    )
 
 
 found_model = cache(find_model)
@@ -93,6 +104,30 @@ def _refuse_another_kind(controlnet: Path, model: Path) -> None:
                 f"{controlnet}: the ControlNet has {name} {own.get(name)}, but the base model's UNet has "
                 f"{base.get(name)}: it was made for another model; point model.controlnet at one for this kind"
             )
+
+
+def _find_segmenter(config: SegmenterConfig, models: Path) -> tuple[str, str]:
+    """The network's file, fetched first from a store, and its identity."""
+    from tasks.imaging.segmenter import needs_onnxruntime  # what it takes along is loaded only where it is asked for
+
+    needs_onnxruntime()
+    if config.source.startswith(REMOTE):
+        file = models / content_id(config.source)[:16] / Path(config.source).name
+        if not file.is_file():
+            root, _, name = config.source.rpartition("/")
+            data = open_store(root, single_writer=True).read(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as copy:
+                copy.write(data)
+            Path(copy.name).rename(file)
+    else:
+        file = Path(config.source.removeprefix("file://")).expanduser().absolute()
+    if not file.is_file():
+        raise ModelError(
+            f"{file}: expected a network in an ONNX file, but there is none; point model.segmenter.source at a file or "
+            "a store URL of one"
+        )
+    return str(file), content_id([_hash_file(file), config.mean, config.std])
 
 
 def _local(source: str, models: Path) -> Path | None:

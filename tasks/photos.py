@@ -11,8 +11,12 @@ from tasks.storage.sources import Sources
 Faults = list[tuple[str, Rejected]]
 
 
-def list_photos(product: Product, sources: Sources, config: CatalogConfig) -> tuple[list[Photo], Faults]:
+def list_photos(
+    product: Product, sources: Sources, config: CatalogConfig, segmenter: str = ""
+) -> tuple[list[Photo], Faults]:
     """The photos that can be read, in the catalog's order, and the verdict on each that cannot.
+
+    `segmenter` is the identity of what finds the product in those that come without a mask.
 
     Raises Rejected where the product lists no photo at all, or where it lists masks that do not pair with its photos.
     """
@@ -31,7 +35,7 @@ def list_photos(product: Product, sources: Sources, config: CatalogConfig) -> tu
         try:
             if verdict:
                 raise verdict
-            photos.append(_identify(uri, mask, photos, sources))
+            photos.append(_identify(uri, mask, photos, sources, segmenter))
         except Rejected as fault:
             faults.append((uri, fault))
     return photos, faults
@@ -50,20 +54,20 @@ def _expand(reference: str, sources: Sources) -> list[tuple[str, Rejected | None
         return [(reference, verdict)]
 
 
-def _identify(uri: str, mask: str, before: list[Photo], sources: Sources) -> Photo:
+def _identify(uri: str, mask: str, before: list[Photo], sources: Sources, segmenter: str) -> Photo:
     mask = sources.resolve(mask) if mask else ""
     content, stamp = sources.content(uri)
     mask_content, mask_stamp = sources.content(mask) if mask else ("", "")
-    photo = Photo(uri, mask, identity(content, mask_content), content, mask_content, stamp, mask_stamp)
+    photo = Photo(uri, mask, identity(content, mask_content or segmenter), content, mask_content, stamp, mask_stamp)
     double = next((one for one in before if one.id == photo.id), None)
     if double:
         raise Rejected(Reason.REFERENCE_DUPLICATE, f"{uri} has the same bytes as {double.uri}; it is used once")
     return photo
 
 
-def identity(content: str, mask_content: str) -> str:
-    """A photo's id, from the hashes of its bytes and of its mask's, if it has one."""
-    return content_id([content, mask_content]) if mask_content else content
+def identity(content: str, mask: str) -> str:
+    """A photo's id, from the hash of its bytes and that of its mask's, or of the network that finds it, if any."""
+    return content_id([content, mask]) if mask else content
 
 
 def fetched_key(content: str) -> str:

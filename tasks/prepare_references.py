@@ -1,6 +1,6 @@
 """Decodes the photos of some SKUs, finds the product in them, and keeps the pixels and masks in the store."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from prefect import task
 from pydantic import TypeAdapter
@@ -13,10 +13,11 @@ from catalog_schemas.rejection import PASSING, Reason, Rejection
 from configs.schema import CatalogConfig
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.imaging.cut_out import cut_out
+from tasks.imaging.cut_out import Segment, cut_out
 from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
+from tasks.imaging.segmenter import load_segmenter
 from tasks.ledger import StageResult, once
 from tasks.photos import fetched_key
 from tasks.retrying import RETRIES
@@ -35,16 +36,16 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
     """The usable photos of the jobs' SKUs as `Reference`s, and a verdict on each that is not usable.
 
     A SKU with a photo that cannot be had for a passing reason gets none. Writes `cache/references/<id>.png` and
-    `<id>-mask.png`. Raises StoreError.
+    `<id>-mask.png`. Raises ModelError and StoreError.
     """
-    store = context.open()
-    sources = Sources(context.catalog, context.config.catalog)
+    store, config = context.open(), context.config.catalog
+    preparer = _Preparer(store, Sources(context.catalog, config), config, _segment(context))
 
     def prepared(listed: tuple[SkuJob, Photo]) -> Reference | Rejection:
         job, photo = listed
         try:
             with row_boundary(Reason.REFERENCE_UNREADABLE, photo.uri):
-                return _reference(job.product.sku, photo, store, sources, context.config.catalog)
+                return preparer.reference(job.product.sku, photo)
         except Rejected as verdict:
             return _rejection(job, photo, verdict, context)
 
@@ -62,56 +63,71 @@ def work_of(jobs: list[SkuJob]) -> list[str]:
     return [part for job in jobs for part in (job.product.sku, *(photo.id for photo in job.photos))]
 
 
-def _reference(sku: str, photo: Photo, store: ObjectStore, sources: Sources, config: CatalogConfig) -> Reference:
-    """The photo, prepared; what a run before has made of the same bytes does as well."""
-    key = f"cache/references/{photo.id}-v{PREPARER_VERSION}.json"
-    if store.exists(key):
-        kept = _REFERENCE.validate_json(store.read(key))
-        held = store.exists(kept.image_key) and store.exists(kept.mask_key)
-        fits = kept.width * kept.height <= config.reference_pixels_maximum
-        if held and fits and min(kept.width, kept.height) >= config.reference_side_minimum:
-            return replace(kept, sku=sku, uri=photo.uri)
-    made = _prepare(sku, photo, store, sources, config)
-    store.write(key, _REFERENCE.dump_json(made))
-    return made
+@dataclass(frozen=True)
+class _Preparer:
+    """Prepares photos; `segment` finds the product in one that has no mask, None by its colours and edges."""
+
+    store: ObjectStore
+    sources: Sources
+    config: CatalogConfig
+    segment: Segment | None
+
+    def reference(self, sku: str, photo: Photo) -> Reference:
+        """The photo, prepared; what a run before has made of the same bytes does as well."""
+        key = f"cache/references/{photo.id}-v{PREPARER_VERSION}.json"
+        if self.store.exists(key):
+            kept = _REFERENCE.validate_json(self.store.read(key))
+            held = self.store.exists(kept.image_key) and self.store.exists(kept.mask_key)
+            fits = kept.width * kept.height <= self.config.reference_pixels_maximum
+            if held and fits and min(kept.width, kept.height) >= self.config.reference_side_minimum:
+                return replace(kept, sku=sku, uri=photo.uri)
+        made = self._prepare(sku, photo)
+        self.store.write(key, _REFERENCE.dump_json(made))
+        return made
+
+    def _prepare(self, sku: str, photo: Photo) -> Reference:
+        data = self._bytes(photo.uri, photo.content)
+        decoded = decode_apart(data, self.config.reference_pixels_maximum)
+        height, width = decoded.rgb.shape[:2]
+        if min(height, width) < self.config.reference_side_minimum:
+            least = self.config.reference_side_minimum
+            raise Rejected(Reason.REFERENCE_TOO_SMALL, f"{width} x {height} pixels; both sides need at least {least}")
+        if uniformity(decoded.rgb) < BLANK:
+            raise Rejected(Reason.REFERENCE_BLANK, "the photo shows one uniform colour; send a photo of the product")
+        if photo.mask_uri:
+            given = self._bytes(photo.mask_uri, photo.mask_content)
+            mask = decode_mask(given, (height, width), decode_apart)
+            source = "given"
+        elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
+            mask, source = decoded.alpha, "alpha"
+        else:
+            mask, source = cut_out(decoded.rgb, self.segment), "cut_out"
+        image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"
+        self.store.write(image_key, encode_png(decoded.rgb))
+        self.store.write(mask_key, encode_png(mask))
+        share, confidence = float((mask >= 0.5).mean()), cut_out_confidence(decoded.rgb, mask)
+        return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share, confidence)
+
+    def _bytes(self, uri: str, content: str) -> bytes:
+        """The bytes that the run was planned with."""
+        if is_web(uri):
+            try:
+                return self.store.read(fetched_key(content))
+            except ObjectMissing:  # a run before has seen them, and this one had no need to fetch them
+                pass
+        data = self.sources.read(uri, self.config.reference_bytes_maximum)
+        if content and bytes_id(data) != content:
+            what = "was replaced while the run was under way; the next run takes it up"
+            raise Rejected(Reason.REFERENCE_CHANGED, f"{uri} {what}")
+        return data
 
 
-def _bytes(uri: str, content: str, store: ObjectStore, sources: Sources, config: CatalogConfig) -> bytes:
-    """The bytes that the run was planned with."""
-    if is_web(uri):
-        try:
-            return store.read(fetched_key(content))
-        except ObjectMissing:  # a run before has seen them, and this one had no need to fetch them
-            pass
-    data = sources.read(uri, config.reference_bytes_maximum)
-    if content and bytes_id(data) != content:
-        what = "was replaced while the run was under way; the next run takes it up"
-        raise Rejected(Reason.REFERENCE_CHANGED, f"{uri} {what}")
-    return data
-
-
-def _prepare(sku: str, photo: Photo, store: ObjectStore, sources: Sources, config: CatalogConfig) -> Reference:
-    data = _bytes(photo.uri, photo.content, store, sources, config)
-    decoded = decode_apart(data, config.reference_pixels_maximum)
-    height, width = decoded.rgb.shape[:2]
-    if min(height, width) < config.reference_side_minimum:
-        least = config.reference_side_minimum
-        raise Rejected(Reason.REFERENCE_TOO_SMALL, f"{width} x {height} pixels; both sides need at least {least}")
-    if uniformity(decoded.rgb) < BLANK:
-        raise Rejected(Reason.REFERENCE_BLANK, "the photo shows one uniform colour; send a photo of the product")
-    if photo.mask_uri:
-        given = _bytes(photo.mask_uri, photo.mask_content, store, sources, config)
-        mask = decode_mask(given, (height, width), decode_apart)
-        source = "given"
-    elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
-        mask, source = decoded.alpha, "alpha"
-    else:
-        mask, source = cut_out(decoded.rgb), "cut_out"
-    image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"
-    store.write(image_key, encode_png(decoded.rgb))
-    store.write(mask_key, encode_png(mask))
-    share, confidence = float((mask >= 0.5).mean()), cut_out_confidence(decoded.rgb, mask)
-    return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share, confidence)
+def _segment(context: RunContext) -> Segment | None:
+    """What the run cuts products out with; it is loaded when the first photo needs it."""
+    config = context.config.model.segmenter
+    if config is None:
+        return None
+    return lambda rgb: load_segmenter(context.model.segmenter, config.mean, config.std)(rgb)
 
 
 def _rejection(job: SkuJob, photo: Photo, verdict: Rejected, context: RunContext) -> Rejection:

@@ -1,5 +1,7 @@
 """Find the product in a photo without any learned weights, so that it runs anywhere and is the same everywhere.
 
+A network that has learned to do it does better and may be given; all but the last paragraph is for without one.
+
 Three steps, on a small copy: a saliency map (what differs from the photo's border, and is fenced off from it by
 edges), GrabCut seeded by it (Rother et al. 2004), and the choice of the pieces that are the product. Before a plain
 backdrop, which may have the product's own colour, `outline.py` finds it by its edges alone, and the better fit of the
@@ -9,6 +11,9 @@ It is good on backdrops and calm surroundings, and only fair where the product t
 mask, or the photo's transparency, is always better and is used where there is one.
 """
 
+from collections.abc import Callable
+from typing import TypeGuard
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +21,42 @@ from scipy import ndimage
 from skimage import color, graph
 
 from tasks.imaging.grab_cut import grab_cut
-from tasks.imaging.outline import agreement, fenced_off, outline_of
+from tasks.imaging.outline import Outline, agreement, fenced_off, outline_of
 from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, nearest, scale_mask, shrink_rgb
+
+Segment = Callable[[Rgb], Mask]
+"""How surely each pixel belongs to the product, 0 to 1."""
 
 Places = tuple[npt.NDArray[np.signedinteger], ...]  # rows and columns
 
 _SIDE = 320  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
+_SIDE_OF_NETWORKS = 1024  # pixels: more than most take
 _SMALLEST = 16  # a strip of fewer pixels has no border to learn a background from
 _BORDER_COLOURS = 5
-_MARGIN = 0.03  # of agreement, by which an outline must fit better than what colours found
+_WHOLE = 0.95  # agreement above which colours and edges may overrule a network
+_SPECK = 0.02  # of the largest piece that a network finds: less than this is none
+_MARGIN = 0.03  # of agreement with the outline, by which what is less often right must fit better
 
 
-def cut_out(rgb: Rgb) -> Mask:
+def cut_out(rgb: Rgb, segment: Segment | None = None) -> Mask:
     """The product's mask: 1 inside, 0 outside, soft where its edge is.
 
-    When nothing stands out (a blank photo, a texture that fills the frame) all of the photo is the product.
+    When nothing stands out (a blank photo, a texture that fills the frame) all of the photo is the product. What
+    `segment` finds is taken, unless that is nothing, or colours and edges clearly know better.
     """
+    whole = np.ones(rgb.shape[:2], np.float32)
     small = shrink_rgb(rgb, _SIDE)
-    inside = _inside(small) if min(small.shape[:2]) >= _SMALLEST else None
-    if inside is None or not 0.002 < inside.mean() < 0.97:
-        return np.ones(rgb.shape[:2], np.float32)
-    return _refine(rgb, small, inside.astype(np.float32))
+    if min(small.shape[:2]) < _SMALLEST:
+        return whole
+    outline = outline_of(small)
+    inside = _inside(small, outline)
+    if segment is not None:
+        larger = shrink_rgb(rgb, _SIDE_OF_NETWORKS)
+        learned = _decided(segment(larger))
+        seen = scale_mask(learned, small.shape[1], small.shape[0]) >= 0.5
+        if _is_something(seen) and not _is_overruled(seen, inside, outline):
+            return _refine(rgb, larger, learned)
+    return _refine(rgb, small, inside.astype(np.float32)) if _is_something(inside) else whole
 
 
 def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
@@ -56,15 +76,38 @@ def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
     return np.where(solid[..., None], rgb, smooth)
 
 
-def _inside(small: Rgb) -> Bools | None:
+def _inside(small: Rgb, outline: Outline | None) -> Bools | None:
     """Where the product is, by its colours or, before a plain backdrop, by its outline where that fits it better."""
     saliency = _saliency(small)
     found = None if saliency is None else _pieces(_grab_cut(small, saliency), saliency, small)
-    outline = outline_of(small)
     if outline is None:
         return found
     fenced = fenced_off(small, outline)
-    return fenced if agreement(fenced, outline) > agreement(found, outline) + _MARGIN else found
+    return fenced if _fits_better(fenced, found, outline) else found
+
+
+def _decided(learned: Mask) -> Mask:
+    """A network's doubts (a plinth, a plate) taken for one or the other, so that none shows as haze or specks."""
+    decided = np.clip((learned - 0.5) * 4.0 + 0.5, 0.0, 1.0)
+    pieces, count = ndimage.label(decided >= 0.5, np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    specks = 1 + np.flatnonzero(sizes < _SPECK * sizes.max(initial=0))
+    decided[ndimage.binary_dilation(np.isin(pieces, specks))] = 0.0
+    return decided
+
+
+def _is_something(inside: Bools | None) -> TypeGuard[Bools]:
+    return inside is not None and 0.002 < inside.mean() < 0.97
+
+
+def _fits_better(one: Bools | None, usual: Bools | None, outline: Outline) -> bool:
+    """Whether `one` is to be taken rather than the other, which is more often right."""
+    return agreement(one, outline) > agreement(usual, outline) + _MARGIN
+
+
+def _is_overruled(seen: Bools, inside: Bools | None, outline: Outline | None) -> bool:
+    """Whether colours and edges are right before a plain backdrop where a network is not."""
+    return outline is not None and agreement(inside, outline) > _WHOLE and _fits_better(inside, seen, outline)
 
 
 def _saliency(rgb: Rgb) -> Floats | None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tasks.imaging.cut_out import cut_out, decontaminate
+from tasks.imaging.pixels import Mask, Rgb, scale_mask
 from tests.imaging.pictures import mug, overlap
 
 
@@ -55,3 +56,56 @@ def test_decontaminating_takes_the_old_backdrop_out_of_the_edge_and_leaves_the_i
     edge = (mask > 0.2) & (mask < 0.8)
     assert rgb[edge][:, 1].mean() > 110
     assert clean[edge][:, 1].mean() < 60
+
+
+def _busy() -> tuple[Rgb, Mask]:
+    """A mug before a wall of many colours: no colour of its own, no backdrop."""
+    rgb, mask = mug(360, colour=(120, 120, 120), noise=0)
+    wall = np.kron(np.random.default_rng(1).integers(0, 256, (18, 18, 3)), np.ones((20, 20, 1)))
+    return np.where(mask[..., None] > 0.5, rgb, wall).astype(np.uint8), mask
+
+
+def test_what_a_network_finds_among_busy_things_is_taken():
+    rgb, mask = _busy()
+    assert overlap(np.rint(cut_out(rgb)), mask) < 0.8, "or the network is not needed"
+    found = cut_out(rgb, lambda picture: scale_mask(mask, *picture.shape[1::-1]))
+    assert overlap(np.rint(found), np.rint(mask)) > 0.97
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("answer", [0.0, 1.0], ids=["nothing", "everything"])
+def test_a_network_that_finds_nothing_leaves_it_to_colours(answer):
+    rgb, _ = mug(300)
+    assert (cut_out(rgb, lambda picture: np.full(picture.shape[:2], answer, np.float32)) == cut_out(rgb)).all()
+
+
+def test_a_network_is_overruled_where_colours_and_edges_are_right_and_it_is_not():
+    rgb, mask = mug(300, noise=0)
+    half = mask.copy()
+    half[:, :150] = 0.0
+    assert overlap(cut_out(rgb, lambda picture: scale_mask(half, *picture.shape[1::-1])), mask) > 0.93
+
+
+def test_a_networks_doubts_show_neither_as_haze_nor_as_specks():
+    rgb, mask = _busy()
+    doubtful = mask.copy()
+    doubtful[330:355] = 0.3  # what it stands on, perhaps
+    doubtful[4:8, 4:8] = 0.9
+    found = cut_out(rgb, lambda picture: scale_mask(doubtful, *picture.shape[1::-1]))
+    assert found[330:355].max() == 0.0
+    assert found[:12, :12].max() == 0.0
+    assert overlap(np.rint(found), np.rint(mask)) > 0.97
+
+
+def test_a_network_sees_a_large_photo_small_and_its_edge_is_found_at_full_size():
+    rgb, mask = mug(2400, noise=0)
+    seen = []
+
+    def segment(picture: Rgb) -> Mask:
+        seen.append(picture.shape)
+        return scale_mask(mask, *picture.shape[1::-1])
+
+    found = cut_out(rgb, segment)
+    assert seen == [(1024, 1024, 3)]
+    assert found.shape == (2400, 2400)
+    assert overlap(np.rint(found), np.rint(mask)) > 0.99

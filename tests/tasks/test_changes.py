@@ -16,7 +16,9 @@ from tests.configs_tiny import tiny_config
 MODEL = ModelFolder("", "model", 64, "")
 
 
-@pytest.mark.parametrize("changed", [{"identity": "another"}, {"controlnet_identity": "edges"}])
+@pytest.mark.parametrize(
+    "changed", [{"identity": "another"}, {"controlnet_identity": "edges"}, {"segmenter_identity": "net"}]
+)
 def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], tmp_path: Path) -> None:
     def salt(model: ModelFolder) -> str:
         config = RunConfig.model_validate(tiny_config(Path("model")))

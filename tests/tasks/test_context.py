@@ -48,6 +48,6 @@ def test_another_model_there_is_told(elsewhere: RunContext) -> None:
     other = replace(elsewhere, model=replace(elsewhere.model, identity="sha256:other"))
     with pytest.raises(ModelError, match=r"but sha256:other on there: give all machines the same model"):
         other.arrived()
-    control = replace(elsewhere, model=replace(elsewhere.model, controlnet_identity="sha256:edges"))
-    with pytest.raises(ModelError, match="give all machines the same model"):
-        control.arrived()
+    for beside in ({"controlnet_identity": "sha256:edges"}, {"segmenter_identity": "sha256:network"}):
+        with pytest.raises(ModelError, match="give all machines the same model"):
+            replace(elsewhere, model=replace(elsewhere.model, **beside)).arrived()

@@ -1,13 +1,15 @@
-"""What stands beside the base model: a ControlNet, found, known by its bytes, and told of where it does not fit."""
+"""What stands beside the base model, a ControlNet and a network that cuts out: found, known by its bytes, or told."""
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from catalog_schemas.errors import ModelError
-from configs.schema import ModelConfig
-from tasks.models import find_model
+from configs.schema import ModelConfig, SegmenterConfig
+from tasks.models import ModelFolder, find_model
+from tests.imaging.networks import colourful
 from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
 
 
@@ -76,3 +78,25 @@ def test_one_whose_description_is_rubbish_is_told(model: Path, control: Path, ru
 def test_a_hub_that_cannot_be_asked_is_told(model: Path) -> None:
     with pytest.raises(ModelError, match="could not be fetched from the hub"):
         find_model(ModelConfig(source=str(model), controlnet="someone/edges@" + "0" * 40))
+
+
+def test_a_network_that_cuts_out_is_known_by_its_bytes_and_by_what_it_is_given(model: Path, tmp_path: Path) -> None:
+    def found(path: Path | str, **more: Any) -> ModelFolder:
+        config = ModelConfig(source=str(model), segmenter=SegmenterConfig(source=str(path), **more))
+        return find_model(config, tmp_path / "cache")
+
+    one, same, other = (tmp_path / name for name in ("one.onnx", "same.onnx", "other.onnx"))
+    colourful(one)
+    shutil.copy(one, same)
+    colourful(other, steepness=50.0)
+    assert found(one).segmenter == str(one)
+    assert found(one).segmenter_identity == found(same).segmenter_identity == found(f"file://{one}").segmenter_identity
+    assert found(one).identity == find_model(ModelConfig(source=str(model))).identity
+    different = {found(one).segmenter_identity, found(other).segmenter_identity}
+    assert len(different | {found(one, mean=(0.5, 0.5, 0.5)).segmenter_identity}) == 3
+
+
+def test_a_network_that_is_not_there_is_told(model: Path, tmp_path: Path) -> None:
+    config = ModelConfig(source=str(model), segmenter=SegmenterConfig(source=str(tmp_path / "none.onnx")))
+    with pytest.raises(ModelError, match=r"none\.onnx: expected a network in an ONNX file.*model\.segmenter\.source"):
+        find_model(config)

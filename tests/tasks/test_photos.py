@@ -18,10 +18,10 @@ def listed(tmp_path: Path) -> dict[str, list[str]]:
     return write_photos(tmp_path / "mug", 0)
 
 
-def _list(tmp_path: Path, references: list[str], masks: list[str] = []):  # noqa: B006
+def _list(tmp_path: Path, references: list[str], masks: list[str] = [], segmenter: str = ""):  # noqa: B006
     config = CatalogConfig()
     item = Product("mug-1", "Mug", "mug", tuple(references), tuple(masks))
-    return list_photos(item, Sources(str(tmp_path / "catalog.parquet"), config), config)
+    return list_photos(item, Sources(str(tmp_path / "catalog.parquet"), config), config, segmenter)
 
 
 def test_one_forbidden_photo_costs_itself_alone(tmp_path, listed) -> None:
@@ -85,3 +85,13 @@ def test_an_empty_folder_holds_no_photo(tmp_path) -> None:
     with pytest.raises(Rejected) as caught:
         _list(tmp_path, ["empty"])
     assert caught.value.reason == Reason.ROW_NO_REFERENCES
+
+
+def test_the_network_that_cuts_out_a_photo_is_part_of_what_it_is_unless_it_has_a_mask(tmp_path, listed) -> None:
+    masks = ["", listed["masks"][1], ""]
+    ids = [
+        [photo.id for photo in _list(tmp_path, listed["references"], masks, network)[0]]
+        for network in ("", "one", "another")
+    ]
+    assert [len(set(of_photo)) for of_photo in zip(*ids, strict=True)] == [3, 1, 3]
+    assert ids[0][0] == _list(tmp_path, listed["references"][:1])[0][0].content

@@ -1,0 +1,67 @@
+"""Photos without a mask are cut out by the network that the configuration names."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog_schemas.errors import ModelError
+from catalog_schemas.reference import Reference
+from configs.schema import ModelConfig, RunConfig
+from tasks.context import RunContext
+from tasks.models import find_model
+from tasks.pixels import read_reference
+from tasks.plan import Selection, plan_run
+from tasks.prepare_references import prepare_references
+from tests.configs_tiny import tiny_config
+from tests.drawn_products import product_row, write_catalog, write_photos
+from tests.imaging.networks import colourful
+from tests.models.tiny import build_tiny_sd
+
+AS_THEY_ARE = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [product_row("none", **write_photos(tmp_path / "none", 0, count=1, masks=False))]
+    rows.append(product_row("own", **write_photos(tmp_path / "own", 0, count=2)))
+    write_catalog(tmp_path / "catalog.parquet", rows)
+    build_tiny_sd(tmp_path / "model", levels=1)
+    return tmp_path
+
+
+def _prepared(folder: Path, run: str, **segmenter: Any) -> tuple[RunContext, list[Reference]]:
+    config = RunConfig.model_validate(tiny_config(folder / "model"))
+    model = ModelConfig(source=str(folder / "model"), segmenter=segmenter or None)
+    config = config.model_copy(update={"model": model})
+    store, catalog = str(folder / "store"), str(folder / "catalog.parquet")
+    context = RunContext(run, catalog, store, config, find_model(config.model), datetime.now(UTC))
+    plan = plan_run.fn(context, Selection())
+    return context, list(prepare_references.fn(context, list(plan.jobs)).records)
+
+
+def test_the_network_finds_the_product_where_the_catalog_has_no_mask(folder: Path) -> None:
+    network = str(colourful(folder / "network.onnx"))
+    for run, segmenter, pale_stripe in (("without", {}, 1.0), ("with", {"source": network} | AS_THEY_ARE, 0.0)):
+        context, prepared = _prepared(folder, run, **segmenter)
+        assert [one.mask_source for one in prepared] == ["cut_out", "given", "given"]
+        photo = read_reference(context.open(), prepared[0])
+        stripe = (photo.rgb.min(axis=2) > 225) & (photo.mask == pale_stripe)
+        assert stripe.sum() > 80, "the mug's stripe, which has no colour for the network to find"
+
+
+def test_what_another_network_has_prepared_is_not_taken(folder: Path) -> None:
+    _, without = _prepared(folder, "none")
+    _, one = _prepared(folder, "one", source=str(colourful(folder / "one.onnx")))
+    _, other = _prepared(folder, "other", source=str(colourful(folder / "other.onnx", steepness=30.0)))
+    _, again = _prepared(folder, "again", source=str(folder / "one.onnx"))
+    assert [one[0].mask_key, other[0].mask_key] == [again[0].mask_key, other[0].mask_key]
+    assert len({without[0].mask_key, one[0].mask_key, other[0].mask_key}) == 3
+    assert without[1:] == one[1:] == other[1:], "a given mask is the same whatever the network"
+
+
+def test_a_network_that_is_rubbish_ends_the_run_and_blames_no_photo(folder: Path) -> None:
+    (folder / "rubbish.onnx").write_bytes(b"rubbish")
+    with pytest.raises(ModelError, match=r"rubbish\.onnx: expected a network in an ONNX file"):
+        _prepared(folder, "one", source=str(folder / "rubbish.onnx"))
