@@ -81,7 +81,7 @@ def show_first_images(context: RunContext, jobs: list[SkuJob], harvest: Harvest,
     made = [replace(record, run_id=context.run_id) for record in harvest.images]
     page = _page(context, jobs, harvest.rejections, store, rows_of("images", made).to_pylist())
     counts = (GalleryCount(str(len(made)), "images so far"), GalleryCount(str(to_come), "images to come"))
-    note = f"The run is under way: {to_come} more images come when adapters are trained. This page loads itself again."
+    note = f"{to_come} more images come when adapters are trained, unless the run is stopped. This page loads itself."
     page = replace(page, counts=counts, note=note)
     store.write(key, render_gallery(page).encode())
     show_first(context, made, store.uri(key), to_come)
