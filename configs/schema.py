@@ -88,6 +88,13 @@ class SegmenterConfig(Strict):
     std: tuple[Positive, Positive, Positive] = Field((0.229, 0.224, 0.225), description="What they are divided by then")
 
 
+class LoraConfig(Strict):
+    """A LoRA that all pictures are drawn with, a house's style or a sampler of few steps: any safetensors file."""
+
+    source: str = Field(min_length=1, description="A local file or a store URL, name.safetensors")
+    weight: float = Field(1.0, ge=-4, le=4, description="How much of it is added")
+
+
 class ModelConfig(Strict):
     """The base model: a hub id with a pinned revision, a local folder, or a store URL; safetensors only."""
 
@@ -103,6 +110,11 @@ class ModelConfig(Strict):
         "",
         description="A ControlNet for Canny edges, which the technique sketch needs: a local folder, a store URL, or a "
         "hub id and its commit, id@revision; empty: controlnet/ in the model's own folder",
+    )
+    loras: tuple[LoraConfig, ...] = Field(
+        (),
+        max_length=8,
+        description="What drawing adds to the base model, besides a product's own; training knows none",
     )
     segmenter: SegmenterConfig | None = Field(
         None, description="What cuts products out of photos that come without a mask; none: their colours and edges"
@@ -372,3 +384,13 @@ class RunConfig(Strict):
     )
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _training_draws_as_the_run_does(self) -> "RunConfig":
+        drawing = [name for name in ("evaluation", "prior_images") if getattr(self.training, name)]
+        if self.model.loras and drawing:
+            raise ValueError(
+                f"model.loras are for a run's pictures, but training.{drawing[0]} draws as well, without them: "
+                "leave one of the two out"
+            )
+        return self

@@ -110,8 +110,9 @@ def _model(context: RunContext) -> "tuple[BaseModel, RenderSettings]":
     from tasks.engine.base_model import load_base
     from tasks.engine.rendering import RenderSettings
 
-    base = load_base(Path(context.model.path), context.config.model.precision, context.config.compute.device)
-    return base, RenderSettings.of(context.config.generation, context.resolution)
+    model, config = context.model, context.config
+    base = load_base(Path(model.path), config.model.precision, config.compute.device, model.loras)
+    return base, RenderSettings.of(config.generation, context.resolution)
 
 
 def _key(spec: VariantSpec) -> str:

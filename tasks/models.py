@@ -2,17 +2,22 @@
 
 import hashlib
 import json
+import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
-from configs.schema import ModelConfig, SegmenterConfig
+from configs.schema import LoraConfig, ModelConfig, SegmenterConfig
 from tasks.storage.objects import open_store
 
 REMOTE = ("s3://", "gs://", "abfs://")
+_HEADER_MAXIMUM = 100_000_000  # bytes, the format's own
+_FACTOR = re.compile(r"[._]lora[._](A|down)[._]")
+_READS_TEXT = re.compile(r"attn2[._](processor[._])?to_[kv][._]lora[._](A|down)[._]")
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class ModelFolder:
 
     `warning` is what its maker says that a viewer must know (`packshot.json` in the folder). `scorer` is the folder of
     a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, and `segmenter` the file
-    of a network that cuts out products, with its own; each may be empty.
+    of a network that cuts out products, with its own; each may be empty. `loras` are the files of what drawing adds to
+    the model, with their weights.
     """
 
     path: str
@@ -33,11 +39,18 @@ class ModelFolder:
     controlnet_identity: str = ""
     segmenter: str = ""
     segmenter_identity: str = ""
+    loras: tuple[tuple[str, float], ...] = ()
+    loras_identity: str = ""
+
+    @property
+    def drawing_identity(self) -> str:
+        """Of the base model as it draws."""
+        return f"{self.identity}+{self.loras_identity}" if self.loras else self.identity
 
     @property
     def identities(self) -> tuple[str, ...]:
         """Of everything here that decides what is made."""
-        return self.identity, self.controlnet_identity, self.segmenter_identity
+        return self.identity, self.controlnet_identity, self.segmenter_identity, self.loras_identity
 
 
 def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
@@ -56,6 +69,7 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         found = _describe(download(config), f"{config.source}@{config.revision}")
     control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
+    loras, loras_identity = _find_loras(config.loras, Path(found.path), models)
     return replace(
         found,
         scorer=config.scorer or found.scorer,
@@ -63,6 +77,8 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         controlnet_identity=control_identity,
         segmenter=segmenter,
         segmenter_identity=segmenter_identity,
+        loras=loras,
+        loras_identity=loras_identity,
     )
 
 
@@ -111,23 +127,57 @@ def _find_segmenter(config: SegmenterConfig, models: Path) -> tuple[str, str]:
     from tasks.imaging.segmenter import needs_onnxruntime  # what it takes along is loaded only where it is asked for
 
     needs_onnxruntime()
-    if config.source.startswith(REMOTE):
-        file = models / content_id(config.source)[:16] / Path(config.source).name
+    file = _file(config.source, models, "model.segmenter.source", "a network in an ONNX file")
+    return str(file), content_id([_hash_file(file), config.mean, config.std])
+
+
+def _find_loras(configs: Sequence[LoraConfig], model: Path, models: Path) -> tuple[tuple[tuple[str, float], ...], str]:
+    """The LoRAs' files with their weights, fetched first from a store, and the identity of them all."""
+    found = []
+    for number, config in enumerate(configs):
+        file = _file(config.source, models, f"model.loras.{number}.source", "a LoRA in a safetensors file")
+        _refuse_a_lora_of_another_kind(file, model)
+        found.append((file, config.weight))
+    identity = content_id([(_hash_file(file), weight) for file, weight in found])[:16] if found else ""
+    return tuple((str(file), weight) for file, weight in found), identity
+
+
+def _refuse_a_lora_of_another_kind(file: Path, model: Path) -> None:
+    """Raises ModelError where the file's header does not list the factors of a LoRA, or one for another base model."""
+    try:
+        with file.open("rb") as data:
+            length = int.from_bytes(data.read(8), "little")  # the format: a length, a header in JSON, the numbers
+            header = json.loads(data.read(min(length, _HEADER_MAXIMUM)))
+        shapes = {name: list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise ModelError(f"{file}: expected a LoRA in a safetensors file, but its header is none: {error}") from error
+    if not any(_FACTOR.search(name) for name in shapes):
+        raise ModelError(f"{file}: expected a LoRA, but none of its {len(shapes)} arrays is a factor of one")
+    own = json.loads((model / "unet" / "config.json").read_text())["cross_attention_dim"]
+    for name, shape in shapes.items():
+        if _READS_TEXT.search(name) and shape[-1] != own:
+            raise ModelError(
+                f"{file}: the LoRA reads texts of {shape[-1]} numbers, but the base model's UNet of {own}: it was made "
+                "for another kind of model; point model.loras at ones for this kind"
+            )
+
+
+def _file(source: str, models: Path, setting: str, what: str) -> Path:
+    """The file on this machine, fetched first where it lies in a store. Raises ModelError, and StoreError."""
+    if source.startswith(REMOTE):
+        file = models / content_id(source)[:16] / Path(source).name
         if not file.is_file():
-            root, _, name = config.source.rpartition("/")
+            root, _, name = source.rpartition("/")
             data = open_store(root, single_writer=True).read(name)
             file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as copy:
                 copy.write(data)
             Path(copy.name).rename(file)
-    else:
-        file = Path(config.source.removeprefix("file://")).expanduser().absolute()
+        return file
+    file = Path(source.removeprefix("file://")).expanduser().absolute()
     if not file.is_file():
-        raise ModelError(
-            f"{file}: expected a network in an ONNX file, but there is none; point model.segmenter.source at a file or "
-            "a store URL of one"
-        )
-    return str(file), content_id([_hash_file(file), config.mean, config.std])
+        raise ModelError(f"{file}: expected {what}, but there is none; point {setting} at a file or a store URL of one")
+    return file
 
 
 def _local(source: str, models: Path) -> Path | None:

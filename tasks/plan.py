@@ -266,7 +266,7 @@ class _Planner:
         drawing = Drawing(
             token=self.config.training.token,
             adapter_id=adapter.id,
-            base_model=self.context.model.identity,
+            base_model=self.context.model.drawing_identity,
             references=tuple(photo.id for photo in photos),
             resolution=self.context.resolution,
             renderer_version=RENDERER_VERSION,

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,8 @@ PIPELINES: dict[str, tuple[Family, Any]] = {
     "StableDiffusionXLPipeline": ("sdxl", StableDiffusionXLPipeline),
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-_loaded: dict[tuple[str, str, str], "BaseModel"] = {}
+Loras = tuple[tuple[str, float], ...]  # files and weights
+_loaded: dict[tuple[str, str, str, Loras], "BaseModel"] = {}
 _controls: dict[tuple[str, torch.dtype, torch.device], Any] = {}
 _loading = threading.Lock()
 
@@ -80,17 +82,18 @@ class BaseModel:
         return int(self.unet.config.sample_size) * self.latent_scale
 
 
-def load_base(folder: Path, precision: str = "auto", device: str = "auto") -> BaseModel:
+def load_base(folder: Path, precision: str = "auto", device: str = "auto", loras: Loras = ()) -> BaseModel:
     """The base model in a local diffusers folder; a second call with the same arguments returns the same object.
 
-    Only safetensors weights are read, and only the pipelines in `PIPELINES`; anything else raises ModelError.
+    `loras`, safetensors files and their weights, are added to its weights: a copy of its own. Only safetensors weights
+    are read, and only the pipelines in `PIPELINES`; anything else raises ModelError.
     """
     target = pick_device(device)
     name = precision if precision != "auto" else ("bfloat16" if target.type == "cuda" else "float32")
-    key = (str(folder.resolve()), name, str(target))
+    key = (str(folder.resolve()), name, str(target), loras)
     with _loading:
         if key not in _loaded:
-            _loaded[key] = _load(folder, DTYPES[name], target)
+            _loaded[key] = _load(folder, DTYPES[name], target, loras)
         return _loaded[key]
 
 
@@ -159,7 +162,7 @@ def download_controlnet(source: str) -> Path:
         ) from error
 
 
-def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
+def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras) -> BaseModel:
     index = folder / "model_index.json"
     if not index.is_file():
         raise ModelError(f"{folder}: expected a diffusers pipeline folder with model_index.json, found none")
@@ -175,11 +178,14 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
     transformers_logging.disable_progress_bar()
     try:
         pipeline = pipeline_class.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **options
+            folder, dtype=torch.float32 if loras else dtype, use_safetensors=True, local_files_only=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: the model could not be loaded: {_first_line(error)}") from error
     _check_parts(folder, pipeline)
+    if loras:
+        _fuse(pipeline, loras)
+        pipeline.to(dtype)  # after sums that few bits would lose
     if dtype in (torch.float16, torch.bfloat16):
         pipeline.vae.to(torch.float32)  # SDXL's overflows in float16, and bfloat16 has fewer steps than a pixel's 256
     pipeline.to(device)
@@ -191,6 +197,23 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> BaseModel:
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
     return BaseModel(family, pipeline, device, dtype)
+
+
+def _fuse(pipeline: Any, loras: Loras) -> None:
+    """Adds LoRAs to the pipeline's weights, so that it is a plain one again."""
+    names = [f"lora{number}" for number in range(len(loras))]
+    for name, (file, _) in zip(names, loras, strict=True):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Already found a `peft_config`")  # the second one is meant
+                pipeline.load_lora_weights(str(Path(file).parent), weight_name=Path(file).name, adapter_name=name)
+        except Exception as error:  # each format that diffusers converts has its own ways to fail
+            raise ModelError(f"{file}: the LoRA could not be loaded: {_first_line(error)}") from error
+        if not any(name in of_part for of_part in pipeline.get_list_adapters().values()):
+            raise ModelError(f"{file}: the LoRA changes nothing in {type(pipeline).__name__}: it is for another model")
+    pipeline.set_adapters(names, [weight for _, weight in loras])
+    pipeline.fuse_lora(adapter_names=names)
+    pipeline.unload_lora_weights()
 
 
 def _check_parts(folder: Path, pipeline: Any) -> None:

@@ -1,13 +1,15 @@
-"""What stands beside the base model, a ControlNet and a network that cuts out: found, known by its bytes, or told."""
+"""What stands beside the base model, a ControlNet, a network, LoRAs: found, known by its bytes, or told."""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from catalog_schemas.errors import ModelError
-from configs.schema import ModelConfig, SegmenterConfig
+from configs.schema import LoraConfig, ModelConfig, SegmenterConfig
 from tasks.models import ModelFolder, find_model
 from tests.imaging.networks import colourful
 from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
@@ -99,4 +101,60 @@ def test_a_network_that_cuts_out_is_known_by_its_bytes_and_by_what_it_is_given(m
 def test_a_network_that_is_not_there_is_told(model: Path, tmp_path: Path) -> None:
     config = ModelConfig(source=str(model), segmenter=SegmenterConfig(source=str(tmp_path / "none.onnx")))
     with pytest.raises(ModelError, match=r"none\.onnx: expected a network in an ONNX file.*model\.segmenter\.source"):
+        find_model(config)
+
+
+def _lora(file: Path, text: int, key: str = "unet.down.attn2.to_k.lora_A.weight") -> Path:
+    save_file({key: np.zeros((4, text), np.float32)}, file)
+    return file
+
+
+def test_loras_are_known_by_their_bytes_weights_and_order_and_the_model_trains_as_before(
+    model: Path, tmp_path: Path
+) -> None:
+    one, other = (
+        _lora(tmp_path / "one.safetensors", 32),
+        _lora(tmp_path / "other.safetensors", 32, "x.lora_down.weight"),
+    )
+    shutil.copy(one, tmp_path / "same.safetensors")
+
+    def found(*loras: tuple[Path, float]) -> ModelFolder:
+        configs = tuple(LoraConfig(source=str(file), weight=weight) for file, weight in loras)
+        return find_model(ModelConfig(source=str(model), loras=configs), tmp_path / "cache")
+
+    first = found((one, 1.0))
+    assert first.loras == ((str(one), 1.0),)
+    assert found((tmp_path / "same.safetensors", 1.0)).drawing_identity == first.drawing_identity
+    assert first.identity == found().identity == found().drawing_identity
+    ways = [found((one, 1.0)), found((one, 0.5)), found((other, 1.0)), found((one, 1.0), (other, 1.0))]
+    ways += [found((other, 1.0), (one, 1.0)), found()]
+    assert len({way.drawing_identity for way in ways}) == len({way.identities for way in ways}) == len(ways)
+
+
+@pytest.mark.parametrize("key", ["unet.a.attn2.to_v.lora_A.weight", "lora_unet_a_attn2_to_k.lora_down.weight"])
+def test_a_lora_for_another_kind_of_model_is_told_before_anything_is_trained(
+    model: Path, tmp_path: Path, key: str
+) -> None:
+    config = LoraConfig(source=str(_lora(tmp_path / "sdxl.safetensors", 2048, key)))
+    with pytest.raises(ModelError, match=r"sdxl\.safetensors: the LoRA reads texts of 2048 numbers, .* UNet of 32"):
+        find_model(ModelConfig(source=str(model), loras=(config,)))
+
+
+@pytest.mark.parametrize(
+    ("rubbish", "says"),
+    [
+        (b"", "its header is none"),
+        (b"PK\x03\x04" + b"x" * 100, "its header is none"),
+        (b"\x02" + b"\0" * 7 + b"[]", "its header is none"),
+        (b"\x02" + b"\0" * 7 + b"{}", "none of its 0 arrays is a factor of one"),
+        (b"\xff" * 16, "its header is none"),
+    ],
+)
+def test_a_file_that_is_no_lora_is_told(model: Path, tmp_path: Path, rubbish: bytes, says: str) -> None:
+    file = tmp_path / "style.safetensors"
+    config = ModelConfig(source=str(model), loras=(LoraConfig(source=str(file)),))
+    with pytest.raises(ModelError, match=r"style\.safetensors: expected a LoRA .*point model\.loras\.0\.source"):
+        find_model(config)
+    file.write_bytes(rubbish)
+    with pytest.raises(ModelError, match=rf"style\.safetensors: expected a LoRA.*{says}"):
         find_model(config)
