@@ -1,9 +1,7 @@
 """Finds the models of a run on this machine: the base model, and those that stand beside it."""
 
-import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,9 +10,8 @@ from pathlib import Path
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
 from configs.schema import LoraConfig, ModelConfig, SegmenterConfig
-from tasks.storage.objects import open_store
+from tasks.model_files import hash_file, hash_files, local_file, local_folder
 
-REMOTE = ("s3://", "gs://", "abfs://")
 _HEADER_MAXIMUM = 100_000_000  # bytes, the format's own
 _FACTOR = re.compile(r"[._]lora[._](A|down)[._]")
 _READS_TEXT = re.compile(r"attn2[._](processor[._])?to_[kv][._]lora[._](A|down)[._]")
@@ -60,7 +57,7 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     Raises ModelError where it cannot be had.
     """
     models = models or Path.home() / ".cache" / "packshot" / "models"
-    folder = _local(config.source, models)
+    folder = local_folder(config.source, models)
     if folder is not None:
         found = _describe(folder, "")
     else:
@@ -87,7 +84,7 @@ found_model = cache(find_model)
 
 def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:
     """The ControlNet's folder and identity; both empty where none is named and the model has none of its own."""
-    folder = _local(source, models) if source else model / "controlnet"
+    folder = local_folder(source, models) if source else model / "controlnet"
     if folder is None:
         from tasks.engine.base_model import download_controlnet
 
@@ -102,7 +99,7 @@ def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:
             "model.controlnet at such a folder, a store URL of one, or a hub id and its commit (id@revision)"
         )
     _refuse_another_kind(folder, model)
-    return str(folder), f"sha256:{_hash_files(folder, sorted(folder.iterdir()))}"
+    return str(folder), f"sha256:{hash_files(folder, sorted(folder.iterdir()))}"
 
 
 def _refuse_another_kind(controlnet: Path, model: Path) -> None:
@@ -127,18 +124,18 @@ def _find_segmenter(config: SegmenterConfig, models: Path) -> tuple[str, str]:
     from tasks.imaging.segmenter import needs_onnxruntime  # what it takes along is loaded only where it is asked for
 
     needs_onnxruntime()
-    file = _file(config.source, models, "model.segmenter.source", "a network in an ONNX file")
-    return str(file), content_id([_hash_file(file), config.mean, config.std])
+    file = local_file(config.source, models, "model.segmenter.source", "a network in an ONNX file")
+    return str(file), content_id([hash_file(file), config.mean, config.std])
 
 
 def _find_loras(configs: Sequence[LoraConfig], model: Path, models: Path) -> tuple[tuple[tuple[str, float], ...], str]:
     """The LoRAs' files with their weights, fetched first from a store, and the identity of them all."""
     found = []
     for number, config in enumerate(configs):
-        file = _file(config.source, models, f"model.loras.{number}.source", "a LoRA in a safetensors file")
+        file = local_file(config.source, models, f"model.loras.{number}.source", "a LoRA in a safetensors file")
         _refuse_a_lora_of_another_kind(file, model)
         found.append((file, config.weight))
-    identity = content_id([(_hash_file(file), weight) for file, weight in found])[:16] if found else ""
+    identity = content_id([(hash_file(file), weight) for file, weight in found])[:16] if found else ""
     return tuple((str(file), weight) for file, weight in found), identity
 
 
@@ -162,51 +159,6 @@ def _refuse_a_lora_of_another_kind(file: Path, model: Path) -> None:
             )
 
 
-def _file(source: str, models: Path, setting: str, what: str) -> Path:
-    """The file on this machine, fetched first where it lies in a store. Raises ModelError, and StoreError."""
-    if source.startswith(REMOTE):
-        file = models / content_id(source)[:16] / Path(source).name
-        if not file.is_file():
-            root, _, name = source.rpartition("/")
-            data = open_store(root, single_writer=True).read(name)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as copy:
-                copy.write(data)
-            Path(copy.name).rename(file)
-        return file
-    file = Path(source.removeprefix("file://")).expanduser().absolute()
-    if not file.is_file():
-        raise ModelError(f"{file}: expected {what}, but there is none; point {setting} at a file or a store URL of one")
-    return file
-
-
-def _local(source: str, models: Path) -> Path | None:
-    """The folder on this machine that `source` names, fetched first from a store; None where it is a hub id."""
-    if source.startswith(REMOTE):
-        return _fetch(source, models)
-    folder = Path(source.removeprefix("file://")).expanduser()
-    if folder.is_dir() or folder.is_absolute() or source.startswith(("file://", ".", "infra/")):
-        return _installed(folder)
-    return None
-
-
-def _installed(folder: Path) -> Path:
-    """The folder as given, or beside the installed package: presets name the demo model that way."""
-    beside = Path(__file__).parent.parent / folder
-    return beside if not folder.exists() and beside.exists() else folder
-
-
-def _fetch(source: str, models: Path) -> Path:
-    """A store's model folder, copied here once; a copy that was cut off never takes the final name."""
-    target = models / content_id(source)[:16]
-    if not target.is_dir():
-        models.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=models) as folder:
-            open_store(source, single_writer=True).fetch_folder("", Path(folder) / "model")
-            (Path(folder) / "model").rename(target)
-    return target
-
-
 def _describe(folder: Path, identity: str) -> ModelFolder:
     unet, vae = folder / "unet" / "config.json", folder / "vae" / "config.json"
     if not (folder / "model_index.json").is_file() or not unet.is_file() or not vae.is_file():
@@ -226,14 +178,4 @@ def _hash_folder(folder: Path) -> str:
     """The identity of a pipeline's parts; what else lies in the folder does not draw."""
     parts = {name for name in json.loads((folder / "model_index.json").read_text()) if not name.startswith("_")}
     files = [folder / "model_index.json", *(path for part in sorted(parts) for path in (folder / part).rglob("*"))]
-    return _hash_files(folder, files)
-
-
-def _hash_files(folder: Path, files: list[Path]) -> str:
-    kept = sorted(path for path in files if path.suffix in (".safetensors", ".json", ".txt"))
-    return content_id([[path.relative_to(folder).as_posix(), _hash_file(path)] for path in kept])
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_files(folder, files)

@@ -171,13 +171,14 @@ class ObjectStore:
         attempt(lambda: self._driver.delete(doomed), self.url, ())
 
     def fetch_folder(self, prefix: str, local: Path) -> None:
-        """Copies every object below `prefix` into the folder `local`. Raises ObjectMissing where there is none."""
+        """Copies every object below `prefix`, "" for all, into the folder `local`. Raises ObjectMissing for none."""
         found = list(self.list(prefix))
         if not found:
-            raise ObjectMissing(f"{self.uri(prefix)}: expected a folder with files, found none; check the name")
+            where = self.uri(prefix) if prefix else self.url
+            raise ObjectMissing(f"{where}: expected a folder with files, found none; check the name")
         target = Disk(local)
         for entry in found:
-            name = check_key(entry.key[len(prefix) + 1 :])  # a key of another writer's could hold ".."
+            name = check_key(entry.key[len(prefix) :].removeprefix("/"))  # a key of another writer's could hold ".."
             data = self.read(entry.key)
             attempt(lambda name=name, data=data: target.write(name, data), str(local / name), ())  # type: ignore[misc]
 

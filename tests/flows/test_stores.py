@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.command_line import main
+from tasks.storage.objects import ObjectStore
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy
 from tests.servers.fixtures import CloudServer
@@ -38,8 +39,15 @@ def _fails(shop: Shop, capfd: pytest.CaptureFixture[str], verb: str = "run") -> 
     return lines[0]
 
 
-def test_the_same_run_in_a_bucket_gives_the_same_tables(small: Shop, cloud: CloudServer) -> None:
-    shop = replace(small, store=cloud.make_bucket(f"shop-{uuid.uuid4().hex[:12]}") + "/store")
+def test_the_same_run_in_a_bucket_gives_the_same_tables(
+    small: Shop, cloud: CloudServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model lies in the bucket, too."""
+    bucket = cloud.make_bucket(f"shop-{uuid.uuid4().hex[:12]}")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for file in (path for path in small.model.rglob("*") if path.is_file()):
+        ObjectStore(bucket).write(f"model/{file.relative_to(small.model).as_posix()}", file.read_bytes())
+    shop = replace(small, store=f"{bucket}/store", changes=small.changes | {"model": {"source": f"{bucket}/model"}})
     shop.run()
     for name in ("images", "adapters", "rejections", "skus"):
         assert comparable(shop, name) == comparable(small, name), name

@@ -95,14 +95,19 @@ def test_deleting_is_idempotent(store: ObjectStore) -> None:
     assert [entry.key for entry in store.list()] == ["gc-not"]
 
 
-def test_a_folder_is_fetched_whole(store: ObjectStore, tmp_path: Path) -> None:
-    store.write("models/tiny/unet/config.json", b"{}")
-    store.write("models/tiny/model_index.json", b"{1}")
-    store.fetch_folder("models/tiny", tmp_path / "local")
+@pytest.mark.parametrize("prefix", ["", "models/tiny"])
+def test_a_folder_is_fetched_whole(store: ObjectStore, tmp_path: Path, prefix: str) -> None:
+    for name, data in (("unet/config.json", b"{}"), ("model_index.json", b"{1}")):
+        store.write(f"{prefix}/{name}" if prefix else name, data)
+    store.fetch_folder(prefix, tmp_path / "local")
     found = {str(path.relative_to(tmp_path / "local")): path.read_bytes() for path in (tmp_path / "local").rglob("*.*")}
     assert found == {"unet/config.json": b"{}", "model_index.json": b"{1}"}
+
+
+@pytest.mark.parametrize("prefix", ["", "models/none"])
+def test_a_folder_that_is_not_there_is_told(store: ObjectStore, tmp_path: Path, prefix: str) -> None:
     with pytest.raises(ObjectMissing, match="expected a folder"):
-        store.fetch_folder("models/none", tmp_path / "other")
+        store.fetch_folder(prefix, tmp_path / "other")
 
 
 def test_a_store_travels_to_another_process_as_its_url(store: ObjectStore) -> None:

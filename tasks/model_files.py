@@ -1,0 +1,76 @@
+"""A model's files on this machine: as they are named, fetched first where they lie in a store, and hashed."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from catalog_schemas.errors import ModelError
+from catalog_schemas.identity import content_id
+from tasks.storage.clouds import SCHEMES
+from tasks.storage.objects import open_store
+
+_REMOTE = tuple(f"{scheme}://" for scheme in SCHEMES)
+
+
+def local_file(source: str, models: Path, setting: str, what: str) -> Path:
+    """The file on this machine that `source` names, fetched first from a store.
+
+    Raises ModelError where it is not there, with the `setting` that names it and `what` it is to be, and StoreError.
+    """
+    if source.startswith(_REMOTE):
+        file = models / content_id(source)[:16] / Path(source).name
+        if not file.is_file():
+            root, _, name = source.rpartition("/")
+            data = open_store(root, single_writer=True).read(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=models) as folder:
+                (Path(folder) / name).write_bytes(data)
+                (Path(folder) / name).replace(file)
+        return file
+    file = Path(source.removeprefix("file://")).expanduser().absolute()
+    if not file.is_file():
+        raise ModelError(f"{file}: expected {what}, but there is none; point {setting} at a file or a store URL of one")
+    return file
+
+
+def local_folder(source: str, models: Path) -> Path | None:
+    """The folder on this machine that `source` names, fetched first from a store; None where it is a hub id."""
+    if source.startswith(_REMOTE):
+        return _fetch(source, models)
+    folder = Path(source.removeprefix("file://")).expanduser()
+    if folder.is_dir() or folder.is_absolute() or source.startswith(("file://", ".", "infra/")):
+        return _installed(folder)
+    return None
+
+
+def _installed(folder: Path) -> Path:
+    """The folder as given, or beside the installed package: presets name the demo model that way."""
+    beside = Path(__file__).parent.parent / folder
+    return beside if not folder.exists() and beside.exists() else folder
+
+
+def _fetch(source: str, models: Path) -> Path:
+    """A store's model folder, copied here once; a copy that was cut off never takes the final name."""
+    target = models / content_id(source)[:16]
+    if not target.is_dir():
+        models.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=models) as folder:
+            open_store(source, single_writer=True).fetch_folder("", Path(folder) / "model")
+            try:
+                (Path(folder) / "model").rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process was quicker
+                    raise
+    return target
+
+
+def hash_files(folder: Path, files: list[Path]) -> str:
+    """The hash of a model's files, names and bytes: its weights, its settings and its vocabularies."""
+    kept = sorted(path for path in files if path.suffix in (".safetensors", ".json", ".txt"))
+    return content_id([[path.relative_to(folder).as_posix(), hash_file(path)] for path in kept])
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 (64 hex digits) of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
