@@ -81,7 +81,9 @@ class Channel(Strict):
 class SegmenterConfig(Strict):
     """A network that finds the product in a photo, in an ONNX file: IS-Net, U²-Net, BiRefNet or the like."""
 
-    source: str = Field(min_length=1, description="A local file or a store URL, name.onnx")
+    source: str = Field(
+        min_length=1, description="A local file, a store URL, or a hub file with its commit, id@revision/name.onnx"
+    )
     mean: tuple[float, float, float] = Field(
         (0.485, 0.456, 0.406), description="Taken from red, green and blue in 0 to 1; the defaults are ImageNet's"
     )
@@ -91,7 +93,9 @@ class SegmenterConfig(Strict):
 class LoraConfig(Strict):
     """A LoRA that all pictures are drawn with, a house's style or a sampler of few steps: any safetensors file."""
 
-    source: str = Field(min_length=1, description="A local file or a store URL, name.safetensors")
+    source: str = Field(
+        min_length=1, description="A local file, a store URL, or a hub file with its commit, id@revision/name"
+    )
     weight: float = Field(1.0, ge=-4, le=4, description="How much of it is added")
 
 

@@ -1,6 +1,7 @@
 """A model's files on this machine: as they are named, fetched first where they lie in a store, and hashed."""
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from tasks.storage.clouds import SCHEMES
 from tasks.storage.objects import open_store
 
 _REMOTE = tuple(f"{scheme}://" for scheme in SCHEMES)
+_ON_HUB = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+)")  # repository, commit and name
 
 
 def local_file(source: str, models: Path, setting: str, what: str) -> Path:
-    """The file on this machine that `source` names, fetched first from a store.
+    """The file on this machine that `source` names, fetched first from a store or the hub.
 
     Raises ModelError where it is not there, with the `setting` that names it and `what` it is to be, and StoreError.
     """
@@ -27,9 +29,17 @@ def local_file(source: str, models: Path, setting: str, what: str) -> Path:
                 (Path(folder) / name).write_bytes(data)
                 (Path(folder) / name).replace(file)
         return file
+    if on_hub := _ON_HUB.fullmatch(source):
+        from tasks.engine.hub import download_file
+
+        repository, revision, name = on_hub.groups()
+        return download_file(repository, revision, name, setting)
     file = Path(source.removeprefix("file://")).expanduser().absolute()
     if not file.is_file():
-        raise ModelError(f"{file}: expected {what}, but there is none; point {setting} at a file or a store URL of one")
+        raise ModelError(
+            f"{file}: expected {what}, but there is none; point {setting} at a file, a store URL of one, or one on the "
+            "hub with its commit: id@revision/name"
+        )
     return file
 
 

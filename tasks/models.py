@@ -86,7 +86,7 @@ def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:
     """The ControlNet's folder and identity; both empty where none is named and the model has none of its own."""
     folder = local_folder(source, models) if source else model / "controlnet"
     if folder is None:
-        from tasks.engine.base_model import download_controlnet
+        from tasks.engine.hub import download_controlnet
 
         folder = download_controlnet(source)
         _refuse_another_kind(folder, model)

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import logging as diffusers_logging
-from huggingface_hub import snapshot_download
 from transformers.utils import logging as transformers_logging
 
 from catalog_schemas.errors import ModelError
@@ -142,24 +141,6 @@ def download(config: ModelConfig) -> Path:
             f"{_first_line(error)}. Check the network and the id, or point model.source at a local folder."
         ) from error
     return Path(folder)
-
-
-def download_controlnet(source: str) -> Path:
-    """The local folder of a hub ControlNet, "id@revision", fetched on first use; ModelError if it cannot be had."""
-    name, _, revision = source.partition("@")
-    if len(revision) != 40:
-        raise ModelError(
-            f"model.controlnet {source!r}: expected a folder that is there, a store URL, or a hub id that pins its "
-            "commit: id@revision, 40 hex digits"
-        )
-    try:
-        wanted = ["config.json", "diffusion_pytorch_model.safetensors"]
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
-        raise ModelError(
-            f"{source}: the ControlNet could not be fetched from the hub: {_first_line(error)}. Check the network and "
-            "the id, or point model.controlnet at a local folder."
-        ) from error
 
 
 def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras) -> BaseModel:

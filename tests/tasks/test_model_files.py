@@ -1,17 +1,18 @@
-"""Model files that lie in a store are copied to this machine once, and whole."""
+"""Model files that lie in a store or on the hub are copied to this machine once, and whole."""
 
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from catalog_schemas.errors import StoreError
+from catalog_schemas.errors import ModelError, StoreError
 from tasks import model_files
 from tasks.model_files import local_file, local_folder
 from tasks.storage.objects import ObjectStore
 
 NETWORK = "s3://shop/models/net.onnx"
 MODEL = "s3://shop/models/sd"
+COMMIT = "0123456789abcdef" * 2 + "01234567"
 
 
 @pytest.fixture
@@ -56,3 +57,21 @@ def test_two_that_fetch_a_model_at_once_both_have_it(shop: ObjectStore, tmp_path
     assert folder is not None
     assert (folder / "unet" / "config.json").read_bytes() == b"{}"
     assert list((tmp_path / "cache").iterdir()) == [folder]
+
+
+def test_a_file_of_the_hub_is_asked_for_by_its_commit(tmp_path: Path) -> None:
+    with patch("tasks.engine.hub.hf_hub_download", return_value=str(tmp_path / "net.onnx")) as asked:
+        found = local_file(f"someone/net.v2@{COMMIT}/onnx/net.onnx", tmp_path, "model.segmenter.source", "a network")
+    asked.assert_called_once_with("someone/net.v2", "onnx/net.onnx", revision=COMMIT)
+    assert found == tmp_path / "net.onnx"
+
+
+def test_a_hub_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"could not be fetched from the hub: .* point model\.segmenter\.source at"):
+        local_file(f"someone/net@{COMMIT}/net.onnx", tmp_path, "model.segmenter.source", "a network")
+
+
+@pytest.mark.parametrize("source", ["someone/net/net.onnx", "someone/net@main/net.onnx", f"someone/net@{COMMIT}"])
+def test_a_file_of_the_hub_without_its_commit_or_name_is_told(tmp_path: Path, source: str) -> None:
+    with pytest.raises(ModelError, match=r"expected a network, but there is none; .* id@revision/name"):
+        local_file(source, tmp_path, "model.segmenter.source", "a network")
