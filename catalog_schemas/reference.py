@@ -56,7 +56,8 @@ class Reference:
     prepared pixels: an RGB PNG, and a greyscale PNG of the same size, white where the product is. `mask_source` says
     where the mask came from: `given` (the catalog), `alpha` (the photo's own transparency) or `cut_out` (computed).
     `product_share` is the share of the photo that the mask covers: near 0 or 1, the product was not found.
-    `confidence`, 0 to 1, says how clean the cut-out looks.
+    `confidence`, 0 to 1, says how clean the cut-out looks, `is_plain` whether there is nothing but a plain backdrop
+    around the product, as far as it was looked at.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Reference:
     mask_source: str
     product_share: float
     confidence: float
+    is_plain: bool = True
 
     @property
     def has_cut_out(self) -> bool:

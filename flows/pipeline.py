@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
@@ -80,6 +81,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     publish(context, harvest, record)
     _forget(context, plan, adapters, [early, late])
     warnings = (context.model.warning,) if context.model.warning else ()
+    warnings += preparing.advice(context, chain.from_iterable(references.values()))
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 
 

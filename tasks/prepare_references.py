@@ -1,5 +1,6 @@
 """Decodes the photos of some SKUs, finds the product in them, and keeps the pixels and masks in the store."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from prefect import task
@@ -13,7 +14,7 @@ from catalog_schemas.rejection import PASSING, Reason, Rejection
 from configs.schema import CatalogConfig
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.imaging.cut_out import Segment, cut_out
+from tasks.imaging.cut_out import Segment, cut_out, is_before_a_backdrop
 from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
@@ -28,6 +29,7 @@ from tasks.versions import PREPARER_VERSION
 
 STAGE = "prepare_references"
 _REFERENCE = TypeAdapter(Reference)
+_MANY = 0.25  # of the photos: fewer that are hard to cut out are no reason to say something
 BLANK = 2.0  # standard deviation of the pixels' values below which a photo shows nothing
 
 
@@ -94,6 +96,7 @@ class _Preparer:
             raise Rejected(Reason.REFERENCE_TOO_SMALL, f"{width} x {height} pixels; both sides need at least {least}")
         if uniformity(decoded.rgb) < BLANK:
             raise Rejected(Reason.REFERENCE_BLANK, "the photo shows one uniform colour; send a photo of the product")
+        plain = True
         if photo.mask_uri:
             given = self._bytes(photo.mask_uri, photo.mask_content)
             mask = decode_mask(given, (height, width), decode_apart)
@@ -101,12 +104,12 @@ class _Preparer:
         elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
             mask, source = decoded.alpha, "alpha"
         else:
-            mask, source = cut_out(decoded.rgb, self.segment), "cut_out"
+            mask, source, plain = cut_out(decoded.rgb, self.segment), "cut_out", is_before_a_backdrop(decoded.rgb)
         image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"
         self.store.write(image_key, encode_png(decoded.rgb))
         self.store.write(mask_key, encode_png(mask))
         share, confidence = float((mask >= 0.5).mean()), cut_out_confidence(decoded.rgb, mask)
-        return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share, confidence)
+        return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share, confidence, plain)
 
     def _bytes(self, uri: str, content: str) -> bytes:
         """The bytes that the run was planned with."""
@@ -128,6 +131,19 @@ def _segment(context: RunContext) -> Segment | None:
     if config is None:
         return None
     return lambda rgb: load_segmenter(context.model.segmenter, config.mean, config.std)(rgb)
+
+
+def advice(context: RunContext, references: Iterable[Reference]) -> tuple[str, ...]:
+    """What whoever started the run should know of these photos' cut-outs."""
+    computed = [one for one in references if one.mask_source == "cut_out"]
+    busy = sum(not one.is_plain for one in computed)
+    if context.config.model.segmenter or busy <= _MANY * len(computed):
+        return ()
+    return (
+        f"{busy} of {len(computed)} photos show more than a product before a plain backdrop, and are cut out by "
+        "colours and edges, which may lose parts: docs/cut-outs.md says how masks or a network (model.segmenter) do "
+        "better",
+    )
 
 
 def _rejection(job: SkuJob, photo: Photo, verdict: Rejected, context: RunContext) -> Rejection:

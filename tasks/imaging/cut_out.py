@@ -59,6 +59,11 @@ def cut_out(rgb: Rgb, segment: Segment | None = None) -> Mask:
     return _refine(rgb, small, inside.astype(np.float32)) if _is_something(inside) else whole
 
 
+def is_before_a_backdrop(rgb: Rgb) -> bool:
+    """Whether there is nothing but a plain backdrop around what the photo shows."""
+    return outline_of(shrink_rgb(rgb, _SIDE)) is not None
+
+
 def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
     """`rgb` with the old background taken out of the mask's soft edge, so that no fringe shows on a new background.
 

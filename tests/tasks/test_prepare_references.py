@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.reference import Reference
@@ -13,10 +15,11 @@ from tasks.context import RunContext
 from tasks.models import find_model
 from tasks.pixels import read_reference
 from tasks.plan import Selection, plan_run
-from tasks.prepare_references import prepare_references
+from tasks.prepare_references import advice, prepare_references
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 from tests.imaging.networks import colourful
+from tests.imaging.pictures import mug
 from tests.models.tiny import build_tiny_sd
 
 AS_THEY_ARE = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -65,3 +68,17 @@ def test_a_network_that_is_rubbish_ends_the_run_and_blames_no_photo(folder: Path
     (folder / "rubbish.onnx").write_bytes(b"rubbish")
     with pytest.raises(ModelError, match=r"rubbish\.onnx: expected a network in an ONNX file"):
         _prepared(folder, "one", source=str(folder / "rubbish.onnx"))
+
+
+@pytest.mark.parametrize("noise", [0, 30])
+def test_photos_that_show_more_than_a_backdrop_are_a_reason_to_say_something(folder: Path, noise: int) -> None:
+    rgb, _ = mug(256, noise=0)
+    rgb[::5] = np.clip(rgb[::5].astype(int) - noise, 0, 255)  # boards of a wall
+    Image.fromarray(rgb).save(folder / "none" / "0.png")
+    context, prepared = _prepared(folder, "one")
+    assert [one.is_plain for one in prepared] == [not noise, True, True]
+    said = advice(context, prepared)
+    assert len(said) == bool(noise)
+    assert all("1 of 1 photos show more than a product" in one and "model.segmenter" in one for one in said)
+    context, prepared = _prepared(folder, "two", source=str(colourful(folder / "network.onnx")))
+    assert advice(context, prepared) == ()
