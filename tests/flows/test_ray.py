@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +18,7 @@ import torch
 
 from catalog_schemas.errors import CatalogError, ConfigError, ModelError, StoreFull, WorkerLost
 from configs.schema import ComputeConfig
-from flows import ray_cluster
+from flows import ray_cluster, workers
 from flows.ray_cluster import Cluster
 from flows.start import start_run
 from tasks.context import RunContext
@@ -54,9 +54,29 @@ def context(alone: Shop) -> RunContext:
 
 @pytest.fixture(scope="module")
 def cluster(alone: Shop) -> Iterator[Cluster]:
+    """Two devices for all tests, since to start them takes as long as most of what they do."""
     with Cluster(ComputeConfig.model_validate(TWO)) as started:
         _wait_for_both(started)
         yield started
+        devices = _devices()
+    _, alive = psutil.wait_procs(devices, timeout=SECONDS)
+    assert not alive, "they end with it"
+
+
+@dataclass
+class Lent:
+    """A cluster that a run takes for one of its own, and does not end."""
+
+    cluster: Cluster
+
+    def __enter__(self) -> None:
+        _wait_for_both(self.cluster)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, *work: Any) -> Any:
+        return self.cluster.run(*work)
 
 
 def _wait_for_both(cluster: Cluster) -> None:
@@ -77,7 +97,9 @@ def _is_a_device(process: psutil.Process) -> bool:
         return False
 
 
-def test_two_devices_make_what_one_makes_and_those_that_are_killed_are_replaced(alone: Shop, tmp_path: Any) -> None:
+def test_two_devices_make_what_one_makes_and_those_that_are_killed_are_replaced(
+    alone: Shop, cluster: Cluster, tmp_path: Any
+) -> None:
     shop = replace(alone, store=str(tmp_path / "store"), changes={"compute": TWO})
     lost, follow, killed = list[BaseException](), ray_cluster._follow, list[int]()
 
@@ -96,7 +118,7 @@ def test_two_devices_make_what_one_makes_and_those_that_are_killed_are_replaced(
             lost.append(error)
             raise
 
-    with patch.object(ray_cluster, "_follow", deadly):
+    with patch.object(ray_cluster, "_follow", deadly), patch.object(workers, "Cluster", lambda compute: Lent(cluster)):
         record = shop.run().record
 
     assert 1 <= len(lost) <= 4, "as many as they had at once"
@@ -104,8 +126,7 @@ def test_two_devices_make_what_one_makes_and_those_that_are_killed_are_replaced(
     for name in ("images", "adapters", "rejections", "skus"):
         assert comparable(shop, name) == comparable(alone, name), name
     assert_sound(shop)
-    _, alive = psutil.wait_procs(_devices(), timeout=SECONDS)
-    assert not alive, "they end with their run"
+    assert {process.pid for process in _devices()}.isdisjoint(killed)
     with patch.object(Cluster, "__enter__", side_effect=AssertionError("a night with nothing to do starts nothing")):
         assert shop.run().record.images_planned == 0
 
