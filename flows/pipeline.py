@@ -80,8 +80,8 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
     _forget(context, plan, adapters, [early, late])
-    warnings = (context.model.warning,) if context.model.warning else ()
-    warnings += preparing.advice(context, chain.from_iterable(references.values()))
+    advice = preparing.advice(context, chain.from_iterable(references.values()))
+    warnings = (context.model.warning, *advice) if context.model.warning else advice
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 
 
