@@ -14,7 +14,7 @@ from catalog_schemas.rejection import PASSING, Reason, Rejection
 from configs.schema import CatalogConfig
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.imaging.cut_out import Segment, cut_out, is_before_a_backdrop
+from tasks.imaging.cut_out import Segment, cut_out_of
 from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
@@ -104,7 +104,7 @@ class _Preparer:
         elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
             mask, source = decoded.alpha, "alpha"
         else:
-            mask, source, plain = cut_out(decoded.rgb, self.segment), "cut_out", is_before_a_backdrop(decoded.rgb)
+            (mask, plain), source = cut_out_of(decoded.rgb, self.segment), "cut_out"
         image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"
         self.store.write(image_key, encode_png(decoded.rgb))
         self.store.write(mask_key, encode_png(mask))

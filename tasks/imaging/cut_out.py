@@ -12,6 +12,7 @@ mask, or the photo's transparency, is always better and is used where there is o
 """
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import TypeGuard
 
 import cv2
@@ -44,24 +45,26 @@ def cut_out(rgb: Rgb, segment: Segment | None = None) -> Mask:
     When nothing stands out (a blank photo, a texture that fills the frame) all of the photo is the product. What
     `segment` finds is taken, unless that is nothing, or colours and edges clearly know better.
     """
+    return cut_out_of(rgb, segment)[0]
+
+
+def cut_out_of(rgb: Rgb, segment: Segment | None = None) -> tuple[Mask, bool]:
+    """The same mask, and whether no more than a plain backdrop was seen around the product."""
     whole = np.ones(rgb.shape[:2], np.float32)
     small = shrink_rgb(rgb, _SIDE)
     if min(small.shape[:2]) < _SMALLEST:
-        return whole
+        return whole, True
     outline = outline_of(small)
-    inside = _inside(small, outline)
+    plain, inside = outline is not None, cache(partial(_inside, small, outline))  # most of the work without a network
     if segment is not None:
         larger = shrink_rgb(rgb, _SIDE_OF_NETWORKS)
         learned = _decided(segment(larger))
         seen = scale_mask(learned, small.shape[1], small.shape[0]) >= 0.5
-        if _is_something(seen) and not _is_overruled(seen, inside, outline):
-            return _refine(rgb, larger, learned)
-    return _refine(rgb, small, inside.astype(np.float32)) if _is_something(inside) else whole
-
-
-def is_before_a_backdrop(rgb: Rgb) -> bool:
-    """Whether there is nothing but a plain backdrop around what the photo shows."""
-    return outline_of(shrink_rgb(rgb, _SIDE)) is not None
+        overruled = outline is not None and _is_overruled(seen, inside(), outline)
+        if _is_something(seen) and not overruled:
+            return _refine(rgb, larger, learned), plain
+    found = inside()
+    return _refine(rgb, small, found.astype(np.float32)) if _is_something(found) else whole, plain
 
 
 def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
@@ -110,9 +113,9 @@ def _fits_better(one: Bools | None, usual: Bools | None, outline: Outline) -> bo
     return agreement(one, outline) > agreement(usual, outline) + _MARGIN
 
 
-def _is_overruled(seen: Bools, inside: Bools | None, outline: Outline | None) -> bool:
+def _is_overruled(seen: Bools, inside: Bools | None, outline: Outline) -> bool:
     """Whether colours and edges are right before a plain backdrop where a network is not."""
-    return outline is not None and agreement(inside, outline) > _WHOLE and _fits_better(inside, seen, outline)
+    return agreement(inside, outline) > _WHOLE and _fits_better(inside, seen, outline)
 
 
 def _saliency(rgb: Rgb) -> Floats | None:

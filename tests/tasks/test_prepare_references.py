@@ -82,3 +82,14 @@ def test_photos_that_show_more_than_a_backdrop_are_a_reason_to_say_something(fol
     assert all("1 of 1 photos show more than a product" in one and "model.segmenter" in one for one in said)
     context, prepared = _prepared(folder, "two", source=str(colourful(folder / "network.onnx")))
     assert advice(context, prepared) == ()
+
+
+def test_a_strip_is_prepared_as_any_photo(folder: Path) -> None:
+    strip = np.random.default_rng(0).integers(0, 256, (64, 30_000, 3), dtype=np.uint8)
+    Image.fromarray(strip).save(folder / "none" / "0.png")
+    _, prepared = _prepared(folder, "one")
+    assert [(one.mask_source, one.is_plain) for one in prepared] == [
+        ("cut_out", True),
+        ("given", True),
+        ("given", True),
+    ]
