@@ -85,3 +85,9 @@ class Rejected(PackshotError):
         self.reason = reason
         self.detail = detail
         super().__init__(f"{reason}: {detail}")
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, as part of a message of our own: its first line, or its kind."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

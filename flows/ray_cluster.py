@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from prefect import Task
 
-from catalog_schemas.errors import ConfigError, WorkerLost
+from catalog_schemas.errors import ConfigError, WorkerLost, first_line
 from configs.schema import ComputeConfig
 from flows.device_pool import DevicePool
 from tasks.context import RunContext
@@ -79,7 +79,7 @@ class Cluster:
                 ray.init(compute.ray, log_to_driver=False, logging_level=logging.ERROR)
             except (OSError, RuntimeError, ValueError) as error:
                 raise ConfigError(
-                    f"compute.ray: no Ray cluster answers at {compute.ray!r} ({_first_line(error)}); start the run on "
+                    f"compute.ray: no Ray cluster answers at {compute.ray!r} ({first_line(error)}); start the run on "
                     "one of the cluster's machines, or leave compute.ray empty to use this machine alone"
                 ) from error
             self.gpus = compute.device != "cpu"
@@ -255,13 +255,9 @@ def _cause(error: BaseException, what: str = "begin") -> Exception:
     """What was raised in another process, without Ray's wrapping."""
     if _is_lost(error):
         return WorkerLost(
-            f"the process that was to {what} ended before it had ({_first_line(error)}); if that happens again, look "
+            f"the process that was to {what} ended before it had ({first_line(error)}); if that happens again, look "
             "for what killed it: most often memory, of which fewer compute.devices or a smaller compute.cohort_size "
             "take less"
         )
     cause = getattr(error, "cause", error)
     return cause if isinstance(cause, Exception) else RuntimeError(str(error))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -12,7 +12,7 @@ from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionPipelin
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from catalog_schemas.errors import ModelError
+from catalog_schemas.errors import ModelError, first_line
 from configs.schema import ModelConfig
 
 Family = Literal["sd", "sdxl"]
@@ -109,7 +109,7 @@ def load_controlnet(folder: Path, base: BaseModel) -> Any:
                     folder, torch_dtype=base.dtype, use_safetensors=True, local_files_only=True
                 )
             except (OSError, ValueError, KeyError, RuntimeError) as error:
-                raise ModelError(f"{folder}: the ControlNet could not be loaded: {_first_line(error)}") from error
+                raise ModelError(f"{folder}: the ControlNet could not be loaded: {first_line(error)}") from error
             _controls[key] = control.to(base.device).requires_grad_(False).eval()
         return _controls[key]
 
@@ -138,7 +138,7 @@ def download(config: ModelConfig) -> Path:
     except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
         raise ModelError(
             f"{config.source}@{config.revision}: the model could not be fetched from the hub: "
-            f"{_first_line(error)}. Check the network and the id, or point model.source at a local folder."
+            f"{first_line(error)}. Check the network and the id, or point model.source at a local folder."
         ) from error
     return Path(folder)
 
@@ -150,7 +150,7 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras) 
     try:
         name = json.loads(index.read_text())["_class_name"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{index}: expected JSON with _class_name, found {_first_line(error)}") from error
+        raise ModelError(f"{index}: expected JSON with _class_name, found {first_line(error)}") from error
     if name not in PIPELINES:
         raise ModelError(f"{folder}: expected one of {', '.join(PIPELINES)}, but model_index.json says {name!r}")
     family, pipeline_class = PIPELINES[name]
@@ -162,7 +162,7 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras) 
             folder, dtype=torch.float32 if loras else dtype, use_safetensors=True, local_files_only=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{folder}: the model could not be loaded: {_first_line(error)}") from error
+        raise ModelError(f"{folder}: the model could not be loaded: {first_line(error)}") from error
     _check_parts(folder, pipeline)
     if loras:
         _fuse(pipeline, loras)
@@ -189,7 +189,7 @@ def _fuse(pipeline: Any, loras: Loras) -> None:
                 warnings.filterwarnings("ignore", "Already found a `peft_config`")  # the second one is meant
                 pipeline.load_lora_weights(str(Path(file).parent), weight_name=Path(file).name, adapter_name=name)
         except Exception as error:  # each format that diffusers converts has its own ways to fail
-            raise ModelError(f"{file}: the LoRA could not be loaded: {_first_line(error)}") from error
+            raise ModelError(f"{file}: the LoRA could not be loaded: {first_line(error)}") from error
         if not any(name in of_part for of_part in pipeline.get_list_adapters().values()):
             raise ModelError(f"{file}: the LoRA changes nothing in {type(pipeline).__name__}: it is for another model")
     pipeline.set_adapters(names, [weight for _, weight in loras])
@@ -216,7 +216,3 @@ def _check_parts(folder: Path, pipeline: Any) -> None:
 
 def _names(available: dict[str, bool]) -> str:
     return ", ".join(name for name, there in available.items() if there)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

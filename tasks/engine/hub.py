@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
 
-from catalog_schemas.errors import ModelError
+from catalog_schemas.errors import ModelError, first_line
 
 
 def download_controlnet(source: str) -> Path:
@@ -20,7 +20,7 @@ def download_controlnet(source: str) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
         raise ModelError(
-            f"{source}: the ControlNet could not be fetched from the hub: {_first_line(error)}. Check the network and "
+            f"{source}: the ControlNet could not be fetched from the hub: {first_line(error)}. Check the network and "
             "the id, or point model.controlnet at a local folder."
         ) from error
 
@@ -31,10 +31,6 @@ def download_file(repository: str, revision: str, name: str, setting: str) -> Pa
         return Path(hf_hub_download(repository, name, revision=revision))
     except Exception as error:  # the hub client raises many kinds; each means that the file cannot be had
         raise ModelError(
-            f"{repository}@{revision}/{name}: the file could not be fetched from the hub: {_first_line(error)}. Check "
+            f"{repository}@{revision}/{name}: the file could not be fetched from the hub: {first_line(error)}. Check "
             f"the network and the names, or point {setting} at a local file."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

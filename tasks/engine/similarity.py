@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import CLIPModel, CLIPTokenizer
 
-from catalog_schemas.errors import ModelError
+from catalog_schemas.errors import ModelError, first_line
 
 Rgb = NDArray[np.uint8]
 Features = NDArray[np.float32]
@@ -57,8 +57,8 @@ def load_scorer(folder: Path) -> Scorer:
             try:
                 _loaded[key] = Scorer(folder)
             except (OSError, ValueError, KeyError) as error:
-                detail = str(error).strip().splitlines()[0]
-                raise ModelError(f"{folder}: expected a CLIP model with its tokenizer: {detail}") from error
+                what = f"expected a CLIP model with its tokenizer: {first_line(error)}"
+                raise ModelError(f"{folder}: {what}") from error
         return _loaded[key]
 
 

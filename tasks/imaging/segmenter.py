@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from catalog_schemas.errors import ModelError
+from catalog_schemas.errors import ModelError, first_line
 from tasks.imaging.pixels import Mask, Rgb, scale_mask, scale_rgb
 
 Colour = tuple[float, float, float]
@@ -50,7 +50,7 @@ class Segmenter:
             with self._lock:
                 answer = np.asarray(self._session.run(None, {self._name: batch})[0], dtype=np.float32)
         except Exception as error:  # onnxruntime's own have no root in common
-            raise ModelError(f"{self._path}: the network failed on a picture: {_first_line(error)}") from error
+            raise ModelError(f"{self._path}: the network failed on a picture: {first_line(error)}") from error
         if answer.ndim != 4 or answer.shape[:2] != (1, 1):
             raise ModelError(f"{self._path}: expected a mask (1, 1, height, width), but it gives {answer.shape}")
         height, width = rgb.shape[:2]
@@ -72,7 +72,7 @@ def needs_onnxruntime() -> Any:
         import onnxruntime  # an extra: only who names a network needs it
     except ImportError as error:
         raise ModelError(
-            f"model.segmenter needs onnxruntime, which cannot be imported ({_first_line(error)}): "
+            f"model.segmenter needs onnxruntime, which cannot be imported ({first_line(error)}): "
             "pip install 'packshot[segmenter]'"
         ) from error
     return onnxruntime
@@ -88,7 +88,7 @@ def _session(path: str) -> Any:
     try:
         return onnxruntime.InferenceSession(Path(path), options, providers=chosen)
     except Exception as error:  # onnxruntime's own have no root in common
-        raise ModelError(f"{path}: expected a network in an ONNX file, but {_first_line(error)}") from error
+        raise ModelError(f"{path}: expected a network in an ONNX file, but {first_line(error)}") from error
 
 
 def _probabilities(answer: Mask) -> Mask:
@@ -96,7 +96,3 @@ def _probabilities(answer: Mask) -> Mask:
     if answer.min() >= -1e-3 and answer.max() <= 1 + 1e-3:
         return np.clip(answer, 0.0, 1.0)
     return np.asarray(1 / (1 + np.exp(-np.clip(answer, -60.0, 60.0))), dtype=np.float32)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
