@@ -123,6 +123,11 @@ class ModelConfig(Strict):
     segmenter: SegmenterConfig | None = Field(
         None, description="What cuts products out of photos that come without a mask; none: their colours and edges"
     )
+    upscaler: str = Field(
+        "",
+        description="A network that enlarges what the model draws, Real-ESRGAN or the like, in an ONNX file: a local "
+        "file, a store URL, or a hub file with its commit, id@revision/name.onnx; empty: channels scale it up",
+    )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 
 
@@ -241,7 +246,7 @@ class GenerationConfig(Strict):
         ge=64,
         le=8192,
         description="Longest side of pictures that show a photo's own pixels: they grow from the model's size until "
-        "the product is as large as in its photo, or to this",
+        "the product is as large as in its photo, or to this. Also of those that model.upscaler enlarges",
     )
 
 

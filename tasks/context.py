@@ -49,11 +49,12 @@ class RunContext:
         if "://" not in self.catalog and not Path(self.catalog).exists():
             raise StoreError(f"{self.catalog} is not on {here}, but the run reads it on {self.machine}: {SHARED}")
         model = found_model(self.config.model)
-        if model.identities != self.model.identities:
-            raise ModelError(
-                f"{model.path} on {here} is {model.identity}, but {self.model.identity} on {self.machine}: give all "
-                "machines the same model, or name it by a store URL or a hub id in model.source"
-            )
+        for setting, own in model.identities.items():
+            if own != (begun := self.model.identities[setting]):
+                raise ModelError(
+                    f"{setting} on {here} is {own or 'none'}, but {begun or 'none'} on {self.machine}: give all "
+                    "machines the same files, or name them by a store URL or a hub id"
+                )
         return replace(self, model=model, machine=here)
 
     def library(self) -> Library:

@@ -37,6 +37,20 @@ def scene_of(spec: VariantSpec) -> str:
     return spec.scene_prompt or ("" if is_drawn_alone(spec) else spec.prompt)
 
 
+def scene_key(spec: VariantSpec) -> str:
+    """Where the store keeps the variant's scene as the model draws it."""
+    shown = (spec.base_model, scene_of(spec), spec.negative_prompt, spec.seed, spec.width, spec.height)
+    return f"cache/scenes/{content_id([*shown, spec.steps, spec.guidance, spec.scheduler, spec.renderer_version])}.png"
+
+
+def kept_scene(store: ObjectStore, key: str) -> Rgb | None:
+    """The scene, where an earlier chunk or run has drawn it."""
+    try:
+        return read_picture(store, key)
+    except ObjectMissing:
+        return None
+
+
 def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStore, arrived: Arrived) -> None:
     """Hands each variant's scene to `arrived` as soon as it is there, or None where its pixels were not finite.
 
@@ -44,8 +58,8 @@ def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStor
     """
     scenes: dict[str, list[VariantSpec]] = defaultdict(list)
     for spec in specs:
-        scenes[_key(spec)].append(spec)
-    for key, scene in zip(list(scenes), each(partial(_kept, store), scenes), strict=True):
+        scenes[scene_key(spec)].append(spec)
+    for key, scene in zip(list(scenes), each(partial(kept_scene, store), scenes), strict=True):
         if scene is not None:
             for spec in scenes.pop(key):
                 arrived(spec, scene)
@@ -56,7 +70,7 @@ def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStor
     base, settings = _model(context)
     with base.lock, Progress("drawing scenes") as progress:
         for done, (key, waiting) in enumerate(scenes.items(), 1):
-            scene = _kept(store, key)  # another chunk may have drawn it while this one waited for the device
+            scene = kept_scene(store, key)  # another chunk may have drawn it while this one waited for the device
             if scene is None:
                 first = waiting[0]
                 request = RenderRequest(scene_of(first), first.negative_prompt, first.seed)
@@ -113,16 +127,3 @@ def _model(context: RunContext) -> "tuple[BaseModel, RenderSettings]":
     model, config = context.model, context.config
     base = load_base(Path(model.path), config.model.precision, config.compute.device, model.loras)
     return base, RenderSettings.of(config.generation, context.resolution)
-
-
-def _key(spec: VariantSpec) -> str:
-    shown = (spec.base_model, scene_of(spec), spec.negative_prompt, spec.seed, spec.width, spec.height)
-    return f"cache/scenes/{content_id([*shown, spec.steps, spec.guidance, spec.scheduler, spec.renderer_version])}.png"
-
-
-def _kept(store: ObjectStore, key: str) -> Rgb | None:
-    """The scene, where an earlier chunk or run has drawn it."""
-    try:
-        return read_picture(store, key)
-    except ObjectMissing:
-        return None

@@ -17,6 +17,7 @@ from catalog_schemas.variant import VariantSpec
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
 from tasks.drawing import draw_products, draw_scenes, is_drawn_alone, scene_of
+from tasks.enlarging import enlarged
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, once
 from tasks.pixels import PhotoReader, photo_reader
@@ -111,6 +112,7 @@ def _make(context: RunContext, spec: VariantSpec, material: Material, store: Obj
     try:
         with row_boundary(Reason.RENDER_FAILED, spec.name):
             _refuse_what_is_not_finite(spec.prompt, material)
+            material = enlarged(context, spec, material, store)
             return _keep(store, spec, find_technique(spec.technique).make(spec, material))
     except Rejected as verdict:
         return _failure(context, spec, verdict)

@@ -20,11 +20,13 @@ _ADAPTER_REASONS = {
     "start": "class adapter changed",
     "colour": "colour changed",
     "base_model": "model changed",
+    "upscaler": "model changed",
     "trainer_version": "trainer changed",
 }
 _IMAGE_REASONS = {
     "references": "photo changed",
     "base_model": "model changed",
+    "upscaler": "model changed",
     "adapter_id": "adapter changed",
     "colour_hex": "colour changed",
     "background_hex": "background changed",

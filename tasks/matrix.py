@@ -28,6 +28,7 @@ class Drawing:
     renderer_version: int
     colour: str = ""  # the product's own, in words; empty where prompts do not name it
     controlnet: str = ""
+    upscaler: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
     technique: Technique = find_technique(one.technique)
     guided = find_guided(one.technique)
     words = Words(item, drawing.token, one.scene, one.colour, one.background, drawing.colour)
+    prompt, scene_prompt = technique.prompt(words), guided.scene(words) if guided else ""
+    upscaler = drawing.upscaler if prompt else ""
     negatives = (generation.negative_prompt, one.scene.negative_prompt)
     return VariantSpec(
         sku=item.sku,
@@ -130,7 +133,7 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         background=one.background.name,
         technique=one.technique,
         seed=generation.seed + one.image,
-        prompt=technique.prompt(words),
+        prompt=prompt,
         negative_prompt=", ".join(text for text in negatives if text),
         colour_hex=one.colour.hex,
         background_hex=one.background.hex,
@@ -144,8 +147,9 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         height=drawing.resolution,
         surface=one.scene.surface,
         renderer_version=drawing.renderer_version,
-        side_maximum=None if technique.SOURCE_TYPE == "generated" else generation.side_maximum,
-        scene_prompt=guided.scene(words) if guided else "",
+        side_maximum=generation.side_maximum if upscaler or technique.SOURCE_TYPE != "generated" else None,
+        scene_prompt=scene_prompt,
         strength=guided.strength(generation) if guided else None,
         controlnet=drawing.controlnet if guided and guided.GUIDE == "edges" else "",
+        upscaler=upscaler,
     )

@@ -22,9 +22,9 @@ class ModelFolder:
     """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
 
     `warning` is what its maker says that a viewer must know (`packshot.json` in the folder). `scorer` is the folder of
-    a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, and `segmenter` the file
-    of a network that cuts out products, with its own; each may be empty. `loras` are the files of what drawing adds to
-    the model, with their weights.
+    a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, `segmenter` the file of
+    a network that cuts out products, and `upscaler` that of one that enlarges pictures, each with its own; each may be
+    empty. `loras` are the files of what drawing adds to the model, with their weights.
     """
 
     path: str
@@ -36,6 +36,8 @@ class ModelFolder:
     controlnet_identity: str = ""
     segmenter: str = ""
     segmenter_identity: str = ""
+    upscaler: str = ""
+    upscaler_identity: str = ""
     loras: tuple[tuple[str, float], ...] = ()
     loras_identity: str = ""
 
@@ -45,9 +47,15 @@ class ModelFolder:
         return f"{self.identity}+{self.loras_identity}" if self.loras else self.identity
 
     @property
-    def identities(self) -> tuple[str, ...]:
-        """Of everything here that decides what is made."""
-        return self.identity, self.controlnet_identity, self.segmenter_identity, self.loras_identity
+    def identities(self) -> dict[str, str]:
+        """Of everything here that decides what is made, by the setting that names it."""
+        return {
+            "model.source": self.identity,
+            "model.controlnet": self.controlnet_identity,
+            "model.segmenter": self.segmenter_identity,
+            "model.upscaler": self.upscaler_identity,
+            "model.loras": self.loras_identity,
+        }
 
 
 def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
@@ -66,6 +74,7 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         found = _describe(download(config), f"{config.source}@{config.revision}")
     control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
+    upscaler, upscaler_identity = _find_upscaler(config.upscaler, models) if config.upscaler else ("", "")
     loras, loras_identity = _find_loras(config.loras, Path(found.path), models)
     return replace(
         found,
@@ -74,6 +83,8 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         controlnet_identity=control_identity,
         segmenter=segmenter,
         segmenter_identity=segmenter_identity,
+        upscaler=upscaler,
+        upscaler_identity=upscaler_identity,
         loras=loras,
         loras_identity=loras_identity,
     )
@@ -121,11 +132,23 @@ def _refuse_another_kind(controlnet: Path, model: Path) -> None:
 
 def _find_segmenter(config: SegmenterConfig, models: Path) -> tuple[str, str]:
     """The network's file, fetched first from a store, and its identity."""
-    from tasks.imaging.segmenter import needs_onnxruntime  # what it takes along is loaded only where it is asked for
+    from tasks.imaging.network import needs_onnxruntime  # what it takes along is loaded only where it is asked for
 
-    needs_onnxruntime()
+    needs_onnxruntime("model.segmenter")
     file = local_file(config.source, models, "model.segmenter.source", "a network in an ONNX file")
     return str(file), content_id([hash_file(file), config.mean, config.std])
+
+
+def _find_upscaler(source: str, models: Path) -> tuple[str, str]:
+    """The network's file, fetched first from a store, and its identity; it is tried before anything is trained."""
+    from tasks.imaging.network import needs_onnxruntime
+
+    needs_onnxruntime("model.upscaler")
+    from tasks.imaging.upscaler import load_upscaler
+
+    file = local_file(source, models, "model.upscaler", "a network in an ONNX file")
+    load_upscaler(str(file)).factor  # noqa: B018
+    return str(file), f"sha256:{hash_file(file)}"
 
 
 def _find_loras(configs: Sequence[LoraConfig], model: Path, models: Path) -> tuple[tuple[tuple[str, float], ...], str]:

@@ -272,6 +272,7 @@ class _Planner:
             renderer_version=RENDERER_VERSION,
             colour=adapter.colour,
             controlnet=self.context.model.controlnet_identity,
+            upscaler=self.context.model.upscaler_identity,
         )
         slots = set[str]()
         for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):

@@ -21,14 +21,16 @@ def prompt(words: Words) -> str:
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
     """The cut-out standing in the drawn scene, or on flat colour where nothing was drawn."""
-    return compose(variant, material, 0.7, Placement(surface=variant.surface))
+    return compose(variant, material, 0.7, Placement(surface=variant.surface), variant.side_maximum)
 
 
-def compose(variant: VariantSpec, material: Material, fill: float, placement: Placement) -> Pixels:
+def compose(
+    variant: VariantSpec, material: Material, fill: float, placement: Placement, side_maximum: int | None = None
+) -> Pixels:
     """The cut-out in the drawn scene as `placement` says, or filling `fill` of a flat colour where there is none."""
     photo = material.photo()
     rgb = recolour(photo.rgb, photo.mask, variant.colour_hex) if variant.colour_hex else photo.rgb
     if material.drawn is None:
         colour, size = variant.background_hex or WHITE, (variant.height, variant.width)
-        return Pixels(*on_flat(rgb, photo.mask, colour, size, fill, SOFT_SHADOW, variant.side_maximum))
-    return Pixels(*place(rgb, photo.mask, material.drawn, placement, variant.side_maximum))
+        return Pixels(*on_flat(rgb, photo.mask, colour, size, fill, SOFT_SHADOW, side_maximum))
+    return Pixels(*place(rgb, photo.mask, material.drawn, placement, side_maximum))

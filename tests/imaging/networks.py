@@ -1,7 +1,8 @@
-"""Small networks in ONNX files, pictures (1, 3, height, width) in, masks (1, 1, height, width) out."""
+"""Small networks in ONNX files: pictures (1, 3, height, width) in, masks or larger pictures out."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save_model
@@ -27,13 +28,37 @@ def colourful(
     return write_network(path, nodes, constants, size, "logits" if logits else "mask", kind)
 
 
+def enlarging(
+    path: Path, factor: int, size: Size = ANY, *, reach: int = 0, gain: float = 1.0, kind: str = "float32"
+) -> Path:
+    """Makes a square of each pixel: of the mean of those up to `reach` away, times `gain`."""
+    mean = {"kernel_shape": [2 * reach + 1] * 2, "pads": [reach] * 4, "count_include_pad": 1}
+    nodes = [
+        helper.make_node("AveragePool", ["picture"], ["mean"], **mean),
+        helper.make_node("Mul", ["mean", "gain"], ["bright"]),
+        helper.make_node(
+            "Resize",
+            ["bright", "", "scales"],
+            ["large"],
+            mode="nearest",
+            nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        ),
+    ]
+    scales = np.array([1, 1, factor, factor], np.float32)
+    return write_network(path, nodes, {"gain": gain, "scales": scales}, size, "large", kind)
+
+
 def write_network(
-    path: Path, nodes: list, constants: dict[str, float | list[int]], size: Size, output: str, kind: str = "float32"
+    path: Path, nodes: list, constants: dict[str, Any], size: Size, output: str, kind: str = "float32"
 ) -> Path:
     """The network of these nodes, from `picture` to `output`; `axis` is that of the channels."""
     constants = {"axis": [1], **constants}
     arrays = {
-        name: np.array(value, kind if isinstance(value, float) else np.int64) for name, value in constants.items()
+        name: value
+        if isinstance(value, np.ndarray)
+        else np.array(value, kind if isinstance(value, float) else np.int64)
+        for name, value in constants.items()
     }
     given = helper.make_tensor_value_info("picture", _KINDS[kind], size)
     answer = helper.make_tensor_value_info(output, _KINDS[kind], None)

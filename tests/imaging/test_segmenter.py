@@ -9,7 +9,8 @@ from onnx import helper
 
 from catalog_schemas.errors import ModelError
 from tasks.imaging.cut_out import cut_out
-from tasks.imaging.segmenter import load_segmenter, needs_onnxruntime
+from tasks.imaging.network import needs_onnxruntime
+from tasks.imaging.segmenter import load_segmenter
 from tests.imaging.networks import ANY, Size, colourful, write_network
 from tests.imaging.pictures import mug, overlap
 
@@ -79,8 +80,8 @@ def test_a_network_for_something_else_is_told(tmp_path: Path) -> None:
 
 def test_without_the_package_the_error_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"model\.segmenter needs onnxruntime.*pip install 'packshot\[segmenter\]'"):
-        needs_onnxruntime()
+    with pytest.raises(ModelError, match=r"model\.segmenter needs onnxruntime.*pip install 'packshot\[onnx\]'"):
+        needs_onnxruntime("model.segmenter")
 
 
 def test_the_same_photo_gives_the_same_mask(tmp_path: Path) -> None:

@@ -46,8 +46,14 @@ def test_a_run_whose_folders_are_not_shared_is_told(elsewhere: RunContext, tmp_p
 
 def test_another_model_there_is_told(elsewhere: RunContext) -> None:
     other = replace(elsewhere, model=replace(elsewhere.model, identity="sha256:other"))
-    with pytest.raises(ModelError, match=r"but sha256:other on there: give all machines the same model"):
+    with pytest.raises(
+        ModelError, match=r"^model\.source on .*, but sha256:other on there: give all machines the same"
+    ):
         other.arrived()
-    for beside in ({"controlnet_identity": "sha256:edges"}, {"segmenter_identity": "sha256:network"}):
-        with pytest.raises(ModelError, match="give all machines the same model"):
-            replace(elsewhere, model=replace(elsewhere.model, **beside)).arrived()
+
+
+@pytest.mark.parametrize("beside", ["controlnet", "segmenter", "upscaler", "loras"])
+def test_what_stands_beside_the_model_is_told_by_the_setting_that_names_it(elsewhere: RunContext, beside: str) -> None:
+    other = replace(elsewhere.model, **{f"{beside}_identity": "sha256:another"})
+    with pytest.raises(ModelError, match=rf"^model\.{beside} on .* is none, but sha256:another on there: give all"):
+        replace(elsewhere, model=other).arrived()

@@ -1,0 +1,56 @@
+"""Enlarges what the model has drawn, by the network that `model.upscaler` names: scenes once for the whole catalog."""
+
+import threading
+from dataclasses import replace
+
+from catalog_schemas.identity import content_id
+from catalog_schemas.variant import VariantSpec
+from tasks.context import RunContext
+from tasks.drawing import is_drawn_alone, kept_scene, scene_key
+from tasks.imaging.decode import encode_png
+from tasks.imaging.pixels import scale_mask, scale_rgb
+from tasks.storage.objects import ObjectStore
+from tasks.techniques import Material, Pixels, Rgb
+
+_turns = threading.Lock()  # two that wait for one scene do not both enlarge it
+
+
+def enlarged(context: RunContext, spec: VariantSpec, material: Material, store: ObjectStore) -> Material:
+    """What was drawn, enlarged, and its guide as large; as it is where the variant asks for no more.
+
+    Raises ModelError, StoreError, and Rejected where the network's pixels are not finite.
+    """
+    if not spec.upscaler or material.drawn is None:
+        return material
+    drawn = (
+        _enlarged(context, spec, material.drawn)
+        if is_drawn_alone(spec)
+        else _scene(context, spec, material.drawn, store)
+    )
+    return replace(material, drawn=drawn, guide=material.guide and _as_large(material.guide, drawn))
+
+
+def _enlarged(context: RunContext, spec: VariantSpec, drawn: Rgb) -> Rgb:
+    from tasks.imaging.upscaler import load_upscaler  # onnxruntime is loaded where there is work for it
+
+    assert spec.side_maximum is not None, "who enlarges knows how far"
+    return load_upscaler(context.model.upscaler)(drawn, spec.side_maximum)
+
+
+def _scene(context: RunContext, spec: VariantSpec, drawn: Rgb, store: ObjectStore) -> Rgb:
+    """The scene that another product of this or an earlier run has had enlarged, or this one now."""
+    key = f"cache/scenes/{content_id([scene_key(spec), spec.upscaler, spec.side_maximum])}.png"
+    scene = kept_scene(store, key)
+    if scene is None:
+        with _turns:
+            scene = kept_scene(store, key)
+            if scene is None:
+                scene = _enlarged(context, spec, drawn)
+                store.write(key, encode_png(scene))
+    return scene
+
+
+def _as_large(guide: Pixels, drawn: Rgb) -> Pixels:
+    height, width = drawn.shape[:2]
+    mask = None if guide.mask is None else scale_mask(guide.mask, width, height)
+    return Pixels(scale_rgb(guide.rgb, width, height), mask)
