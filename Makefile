@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test soak check fix demo-model bench-train bench-images bench-fidelity bench-refresh bench-cut-out constraints clean
+.PHONY: demo test soak check fix demo-model bench-train bench-images bench-fidelity bench-refresh bench-cut-out bench-upscale constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@mkdir -p $(DEMO)/prefect
@@ -68,3 +68,6 @@ bench-refresh: $(READY)  ## a night over 10 k, 100 k and 1 M SKUs: seconds and m
 
 bench-cut-out: $(READY)  ## how well products are cut out of photographs whose masks are known: two minutes
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_cut_out $(BENCH)
+
+bench-upscale: $(READY)  ## what a network that enlarges brings back, in BENCH="--upscaler FILE": minutes
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_upscale $(BENCH)

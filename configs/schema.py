@@ -126,7 +126,8 @@ class ModelConfig(Strict):
     upscaler: str = Field(
         "",
         description="A network that enlarges what the model draws, Real-ESRGAN or the like, in an ONNX file: a local "
-        "file, a store URL, or a hub file with its commit, id@revision/name.onnx; empty: channels scale it up",
+        "file, a store URL, or a hub file with its commit, id@revision/name.onnx; empty: upscaler.onnx in the model's "
+        "own folder, or none, and channels scale it up",
     )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
 

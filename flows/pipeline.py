@@ -19,6 +19,7 @@ from configs.schema import ComputeConfig
 from flows.tally import tally
 from flows.workers import Workers
 from tasks import check_variants as checking
+from tasks import enlarging
 from tasks import finish_images as finishing
 from tasks import generate_variants as generating
 from tasks import prepare_references as preparing
@@ -80,7 +81,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
     _forget(context, plan, adapters, [early, late])
-    advice = preparing.advice(context, chain.from_iterable(references.values()))
+    advice = (*preparing.advice(context, chain.from_iterable(references.values())), *enlarging.advice(context, images))
     warnings = (context.model.warning, *advice) if context.model.warning else advice
     return RunOutcome(record, report(context, jobs, harvest, record), warnings)
 

@@ -1,9 +1,11 @@
 """Enlarges what the model has drawn, by the network that `model.upscaler` names: scenes once for the whole catalog."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 from catalog_schemas.identity import content_id
+from catalog_schemas.image import ImageRecord
 from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
 from tasks.drawing import is_drawn_alone, kept_scene, scene_key
@@ -12,6 +14,7 @@ from tasks.imaging.pixels import scale_mask, scale_rgb
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Material, Pixels, Rgb
 
+_SOFT = 1.5  # times as large as drawn, from which on scaling shows
 _turns = threading.Lock()  # two that wait for one scene do not both enlarge it
 
 
@@ -28,6 +31,18 @@ def enlarged(context: RunContext, spec: VariantSpec, material: Material, store: 
         else _scene(context, spec, material.drawn, store)
     )
     return replace(material, drawn=drawn, guide=material.guide and _as_large(material.guide, drawn))
+
+
+def advice(context: RunContext, images: Iterable[ImageRecord]) -> tuple[str, ...]:
+    """What whoever started the run should know of the sizes of these images."""
+    drawn = [one for one in images if one.prompt]
+    soft = [one for one in drawn if max(one.width, one.height) >= _SOFT * context.resolution]
+    if context.model.upscaler or not soft:
+        return ()
+    return (
+        f"{len(soft)} of {len(drawn)} images that the model has drawn in are scaled up from the {context.resolution} "
+        "pixels that it draws, which is soft: docs/techniques.md says how a network (model.upscaler) does better",
+    )
 
 
 def _enlarged(context: RunContext, spec: VariantSpec, drawn: Rgb) -> Rgb:

@@ -74,7 +74,7 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         found = _describe(download(config), f"{config.source}@{config.revision}")
     control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
-    upscaler, upscaler_identity = _find_upscaler(config.upscaler, models) if config.upscaler else ("", "")
+    upscaler, upscaler_identity = _find_upscaler(config.upscaler, Path(found.path), models)
     loras, loras_identity = _find_loras(config.loras, Path(found.path), models)
     return replace(
         found,
@@ -132,21 +132,22 @@ def _refuse_another_kind(controlnet: Path, model: Path) -> None:
 
 def _find_segmenter(config: SegmenterConfig, models: Path) -> tuple[str, str]:
     """The network's file, fetched first from a store, and its identity."""
-    from tasks.imaging.network import needs_onnxruntime  # what it takes along is loaded only where it is asked for
-
-    needs_onnxruntime("model.segmenter")
     file = local_file(config.source, models, "model.segmenter.source", "a network in an ONNX file")
     return str(file), content_id([hash_file(file), config.mean, config.std])
 
 
-def _find_upscaler(source: str, models: Path) -> tuple[str, str]:
-    """The network's file, fetched first from a store, and its identity; it is tried before anything is trained."""
-    from tasks.imaging.network import needs_onnxruntime
+def _find_upscaler(source: str, model: Path, models: Path) -> tuple[str, str]:
+    """The network's file, fetched first from a store, and its identity; it is tried before anything is trained.
 
-    needs_onnxruntime("model.upscaler")
-    from tasks.imaging.upscaler import load_upscaler
+    Both are empty where none is named and the model has none of its own.
+    """
+    file = model / "upscaler.onnx"
+    if source:
+        file = local_file(source, models, "model.upscaler", "a network in an ONNX file")
+    elif not file.is_file():
+        return "", ""
+    from tasks.imaging.upscaler import load_upscaler  # what it takes along is loaded only where it is asked for
 
-    file = local_file(source, models, "model.upscaler", "a network in an ONNX file")
     load_upscaler(str(file)).factor  # noqa: B018
     return str(file), f"sha256:{hash_file(file)}"
 

@@ -42,19 +42,9 @@ class Network:
             raise ModelError(f"{self.path}: the network failed on a picture: {first_line(error)}") from error
 
 
-def needs_onnxruntime(setting: str) -> Any:
-    """The package that runs networks; ModelError where it is not installed, with the `setting` that names one."""
-    try:
-        import onnxruntime  # an extra: only who names a network needs it
-    except ImportError as error:
-        raise ModelError(
-            f"{setting} needs onnxruntime, which cannot be imported ({first_line(error)}): pip install 'packshot[onnx]'"
-        ) from error
-    return onnxruntime
-
-
 def _session(path: str) -> Any:
-    onnxruntime = needs_onnxruntime(path)
+    import onnxruntime  # for who names a network
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; it warns of every constant that it folds
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # training may need the cores

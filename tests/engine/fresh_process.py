@@ -14,7 +14,6 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 
 def main(folder: Path) -> None:
-    torch.set_num_threads(1)
     request = json.loads((folder / "request.json").read_text())
     kind = StableDiffusionPipeline if request["family"] == "sd" else StableDiffusionXLPipeline
     options = {"safety_checker": None, "requires_safety_checker": False} if request["family"] == "sd" else {}
@@ -33,5 +32,6 @@ def main(folder: Path) -> None:
     np.save(folder / "image.npy", image)
 
 
-for argument in sys.argv[1:]:
-    main(Path(argument))
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        main(Path(argument))

@@ -6,13 +6,13 @@ import torch
 from configs.schema import TrainingConfig
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
-from tasks.engine.lora_file import LoraHeader, LoraWeights
+from tasks.engine.lora_file import LoraWeights
 from tasks.engine.rendering import RenderSettings
 from tasks.engine.training import Outcome, TrainedAdapter, TrainingJob, TrainingPhoto, train_cohort
+from tests.engine.counted_file import HEADER as HEADER
 from tests.models.tiny import RESOLUTION
 
 SETTINGS = RenderSettings(steps=3, guidance=4.0, scheduler="checkpoint", width=64, height=64)
-HEADER = LoraHeader("mug-1", "sd", "tiny", "sks mug", 64, '{"rank":4}')
 
 
 def quiet(done: int, total: int) -> None:

@@ -28,6 +28,7 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
 from tasks.engine.lora_file import LoraWeights, read_lora, read_metadata, write_lora
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
+from tests.engine.counted_file import counted_file
 from tests.engine.material import HEADER, strong_adapter
 
 ROOT = Path(__file__).parents[2]
@@ -80,18 +81,8 @@ def test_diffusers_in_a_fresh_process_draws_the_same_image(folders, tmp_path):
 
 
 def test_the_same_weights_give_the_same_bytes_in_another_process():
-    script = (
-        "import hashlib\n"
-        "from tests.engine.test_lora_file import counted_file\n"
-        "print(hashlib.sha256(counted_file('b_to_q', 'a_to_k')).hexdigest())\n"
-    )
-    here = counted_file("a_to_k", "b_to_q")
-    assert run_fresh("-c", script).strip() == hashlib.sha256(here).hexdigest()
-
-
-def counted_file(*names: str) -> bytes:
-    modules = {name: (torch.arange(24.0).view(4, 6), torch.arange(24.0).view(6, 4)) for name in names}
-    return write_lora(LoraWeights(modules, 4, 8.0), HEADER)
+    here = hashlib.sha256(counted_file("a_to_k", "b_to_q")).hexdigest()
+    assert run_fresh("-m", "tests.engine.counted_file", "b_to_q", "a_to_k").strip() == here
 
 
 def test_what_is_written_reads_back(lora, data, tmp_path):

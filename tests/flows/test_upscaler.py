@@ -87,6 +87,16 @@ def test_it_ends_at_the_longest_side_that_pictures_may_have(crisp: Shop) -> None
     assert all(of == {(96, 96)} for of in found.values())
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_run_whose_images_are_scaled_up_says_so_where_no_network_is_named(crisp: Shop, named: bool) -> None:
+    crisp.changes["channels"] = ["web", "ebay"]
+    crisp.changes["variants"] = MATRIX | {"techniques": ["regenerate"]}
+    if not named:
+        del crisp.changes["model"]["upscaler"]
+    said = [one.partition(" pixels")[0] for one in crisp.run().warnings]
+    assert said == [] if named else ["2 of 4 images that the model has drawn in are scaled up from the 64"]
+
+
 @pytest.mark.parametrize(
     ("rubbish", "says"), [(b"", "expected a network in an ONNX file"), (None, "but there is none")]
 )

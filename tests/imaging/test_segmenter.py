@@ -1,6 +1,5 @@
 """A network in an ONNX file finds the product, whatever its size, its numbers and its kind of answer."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ from onnx import helper
 
 from catalog_schemas.errors import ModelError
 from tasks.imaging.cut_out import cut_out
-from tasks.imaging.network import needs_onnxruntime
 from tasks.imaging.segmenter import load_segmenter
 from tests.imaging.networks import ANY, Size, colourful, write_network
 from tests.imaging.pictures import mug, overlap
@@ -76,12 +74,6 @@ def test_a_network_for_something_else_is_told(tmp_path: Path) -> None:
     grey = load_segmenter(str(write_network(tmp_path / "grey.onnx", copy, {}, (1, 1, 64, 64), "answer")), ZERO, ONE)
     with pytest.raises(ModelError, match=r"grey\.onnx: the network failed on a picture"):
         grey(np.zeros((32, 32, 3), np.uint8))
-
-
-def test_without_the_package_the_error_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"model\.segmenter needs onnxruntime.*pip install 'packshot\[onnx\]'"):
-        needs_onnxruntime("model.segmenter")
 
 
 def test_the_same_photo_gives_the_same_mask(tmp_path: Path) -> None:

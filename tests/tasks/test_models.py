@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from catalog_schemas.errors import ModelError
 from configs.schema import LoraConfig, ModelConfig, SegmenterConfig
 from tasks.models import ModelFolder, find_model
-from tests.imaging.networks import colourful
+from tests.imaging.networks import colourful, enlarging
 from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
 
 
@@ -162,3 +162,27 @@ def test_a_file_that_is_no_lora_is_told(model: Path, tmp_path: Path, rubbish: by
     file.write_bytes(rubbish)
     with pytest.raises(ModelError, match=rf"style\.safetensors: expected a LoRA.*{says}"):
         find_model(config)
+
+
+def test_a_network_that_enlarges_is_the_models_own_or_one_that_is_named(model: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(model, tmp_path / "own")
+    enlarging(own / "upscaler.onnx", 2)
+    named = enlarging(tmp_path / "named.onnx", 3)
+    none, its, other = (
+        find_model(ModelConfig(source=str(folder), upscaler=upscaler))
+        for folder, upscaler in ((model, ""), (own, ""), (own, str(named)))
+    )
+    assert (none.upscaler, none.upscaler_identity) == ("", "")
+    assert (its.upscaler, other.upscaler) == (str(own / "upscaler.onnx"), str(named))
+    assert its.upscaler_identity.startswith("sha256:")
+    assert len({none.upscaler_identity, its.upscaler_identity, other.upscaler_identity}) == 3
+    assert its.identity == other.identity == none.identity, "what enlarges draws nothing by itself"
+    assert len({tuple(one.identities.values()) for one in (none, its, other)}) == 3
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"PNG", None])
+def test_a_network_that_enlarges_nothing_is_told(model: Path, tmp_path: Path, rubbish: bytes | None) -> None:
+    path = tmp_path / "network.onnx"
+    enlarging(path, 1) if rubbish is None else path.write_bytes(rubbish)
+    with pytest.raises(ModelError, match=r"network\.onnx: expected a network (in an ONNX file, but|that makes a pic)"):
+        find_model(ModelConfig(source=str(model), upscaler=str(path)))
