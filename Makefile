@@ -12,6 +12,7 @@ DEMO ?= out/demo
 export HF_HUB_OFFLINE ?= 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+unexport PYTHONDONTWRITEBYTECODE  # what is compiled at its first import, not at installation, is to be compiled once
 
 .PHONY: demo test soak check fix demo-model bench-train bench-images bench-fidelity bench-refresh bench-cut-out bench-upscale constraints clean
 
