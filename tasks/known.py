@@ -20,7 +20,6 @@ _ADAPTER_REASONS = {
     "start": "class adapter changed",
     "colour": "colour changed",
     "base_model": "model changed",
-    "upscaler": "model changed",
     "trainer_version": "trainer changed",
 }
 _IMAGE_REASONS = {
