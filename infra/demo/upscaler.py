@@ -135,7 +135,7 @@ def as_drawn(vae: Vae, large: np.ndarray, seed: int, threads: int = 1) -> np.nda
         generator = torch.Generator().manual_seed(seed * 1_000_003 + at)
         small = F.avg_pool2d(as_tensor(large[at : at + 1], torch.device("cpu")), FACTOR)
         rough = np.linspace(0, 1, VERSIONS)
-        soft = [small[0].numpy(), *(gaussian_filter(small[0].numpy(), (0, SOFT * r, SOFT * r)) for r in rough[1:])]
+        soft = [gaussian_filter(small[0].numpy(), (0, SOFT * r, SOFT * r)) for r in rough]
         with torch.inference_mode():
             latents = vae.encode(torch.from_numpy(np.stack(soft))).latent_dist.mode()
             strength = torch.from_numpy(NOISE * rough).float()[:, None, None, None]

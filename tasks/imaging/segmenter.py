@@ -4,9 +4,10 @@ Such networks take a picture of one size and give, for each of its pixels, how s
 of: Qin et al. 2020 (arXiv:2005.09007), Qin et al. 2022 (arXiv:2203.03041), Zheng et al. 2024 (arXiv:2401.03407).
 """
 
-import threading
+from threading import Condition
 
 import numpy as np
+from cachetools import cached
 
 from catalog_schemas.errors import ModelError
 from tasks.imaging.network import Network
@@ -15,8 +16,6 @@ from tasks.imaging.pixels import Mask, Rgb, scale_mask, scale_rgb
 Colour = tuple[float, float, float]
 
 _SIDE = 1024  # pixels, for a network that takes any size
-_loaded: dict[tuple[str, Colour, Colour], "Segmenter"] = {}
-_loading = threading.Lock()
 
 
 class Segmenter:
@@ -37,13 +36,10 @@ class Segmenter:
         return scale_mask(_probabilities(np.nan_to_num(answer[0, 0])), width, height)
 
 
+@cached({}, condition=Condition())
 def load_segmenter(path: str, mean: Colour, std: Colour) -> Segmenter:
     """The network in a local file, loaded once per process. Raises ModelError."""
-    key = path, mean, std
-    with _loading:
-        if key not in _loaded:
-            _loaded[key] = Segmenter(path, mean, std)
-        return _loaded[key]
+    return Segmenter(path, mean, std)
 
 
 def _probabilities(answer: Mask) -> Mask:

@@ -5,11 +5,12 @@ some. A large picture is given to them in overlapping tiles, so that memory does
 """
 
 import math
-import threading
 from collections.abc import Iterator
 from functools import cached_property
+from threading import Condition
 
 import numpy as np
+from cachetools import cached
 
 from catalog_schemas.errors import ModelError, Rejected
 from catalog_schemas.rejection import Reason
@@ -20,8 +21,6 @@ _TILE = 320  # pixels, for a network that takes any size: Real-ESRGAN needs abou
 _OVERLAP = 16  # pixels around a tile that its answer may depend on, and that others show
 _LEAST = 64  # pixels a side of a tile that is worth it
 _MULTIPLE = 8  # that networks with windows, or that begin by folding pixels, may need sides to be of
-_loaded: dict[str, "Upscaler"] = {}
-_loading = threading.Lock()
 
 
 class Upscaler:
@@ -90,18 +89,16 @@ class Upscaler:
         return np.asarray(np.rint(np.clip(answer[inner], 0.0, 1.0) * 255), np.uint8)
 
 
+@cached({}, condition=Condition())
 def load_upscaler(path: str) -> Upscaler:
     """The network in a local file, loaded once per process. Raises ModelError."""
-    with _loading:
-        if path not in _loaded:
-            _loaded[path] = Upscaler(path)
-        return _loaded[path]
+    return Upscaler(path)
 
 
 def _spans(side: int, tile: int | None) -> Iterator[slice]:
     """The side in parts of about one length, each of which fits a tile with what overlaps."""
     tile = tile or _TILE
-    parts = 1 if side <= tile else math.ceil(side / max(1, tile - 2 * _OVERLAP))
+    parts = 1 if side <= tile else math.ceil(side / (tile - 2 * _OVERLAP))
     length = math.ceil(side / parts)
     for start in range(0, side, length):
         yield slice(start, min(start + length, side))

@@ -31,7 +31,7 @@ from tasks.imaging.measure import mask_overlap
 from tasks.imaging.pixels import Mask, Rgb
 from tasks.imaging.segmenter import load_segmenter
 from tests.bench.device import occasion
-from tests.bench.tables import as_markdown, keep, say
+from tests.bench.tables import as_markdown, command_line, tell
 from tests.imaging.pictures import encoded
 
 PALE = ("white", "grey", "beige")
@@ -42,14 +42,13 @@ PLACES = sorted(set(SCENES) - set(PLAIN))
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--photos", type=int, default=150)
     parser.add_argument("--seed", type=int, default=123, help="of the products, their light and their poses")
     parser.add_argument("--side", type=int, default=384, help="pixels of a photograph")
     parser.add_argument("--segmenter", type=Path, help="a network in an ONNX file")
     parser.add_argument("--mean", type=float, nargs=3, default=SegmenterConfig.model_fields["mean"].default)
     parser.add_argument("--std", type=float, nargs=3, default=SegmenterConfig.model_fields["std"].default)
-    parser.add_argument("--results", type=Path, default=Path("tests/bench/results"))
     return parser.parse_args(arguments)
 
 
@@ -57,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints and keeps the table."""
     options = parse(arguments)
     report = measure(options)
-    text = markdown(report)
-    say(text)
-    keep(report, "cut-out", text, options.results)
+    tell(report, "cut-out", markdown(report), options.results)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

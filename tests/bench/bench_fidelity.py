@@ -44,10 +44,9 @@ from tests.bench.by_technique import TECHNIQUES, technique_row
 from tests.bench.device import occasion
 from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness
 from tests.bench.likeness import Rgb, alone, ceiling, likeness
-from tests.bench.tables import as_markdown, as_text, keep, say
+from tests.bench.tables import RESULTS, as_markdown, as_text, keep, say
 
 ROOT = Path(__file__).parents[2]
-RESULTS = Path(__file__).parent / "results"
 METHODS: dict[str, dict[str, Any]] = {
     "LoRA": {},
     "textual inversion": {"method": "textual-inversion", "learning_rate": 2e-2},

@@ -37,7 +37,7 @@ from tasks.models import find_model
 from tasks.plan import Selection
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.device import occasion
-from tests.bench.tables import as_markdown, keep, say
+from tests.bench.tables import as_markdown, command_line, tell
 
 SCENES = ("wooden-table", "white-marble", "kitchen-counter", "garden-grass", "beach-sand", "white-sweep")
 TECHNIQUES = ("regenerate", "composite", "packshot")
@@ -53,13 +53,12 @@ class Drawn:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--architecture", choices=["", *PARAMETERS], default="", help="none: the demo's model")
     parser.add_argument("--skus", type=int, default=8)
     parser.add_argument("--side", type=int, default=1500, help="pixels of a photograph")
     parser.add_argument("--images", type=int, default=10, help="images of each SKU")
     parser.add_argument("--workers", type=int, default=2, help="chunks worked on at once")
-    parser.add_argument("--results", type=Path, default=Path("tests/bench/results"))
     return parser.parse_args(arguments)
 
 
@@ -67,9 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints and keeps the table."""
     options = parse(arguments)
     report = measure(options)
-    text = markdown(report)
-    say(text)
-    keep(report, f"images-{report['model']}", text, options.results)
+    tell(report, f"images-{report['model']}", markdown(report), options.results)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

@@ -49,12 +49,11 @@ from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of
 from tests.bench.device import commit, device_name
-from tests.bench.tables import as_markdown, keep, say
+from tests.bench.tables import RESULTS, as_markdown, keep, say
 
 POOL = 1000
 BATCH = 5000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RESULTS = Path(__file__).parent / "results"
 CPU = torch.device("cpu")
 
 PHASES = ("import", "no_op_plan", "no_op_night", "import_changed", "plan", "plan_and_publish", "next_no_op_plan")

@@ -34,13 +34,12 @@ from tests.bench.architectures import PARAMETERS, build
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import matmul_peak, memory_now, occasion, reset_memory, synchronize
 from tests.bench.kernels import lines, profiler, summary
-from tests.bench.tables import as_markdown, keep, say
+from tests.bench.tables import RESULTS, as_markdown, keep, say
 from tests.bench.traffic import Traffic
 from tests.engine.material import photo, quiet
 from tests.models.tiny import build_tiny_sd
 
 DEMO = Path(__file__).parents[2] / "infra" / "demo" / "model"
-RESULTS = Path(__file__).parent / "results"
 WARM = 2  # steps before the clock starts
 PROFILED = 3  # steps that are recorded, where asked for
 

@@ -28,20 +28,19 @@ from tasks.imaging.decode import decode
 from tasks.imaging.pixels import Floats, Rgb, scale_rgb
 from tasks.imaging.upscaler import Upscaler
 from tests.bench.device import occasion
-from tests.bench.tables import as_markdown, keep, say
+from tests.bench.tables import as_markdown, command_line, tell
 
 GMSD_CONSTANT = 170.0  # of the paper, for grey values of 0 to 255
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--upscaler", type=Path, required=True, help="a network in an ONNX file")
     parser.add_argument("--pictures", type=Path, help="a folder of large pictures; none: the demo studio's")
     parser.add_argument("--count", type=int, default=12, help="pictures at most")
     parser.add_argument("--seed", type=int, default=123, help="of the studio's products, light and poses")
     parser.add_argument("--side", type=int, default=1024, help="pixels of a large picture")
-    parser.add_argument("--results", type=Path, default=Path("tests/bench/results"))
     return parser.parse_args(arguments)
 
 
@@ -49,9 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints and keeps the table."""
     options = parse(arguments)
     report = measure(options)
-    text = markdown(report)
-    say(text)
-    keep(report, "upscale", text, options.results)
+    tell(report, "upscale", markdown(report), options.results)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,8 +2,18 @@
 
 import json
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def command_line(doc: str | None) -> ArgumentParser:
+    """A benchmark's command line, described by the first line of its file; its results go to `--results`."""
+    parser = ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser
 
 
 def say(line: str) -> None:
@@ -21,6 +31,12 @@ def keep(report: dict[str, Any], name: str, markdown: str, folder: Path, silent:
     path.with_suffix(".md").write_text(markdown)
     if not silent:
         say(f"written to {path} and .md")
+
+
+def tell(report: dict[str, Any], name: str, markdown: str, folder: Path) -> None:
+    """Prints the table and keeps it."""
+    say(markdown)
+    keep(report, name, markdown, folder)
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> list[str]:
