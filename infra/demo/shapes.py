@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.interpolate import CubicHermiteSpline
 from torch import Tensor
 
 Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -25,13 +26,16 @@ MARGIN = 0.12
 
 
 def smooth(points: Points, samples: int = 40) -> np.ndarray:
-    """A smooth open curve (Catmull-Rom spline) through `points`, as an array (samples, 2)."""
+    """A smooth open curve through `points`, as an array (samples, 2), with as many samples between any two of them.
+
+    A centripetal Catmull-Rom spline, which makes no loop where two points are close (Yuksel et al. 2011).
+    """
     p = np.asarray(points, dtype=np.float64)
     padded = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
-    at = np.linspace(0, len(p) - 1 - 1e-9, samples)
-    i, t = at.astype(int), (at % 1)[:, None]
-    a, b, c, d = padded[i], padded[i + 1], padded[i + 2], padded[i + 3]
-    return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    apart = np.sqrt(np.linalg.norm(np.diff(padded, axis=0), axis=1))
+    knots = np.concatenate([[0.0], np.cumsum(np.maximum(apart, 1e-6))])
+    curve = CubicHermiteSpline(knots, padded, np.gradient(padded, knots, axis=0))
+    return np.asarray(curve(np.interp(np.linspace(1, len(p), samples), np.arange(len(padded)), knots)))
 
 
 def smooth_loop(points: Points, samples: int = 56) -> np.ndarray:

@@ -9,7 +9,7 @@ from infra.demo.products import Part, ProductSpec, build, random_product
 from infra.demo.renderer import Photograph, Pose, photograph
 from infra.demo.scenes import SCENES, Scene, set_up
 
-VERSION = "1"
+VERSION = "2"
 """Changes whenever the same seed would give another photograph."""
 
 
