@@ -10,7 +10,8 @@ class RunRecord:
 
     SKUs: `skus_input` = `skus_published` + `skus_quarantined` + `skus_failed` + `skus_skipped`, where skipped means
     that the store already held everything. Images: `images_planned` = `images_published` + `images_rejected` +
-    `images_failed`; `images_skipped` were already there and are not part of the plan.
+    `images_failed`; `images_skipped` were already there and are not part of the plan. `images_retired` were live, and
+    have no place any more: their SKU, or the scene, colour or technique that they show, is no longer asked for.
     """
 
     run_id: str
@@ -28,6 +29,7 @@ class RunRecord:
     images_rejected: int
     images_failed: int
     images_skipped: int
+    images_retired: int
     seconds: float
     started_at: datetime
     finished_at: datetime

@@ -12,9 +12,10 @@ class VariantSpec:
     `prompt` and `negative_prompt` are the final texts, `colour_hex` and `background_hex` are "#rrggbb" or empty.
     `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for
     they are the pixels of a composite. `width` and `height` are the pixels that the model draws, `surface` how far
-    down the picture a composite's product stands, as a share of the height. `upscaler` is the identity of the network
-    that enlarges what the model has drawn, or empty. Where that is done, or a draft shows a photo's own pixels,
-    `side_maximum` is how long its longer side may become. Where the model is guided by a picture,
+    down the picture a composite's product stands, as a share of the height. Where the model draws nothing, what only
+    it needs is empty or 0, so that a cut-out stays where the model or its settings change. `upscaler` is the identity
+    of the network that enlarges what the model has drawn, or empty. Where that is done, or a draft shows a photo's own
+    pixels, `side_maximum` is how long its longer side may become. Where the model is guided by a picture,
     `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
     identity of the model that follows edges.
     """

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         added = add(name, command, text)
         added.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
         added.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
-        added.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
+        _add_config(added)
     add_import_command(add)
     demo = add("demo", _demo, "write the demo catalog and run it; the second time there is nothing to do")
     demo.add_argument("--folder", default="out/demo", help="where the demo's catalog and store go")
@@ -81,10 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    """Required: what a store holds and the configuration has no place for is retired, so none is taken for granted."""
+    parser.add_argument("--config", required=True, help="demo, sd15, sdxl, or the path of a YAML file")
+
+
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
     parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
-    parser.add_argument("--config", default="demo", help="demo, sd15, sdxl, or the path of a YAML file")
+    _add_config(parser)
     parser.add_argument("--port", type=int, default=4200, help="the UI's port; 0 takes a free one")
     parser.add_argument(
         "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"

@@ -44,7 +44,6 @@ class RunParameters(BaseModel):
         json_schema_extra={"position": 91},
     )
     preset: str = Field(
-        "demo",
         title="Preset",
         description="Filled in already. demo, sd15, sdxl, or the path of a YAML file",
         min_length=1,

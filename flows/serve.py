@@ -37,7 +37,7 @@ class ServeOptions:
 
     catalog: str
     store: str
-    preset: str = "demo"
+    preset: str
     host: str = "127.0.0.1"
     port: int = 4200
     cron: str = "0 2 * * *"

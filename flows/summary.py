@@ -21,13 +21,14 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         ),
         "",
         _table(
-            ("adapters trained", "images made", "rejected", "failed", "unchanged", "seconds"),
+            ("adapters trained", "images made", "rejected", "failed", "unchanged", "retired", "seconds"),
             (
                 run.adapters_trained,
                 run.images_published,
                 run.images_rejected,
                 run.images_failed,
                 run.images_skipped,
+                run.images_retired,
                 f"{run.seconds:.1f}",
             ),
         ),
@@ -62,6 +63,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         f"adapters to train: {_counted(adapters)}",
         f"images to make:    {_counted(images)}",
         f"images unchanged:  {plan.images_skipped}; refused before: {plan.images_refused}",
+        f"images to retire:  {len(plan.retired) or 'none'}",
         *(f"  {rejection.reason}: {rejection.detail}" for rejection in plan.rejections[:20]),
     ]
     if len(plan.rejections) > 20:
@@ -76,6 +78,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "images": dict(images),
         "images_unchanged": plan.images_skipped,
         "images_refused": plan.images_refused,
+        "images_retired": len(plan.retired),
         "rejections": [asdict(rejection) for rejection in plan.rejections],
     }
 

@@ -37,7 +37,7 @@ def show_plan(plan: Plan) -> None:
         for one in job.variants
     ]
     made = sum(job.images for job in plan.jobs)
-    note = f"{_number(made, 'image')} to make, {plan.images_skipped} there already"
+    note = f"{_number(made, 'image')} to make, {plan.images_skipped} there already, {len(plan.retired)} to retire"
     create_table_artifact(table=rows[:PLANNED_SHOWN] or [{"SKU": "none", "image": "none"}], description=note)
 
 
@@ -78,9 +78,9 @@ def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str,
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
     return [
         {"what": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
-         "refused": run.skus_quarantined, "failed": run.skus_failed},
+         "refused": run.skus_quarantined, "failed": run.skus_failed, "retired": ""},
         {"what": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
-         "refused": run.images_rejected, "failed": run.images_failed},
+         "refused": run.images_rejected, "failed": run.images_failed, "retired": run.images_retired},
     ]  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def _finish(
     marks = Marks(
         source_type=find_technique(spec.technique).SOURCE_TYPE if spec.prompt else "none",
         ai_system="Stable Diffusion" if spec.prompt else "",
-        ai_version=spec.base_model if spec.prompt else "",
+        ai_version=spec.base_model,
         prompt=spec.prompt,
         alt_text=alt_text,
         title=product.title,

@@ -30,7 +30,6 @@ _IMAGE_REASONS = {
     "colour_hex": "colour changed",
     "background_hex": "background changed",
     "prompt": "scene changed",
-    "negative_prompt": "scene changed",
     "surface": "scene changed",
 }
 # Trying again would give the same.

@@ -125,7 +125,7 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
     words = Words(item, drawing.token, one.scene, one.colour, one.background, drawing.colour)
     prompt, scene_prompt = technique.prompt(words), guided.scene(words) if guided else ""
     upscaler = drawing.upscaler if prompt else ""
-    negatives = (generation.negative_prompt, one.scene.negative_prompt)
+    negatives = (generation.negative_prompt, one.scene.negative_prompt) if prompt else ()
     return VariantSpec(
         sku=item.sku,
         scene=one.scene.name,
@@ -138,11 +138,11 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         colour_hex=one.colour.hex,
         background_hex=one.background.hex,
         adapter_id=drawing.adapter_id if technique.USES_ADAPTER else "",
-        base_model=drawing.base_model,
+        base_model=drawing.base_model if prompt else "",
         references=drawing.references,
-        steps=generation.steps,
-        guidance=generation.guidance,
-        scheduler=generation.scheduler,
+        steps=generation.steps if prompt else 0,
+        guidance=generation.guidance if prompt else 0.0,
+        scheduler=generation.scheduler if prompt else "",
         width=drawing.resolution,
         height=drawing.resolution,
         surface=one.scene.surface,

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from flows.summary import plan_summary
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 
@@ -108,6 +109,23 @@ def test_a_changed_recipe_trains_everyone_again_and_leaves_what_needs_no_adapter
     assert {job.train for job in plan.jobs} == {"recipe changed"}
     assert {one.spec.technique for job in plan.jobs for one in job.variants} == {"regenerate"}
     assert {one.reason for job in plan.jobs for one in job.variants} == {"adapter changed"}
+
+
+def test_what_the_model_does_not_draw_stays_where_its_settings_change(open_shop: Shop) -> None:
+    open_shop.changes["generation"] = {"steps": 4, "negative_prompt": "blurry"}
+    again = [one for job in open_shop.plan().jobs for one in job.variants]
+    assert {one.spec.technique for one in again} == {"regenerate", "composite"}
+    assert {one.reason for one in again} == {"settings changed"}
+
+
+def test_what_has_no_place_any_more_is_counted_before_it_is_retired_and_after(open_shop: Shop) -> None:
+    open_shop.changes["variants"] = {"techniques": ["packshot"]}
+    kept = [row for row in open_shop.live() if row["technique"] == "packshot"]
+    summary = plan_summary(open_shop.plan())
+    assert (summary["images"], summary["images_retired"]) == ({}, 18 - len(kept))
+    assert f"images to retire:  {18 - len(kept)}" in summary["text"]
+    assert open_shop.run().record.images_retired == 18 - len(kept)
+    assert len(open_shop.live()) == len(kept)
 
 
 def test_a_product_that_is_new_is_made_alone(open_shop: Shop) -> None:

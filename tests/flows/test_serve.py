@@ -15,7 +15,7 @@ from flows.serve import ServeOptions, serve
 
 
 def _options(home: Path) -> ServeOptions:
-    return ServeOptions(catalog="catalog.parquet", store="store", port=0, home=home)
+    return ServeOptions(catalog="catalog.parquet", store="store", preset="demo", port=0, home=home)
 
 
 def test_no_door_is_opened_to_other_machines_without_a_password(
@@ -71,7 +71,7 @@ def test_the_next_night_is_told_in_the_schedules_own_zone() -> None:
 
 @pytest.mark.parametrize("text", ["A-1,B 2, C", "A-1\nB 2\r\nC\n", "A-1\tB 2;C, A-1", ["A-1", "B 2", "C"]])
 def test_skus_come_as_a_person_would_paste_them(text: str) -> None:
-    parameters = MakeVariantsParameters.model_validate({"catalog": "c", "store": "s", "skus": text})
+    parameters = MakeVariantsParameters.model_validate({"catalog": "c", "store": "s", "preset": "demo", "skus": text})
     assert parameters.products.skus == ("A-1", "B 2", "C")
 
 
@@ -85,12 +85,12 @@ def test_skus_come_as_a_person_would_paste_them(text: str) -> None:
     ],
 )
 def test_a_sku_with_a_comma_can_be_asked_for(text: object, skus: tuple[str, ...]) -> None:
-    parameters = MakeVariantsParameters.model_validate({"catalog": "c", "store": "s", "skus": text})
+    parameters = MakeVariantsParameters.model_validate({"catalog": "c", "store": "s", "preset": "demo", "skus": text})
     assert parameters.products.skus == skus
 
 
 def test_a_form_without_products_is_not_the_whole_catalog() -> None:
-    parameters = MakeVariantsParameters(catalog="c", store="s", skus=" , \n", category=" ")
+    parameters = MakeVariantsParameters(catalog="c", store="s", preset="demo", skus=" , \n", category=" ")
     with pytest.raises(ConfigError, match="nightly-refresh"):
         _ = parameters.products
 
