@@ -90,8 +90,8 @@ def load_library(*folders: str | Path) -> Library:
 def load_preset(name_or_path: str | Path, library: Library | None = None) -> RunConfig:
     """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
 
-    Raises `ConfigError` with every fault at once: unknown keys, wrong values, and names that are not in `library`
-    (by default the shipped one with the configuration's own folders).
+    Its library's folders are looked for beside the file. Raises `ConfigError` with every fault at once: unknown keys,
+    wrong values, and names that are not in `library` (by default the shipped one with the configuration's own folders).
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():
@@ -108,6 +108,8 @@ def load_preset(name_or_path: str | Path, library: Library | None = None) -> Run
     values = read_yaml(source, faults)
     config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
     if config is not None:
+        beside = tuple(str(path.absolute().parent / Path(folder).expanduser()) for folder in config.library)
+        config = config.model_copy(update={"library": beside})
         faults += [
             f"{name_or_path}: {fault}" for fault in unknown_names(config, library or load_library(*config.library))
         ]

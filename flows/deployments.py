@@ -25,9 +25,9 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_preset
+from configs.library import load_library, load_preset
 from flows.make_variants import make_variants
-from flows.parameters import MakeVariantsParameters, RefreshParameters
+from flows.parameters import MakeVariantsParameters, RefreshParameters, choices
 from flows.refresh_catalog import refresh_catalog
 from flows.workers import DEVICE_TAG
 
@@ -79,10 +79,10 @@ async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
     As many tasks train or draw at once as there are devices, whatever runs they are of: a device holds one model. The
     nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
     """
-    devices = load_preset(places.preset).compute.devices
+    config = load_preset(places.preset)
     async with get_client() as client:
         await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
-        await client.create_concurrency_limit(tag=DEVICE_TAG, concurrency_limit=devices)
+        await client.create_concurrency_limit(tag=DEVICE_TAG, concurrency_limit=config.compute.devices)
     shared: dict[str, Any] = {
         "work_pool_name": POOL,
         "job_variables": {"command": shlex.join([sys.executable, "-m", "prefect.engine"]), "working_dir": str(folder)},
@@ -103,6 +103,10 @@ async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
         tags=["merchandisers"],
         **shared,
     )
+    # Prefect derives the form from the flow's signature, which knows the shipped library alone
+    form = variants._parameter_openapi_schema.definitions[MakeVariantsParameters.__name__]["properties"]
+    for field, schema in choices(load_library(*config.library)).items():
+        form[field] |= schema
     return Deployed(nightly_refresh=await refresh.aapply(), make_variants=await variants.aapply())
 
 

@@ -2,28 +2,33 @@
 
 import re
 import unicodedata
-from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_library
+from configs.library import Library, load_library
 from tasks.plan import Selection
 from tasks.techniques import technique_names
 
 _SKU = re.compile(r"""[ ]*(?:"((?:[^"\r\n]|"")+)"(?=[ ]*(?:[,;\t\r\n]|$))|([^,;\t\r\n]+))""")
 
 
-def _choices(name: str, values: list[str]) -> type[StrEnum]:
-    return StrEnum(name, {value.replace("-", "_"): value for value in values})  # type: ignore[return-value]
+def choices(library: Library) -> dict[str, dict[str, Any]]:
+    """What the form offers to choose from, by field: JSON schemas of lists. A run checks names itself."""
+    offered = {
+        "scenes": list(library.scenes),
+        "colours": list(library.colours),
+        "backgrounds": list(library.backgrounds),
+        "techniques": technique_names(),
+    }
+    return {
+        field: {"type": "array", "items": {"type": "string", "title": field, "enum": names}}
+        for field, names in offered.items()
+    }
 
 
-_LIBRARY = load_library()
-SceneChoice = _choices("SceneChoice", list(_LIBRARY.scenes))
-ColourChoice = _choices("ColourChoice", list(_LIBRARY.colours))
-BackgroundChoice = _choices("BackgroundChoice", list(_LIBRARY.backgrounds))
-
-TechniqueChoice = _choices("TechniqueChoice", technique_names())
+_SHIPPED = {field: WithJsonSchema(schema) for field, schema in choices(load_library()).items()}
 
 
 class RunParameters(BaseModel):
@@ -75,7 +80,7 @@ class MakeVariantsParameters(RunParameters):
         max_length=200,
         json_schema_extra={"position": 2},
     )
-    scenes: list[SceneChoice] = Field(  # type: ignore[valid-type]
+    scenes: Annotated[list[str], _SHIPPED["scenes"]] = Field(
         default=[],
         title="Scenes",
         description=(
@@ -83,20 +88,20 @@ class MakeVariantsParameters(RunParameters):
         ),
         json_schema_extra={"position": 3},
     )
-    colours: list[ColourChoice] = Field(  # type: ignore[valid-type]
+    colours: Annotated[list[str], _SHIPPED["colours"]] = Field(
         default=[],
         title="Colours",
         description=("Colours to show the products in; original is as photographed. None chosen: the usual ones"),
         json_schema_extra={"position": 4},
     )
-    backgrounds: list[BackgroundChoice] = Field(  # type: ignore[valid-type]
+    backgrounds: Annotated[list[str], _SHIPPED["backgrounds"]] = Field(
         default=[],
         title="Backgrounds",
         description="What is behind the products. None chosen: what belongs to the scene",
         json_schema_extra={"position": 5},
     )
-    techniques: list[TechniqueChoice] = Field(  # type: ignore[valid-type]
-        default=[TechniqueChoice("composite")],
+    techniques: Annotated[list[str], _SHIPPED["techniques"]] = Field(
+        default=["composite"],
         title="Techniques",
         description=(
             "composite: the product as photographed, put into a new scene. packshot: the same on white. "

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_preset
+from configs.library import load_library, load_preset, unknown_names
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
 from flows.ray_cluster import needs_ray
@@ -54,15 +54,20 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
 
 
 def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
-    """The preset with the variants that the form asks for; every field left empty keeps the preset's choice."""
+    """The preset with the variants that the form asks for; every field left empty keeps the preset's choice.
+
+    Raises ConfigError.
+    """
     config = load_preset(parameters.preset)
     matrix = config.variants.model_dump()
     for name in ("scenes", "colours", "backgrounds", "techniques"):
-        chosen = tuple(str(value) for value in getattr(parameters, name))
-        if chosen:
+        if chosen := getattr(parameters, name):
             matrix[name] = chosen
     matrix |= {"images": parameters.images, "limit_per_sku": parameters.limit_per_sku}
-    return config.model_copy(update={"variants": VariantMatrix.model_validate(matrix)})
+    config = config.model_copy(update={"variants": VariantMatrix.model_validate(matrix)})
+    if faults := unknown_names(config, load_library(*config.library)):
+        raise ConfigError("\n".join(faults))
+    return config
 
 
 def _with_prefixes(config: RunConfig, prefixes: tuple[str, ...]) -> RunConfig:

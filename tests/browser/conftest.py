@@ -44,6 +44,11 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         folder / "tiny.yaml",
         build_tiny_sd(folder / "model"),
         variants={"scenes": list(SCENES), "techniques": ["composite"], "colours": ["original"]},
+        library=["library"],
+    )
+    (folder / "library" / "scenes").mkdir(parents=True)
+    (folder / "library" / "scenes" / "own.yaml").write_text(
+        "our-window: {title: Ours, group: outdoor, prompt: in a shop window, empty_prompt: an empty shop window}\n"
     )
     catalog = write_catalog(folder / "catalog")
     schedule = ("--cron", "30 3 * * *", "--timezone", "Europe/Berlin")

@@ -11,7 +11,7 @@ def fill_form(page: Page, served: Served, skus: str, scenes: Iterable[str]) -> N
     """Opens the form, and names products and scenes in it."""
     page.goto(served.form)
     page.get_by_label("SKUs").fill(skus)
-    page.get_by_label("Select SceneChoice").click()
+    page.get_by_label("Select scenes").click()
     for scene in scenes:
         page.get_by_role("option", name=scene, exact=True).click()
     page.keyboard.press("Escape")

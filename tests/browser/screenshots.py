@@ -34,7 +34,7 @@ def take(folder: Path, config: str) -> None:
             skus = [path.name for path in sorted((catalog.parent / "photos").iterdir())][:3]
             page.set_viewport_size({"width": 1180, "height": 1900})
             fill_form(page, served, "\n".join(skus), ["wooden-table", "kitchen-counter"])
-            page.get_by_label("Select TechniqueChoice").click()
+            page.get_by_label("Select techniques").click()
             page.get_by_role("option", name="packshot", exact=True).click()
             page.keyboard.press("Escape")
             page.mouse.move(0, 0)

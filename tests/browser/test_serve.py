@@ -18,7 +18,7 @@ from tests.browser.shop import SAMPLES, write_catalog
 
 
 def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails(served: Served, page: Page) -> None:
-    fill_form(page, served, skus="MUG-01, VASE-02", scenes=["wooden-table", "kitchen-counter"])
+    fill_form(page, served, skus="MUG-01, VASE-02", scenes=["wooden-table", "our-window"])
     run_id = submit(page)
     run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, seconds=180)
     assert run["state_type"] == "COMPLETED", run["state"]
@@ -26,7 +26,7 @@ def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails(served
     page.get_by_text("Made: 4 images of 2 products").click()
     expect(page.get_by_role("heading", name="4 images of 2 products")).to_be_visible()
     counted = page.get_by_role("row").filter(has_text="images").get_by_role("cell")
-    expect(counted).to_have_text(["images", "4", "4", "0", "0", "0"])
+    expect(counted).to_have_text(["images", "4", "4", "0", "0", "0", "0"])
     pictures = page.locator("img[src^='data:image/']")
     expect(pictures).to_have_count(4)
     assert all(picture.evaluate("it => it.complete && it.naturalWidth > 0") for picture in pictures.all())
@@ -53,7 +53,7 @@ def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served,
     expect(page.get_by_label("Catalog", exact=True)).to_have_value(str(served.home.parent / "catalog/catalog.parquet"))
     expect(page.get_by_label("Store", exact=True)).to_have_value(str(served.home.parent / "store"))
     expect(page.get_by_text("Say which products")).to_be_visible()
-    page.get_by_label("Select ColourChoice").click()
+    page.get_by_label("Select colours").click()
     expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
 
 

@@ -179,6 +179,15 @@ def test_a_users_own_library_makes_its_names_known(tmp_path):
     assert load_preset(path, load_library(tmp_path)).variants.scenes == ("moon",)
 
 
+def test_a_library_is_looked_for_beside_the_file_that_names_it(tmp_path, monkeypatch):
+    written(tmp_path / "own" / "scenes" / "x.yaml", "moon: {title: M, prompt: p, empty_prompt: e, group: outdoor}")
+    written(tmp_path / "mine.yaml", "model: {source: a}\nlibrary: [own]\nvariants: {scenes: [moon]}\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_preset("./mine.yaml").library == load_preset(tmp_path / "mine.yaml").library == (str(tmp_path / "own"),)
+    monkeypatch.chdir("/")
+    assert load_preset(tmp_path / "mine.yaml").variants.scenes == ("moon",)
+
+
 def test_a_config_built_in_code_is_checked_by_the_same_rule():
     config = RunConfig(model=ModelConfig(source="a"), variants=VariantMatrix(scenes=("all", "kitchen")))
     assert unknown_names(config, LIBRARY) == []
