@@ -56,10 +56,10 @@ class Colour(Strict):
 class Channel(Strict):
     """What one sales channel demands of an image file. Sizes in pixels; 0 means "as drawn".
 
-    `fit` says how a draft of another shape gets there: `cover` crops, `contain` pads with `pad`. `fill` bounds the
-    product's longer side as a share of the image, for cut-outs on a flat background. `techniques` are those the
-    channel admits; none means all. `white_background` demands pure white (255, 255, 255) around the product, measured
-    after decoding the file again.
+    `fit` says how a draft of another shape gets there: `cover` crops around the product, and continues the background
+    where that would cut the product, `contain` pads with `pad`. `fill` bounds the product's longer side as a share of
+    the image, for cut-outs on a flat background. `techniques` are those the channel admits; none means all.
+    `white_background` demands pure white (255, 255, 255) around the product, measured after decoding the file again.
     """
 
     name: Name

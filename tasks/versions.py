@@ -3,5 +3,5 @@
 TRAINER_VERSION = 2  # adapters
 RENDERER_VERSION = 1  # drafts
 GATE_VERSION = 2  # verdicts of the checks that packshot brings
-FINISHER_VERSION = 1  # renditions
+FINISHER_VERSION = 2  # renditions
 PREPARER_VERSION = 2  # prepared photos, where those of an earlier run are taken

@@ -11,7 +11,7 @@ from scipy import ndimage
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.schema import Channel
-from tasks.imaging.colour import rgb_of
+from tasks.imaging.framing import framed
 from tasks.imaging.marking import Marks, xmp_packet
 from tasks.imaging.pixels import Bools, Mask, Rgb, box_of, scale_rgb
 
@@ -26,7 +26,7 @@ def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -
     The draft is brought to the channel's shape, Lanczos-scaled, and encoded with an sRGB profile and `marks` in XMP;
     quality is lowered step by step until `max_bytes` holds. For a `white_background` channel everything around the
     product is made exactly white, and the product is scaled until it fills what the channel asks. `mask`, the
-    product's mask in `rgb`, keeps the product in view when a side is cropped; without it the middle is kept.
+    product's mask in `rgb`, keeps the whole product in view (see `framed`); without it the middle is kept.
 
     Raises `Rejected` FINISH_FAILED when a rule of the channel cannot be met.
     """
@@ -37,7 +37,7 @@ def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -
         shaped = _on_white(rgb, mask, width, height, channel)
         product = ~_white_around(shaped)
     else:
-        shaped, product = _shape(rgb, mask, width, height, channel), None
+        shaped, product = framed(rgb, mask, width, height, channel), None
     return _encoded(shaped, product, channel, marks)
 
 
@@ -51,34 +51,6 @@ def _size(rgb: Rgb, channel: Channel) -> tuple[int, int]:
     if channel.height:
         return max(1, round(width * channel.height / height)), channel.height
     return width, height
-
-
-def _shape(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> Rgb:
-    """`rgb` at `width` x `height`: cropped around the product (`cover`), or whole on the pad colour (`contain`)."""
-    ratios = width / rgb.shape[1], height / rgb.shape[0]
-    if channel.fit == "contain":
-        inner = [
-            max(1, min(limit, round(side * min(ratios))))
-            for side, limit in zip(rgb.shape[1::-1], (width, height), strict=True)
-        ]
-        canvas = np.empty((height, width, 3), np.uint8)
-        canvas[:] = rgb_of(channel.pad)
-        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-        canvas[top : top + inner[1], left : left + inner[0]] = scale_rgb(rgb, inner[0], inner[1])
-        return canvas
-    crop_width = min(rgb.shape[1], max(1, round(width / max(ratios))))
-    crop_height = min(rgb.shape[0], max(1, round(height / max(ratios))))
-    rows, columns = box_of(mask) if mask is not None else (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
-    top = _start(rows, crop_height, rgb.shape[0])
-    left = _start(columns, crop_width, rgb.shape[1])
-    cropped = np.ascontiguousarray(rgb[top : top + crop_height, left : left + crop_width])
-    return scale_rgb(cropped, width, height)
-
-
-def _start(product: slice, length: int, limit: int) -> int:
-    """Where a crop of `length` begins along one side, with the product in its middle as far as the side allows."""
-    middle = (product.start + product.stop) / 2
-    return int(min(max(0, round(middle - length / 2)), limit - length))
 
 
 def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> Rgb:

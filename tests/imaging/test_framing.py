@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from configs.library import load_library
+from tasks.imaging.framing import framed
+from tests.imaging.pictures import gradient
+
+COVERING = {name: rules for name, rules in load_library().channels.items() if rules.fit == "cover" and rules.width}
+RED = (250, 0, 0)
+
+
+def drafted(height: float, width: float, side: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """A red product that takes `height` and `width` of a smooth square, and its mask."""
+    rgb, mask = gradient(side, side) // 2 + 60, np.zeros((side, side), np.float32)
+    rows, columns = (slice(round(side * (1 - part) / 2), round(side * (1 + part) / 2)) for part in (height, width))
+    rgb[rows, columns], mask[rows, columns] = RED, 1.0
+    return rgb, mask
+
+
+@pytest.mark.parametrize("name", COVERING)
+@pytest.mark.parametrize("shape", [(0.86, 0.3), (0.3, 0.86), (0.86, 0.86), (0.6, 0.6)])
+def test_covering_a_channel_never_cuts_the_product_or_shows_it_twice(name, shape):
+    rules = COVERING[name]
+    size = rules.width // 4, rules.height // 4
+    seen = framed(*drafted(*shape), *size, rules)
+    assert seen.shape == (size[1], size[0], 3)
+    red = abs(seen.astype(int) - RED).max(axis=2) < 60
+    rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
+    tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    assert tall / wide == pytest.approx(shape[0] / shape[1], rel=0.04)
+    assert red.sum() > 0.97 * tall * wide
+    assert min(rows[0], size[1] - 1 - rows[-1]) >= 0.03 * tall
+    assert min(columns[0], size[0] - 1 - columns[-1]) >= 0.03 * wide
+
+
+@pytest.mark.parametrize("size", [(60, 120), (120, 60)])
+def test_what_is_continued_begins_where_the_draft_ends(size):
+    seen = framed(*drafted(0.8, 0.8), *size, COVERING["meta-link"]).astype(int)
+    steps = [abs(np.diff(seen[edge], axis=0)).max() for edge in ((slice(None), 0), (slice(None), -1), 0, -1)]
+    assert max(steps) < 12
+
+
+def test_a_flat_background_stays_exactly_flat():
+    rgb, mask = drafted(0.8, 0.8)
+    rgb[mask == 0] = (240, 236, 229)
+    seen = framed(rgb, mask, 150, 300, COVERING["pinterest"])
+    assert (seen[:70] == (240, 236, 229)).all()
+    assert (seen[-70:] == (240, 236, 229)).all()
+
+
+def test_the_margin_is_no_reason_to_change_a_draft_of_the_channels_shape():
+    rgb, mask = drafted(1.0, 1.0)
+    assert (framed(rgb, mask, 200, 200, COVERING["pinterest"]) == rgb).all()
