@@ -13,7 +13,7 @@ from catalog_schemas.rejection import Reason
 from configs.schema import Channel
 from tasks.imaging.framing import framed
 from tasks.imaging.marking import Marks, xmp_packet
-from tasks.imaging.pixels import Bools, Mask, Rgb, box_of, scale_rgb
+from tasks.imaging.pixels import Bools, Mask, Rgb, box_of, scale_mask, scale_rgb
 
 _LOWEST_QUALITY = 40  # below, JPEG blocks show on plain surfaces
 _NEAR_WHITE = 244  # a draft's studio white; the flood from the border stops at anything darker
@@ -34,8 +34,7 @@ def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -
         raise ValueError(f"the mask is {mask.shape}, the image {rgb.shape[:2]}")
     width, height = _size(rgb, channel)
     if channel.white_background:
-        shaped = _on_white(rgb, mask, width, height, channel)
-        product = ~_white_around(shaped)
+        shaped, product = _on_white(rgb, mask, width, height, channel)
     else:
         shaped, product = framed(rgb, mask, width, height, channel), None
     return _encoded(shaped, product, channel, marks)
@@ -53,8 +52,8 @@ def _size(rgb: Rgb, channel: Channel) -> tuple[int, int]:
     return width, height
 
 
-def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> Rgb:
-    """The product on exact white, its longer side within the channel's fill."""
+def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> tuple[Rgb, Bools]:
+    """The product on exact white, its longer side within the channel's fill, and where it is."""
     border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     near_white = float((border >= _NEAR_WHITE).all(axis=1).mean())
     if near_white < _WHITE_BORDER:
@@ -63,10 +62,10 @@ def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Cha
             f"channel {channel.name} needs a white background, but {1 - near_white:.0%} of the image's border is "
             "another colour: use a technique that draws on white",
         )
-    product = ~_white_around(rgb)
-    rows, columns = box_of(product.astype(np.float32) if mask is None else np.maximum(mask, product))
-    if not product.any() and mask is None:
+    product = _product(rgb, mask)
+    if not product.any():
         raise Rejected(Reason.FINISH_FAILED, f"channel {channel.name} needs a product, but the image is plain white")
+    rows, columns = box_of(product.astype(np.float32))
     whitened = np.where(product[..., None], rgb, np.uint8(255))[rows, columns]
     box_height, box_width = whitened.shape[:2]
     scale = min(width / rgb.shape[1], height / rgb.shape[0])
@@ -75,11 +74,21 @@ def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Cha
     fill = min(max(drawn, channel.fill_minimum + 0.005), channel.fill_maximum - 0.005)
     scale *= fill / drawn
     inner = min(width, max(1, round(box_width * scale))), min(height, max(1, round(box_height * scale)))
-    canvas = np.full((height, width, 3), 255, np.uint8)
+    canvas, known = np.full((height, width, 3), 255, np.uint8), np.zeros((height, width), np.float32)
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas[top : top + inner[1], left : left + inner[0]] = scale_rgb(np.ascontiguousarray(whitened), *inner)
+    place = slice(top, top + inner[1]), slice(left, left + inner[0])
+    canvas[place] = scale_rgb(np.ascontiguousarray(whitened), *inner)
+    if mask is not None:
+        known[place] = scale_mask(mask[rows, columns], *inner)
     # Lanczos rings by a level or two beside the product: white again, up to its edge.
-    return np.where(_white_around(canvas)[..., None], np.uint8(255), canvas)
+    product = _product(canvas, known)
+    return np.where(product[..., None], canvas, np.uint8(255)), product
+
+
+def _product(rgb: Rgb, mask: Mask | None) -> Bools:
+    """All but the white around it, and what the mask knows to be the product, however white."""
+    product = ~_white_around(rgb)
+    return product if mask is None else product | (mask >= 0.5)
 
 
 def _white_around(rgb: Rgb) -> Bools:

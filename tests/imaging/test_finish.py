@@ -141,6 +141,20 @@ def test_a_nearly_white_background_becomes_exactly_white_and_white_parts_of_the_
     assert 225 < label.mean() < 245
 
 
+@pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
+def test_a_white_product_stays_where_its_mask_says_so_and_around_it_is_exact_white(form):
+    y, x = np.mgrid[:200, :200]
+    mask = np.clip(70.5 - np.hypot(x - 99.5, y - 99.5), 0, 1).astype(np.float32)
+    plate = 251 - 5 * (x + y) / 400
+    draft = np.repeat((255 + (plate - 255) * mask)[..., None], 3, axis=2).round().astype(np.uint8)
+    rules = channel(width=400, height=400, format=form, white_background=True, fill_minimum=0.85, fill_maximum=0.9)
+    decoded = decode(finish(draft, rules, MARKS, mask), 10**6).rgb
+    away = np.hypot(*(np.mgrid[:400, :400] - 199.5))
+    assert decoded[away < 165].mean() < 250
+    assert (decoded[away < 165] < 254).all()
+    assert (decoded[away > 195] == 255).all()
+
+
 def test_a_scene_is_no_white_background():
     rules = channel(white_background=True)
     with pytest.raises(Rejected, match="needs a white background") as caught:
@@ -150,7 +164,9 @@ def test_a_scene_is_no_white_background():
 
 def test_a_white_sheet_without_a_product_is_refused():
     with pytest.raises(Rejected, match="plain white"):
-        finish(np.full((50, 50, 3), 255, np.uint8), channel(white_background=True), MARKS)
+        finish(
+            np.full((50, 50, 3), 255, np.uint8), channel(white_background=True), MARKS, np.zeros((50, 50), np.float32)
+        )
 
 
 def test_a_mask_of_another_size_is_a_mistake_of_the_caller():
