@@ -58,8 +58,9 @@ class Channel(Strict):
 
     `fit` says how a draft of another shape gets there: `cover` crops around the product, and continues the background
     where that would cut the product, `contain` pads with `pad`. `fill` bounds the product's longer side as a share of
-    the image, for cut-outs on a flat background. `techniques` are those the channel admits; none means all.
-    `white_background` demands pure white (255, 255, 255) around the product, measured after decoding the file again.
+    the image: a cut-out on a flat background is scaled to it, and a scene stays as it was drawn. `techniques` are those
+    the channel admits; none means all. `white_background` demands pure white (255, 255, 255) around the product,
+    measured after decoding the file again.
     """
 
     name: Name

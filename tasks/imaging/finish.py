@@ -11,7 +11,7 @@ from scipy import ndimage
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.schema import Channel
-from tasks.imaging.framing import framed
+from tasks.imaging.framing import filling, framed
 from tasks.imaging.marking import Marks, xmp_packet
 from tasks.imaging.pixels import Bools, Mask, Rgb, box_of, scale_mask, scale_rgb
 
@@ -25,8 +25,8 @@ def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -
 
     The draft is brought to the channel's shape, Lanczos-scaled, and encoded with an sRGB profile and `marks` in XMP;
     quality is lowered step by step until `max_bytes` holds. For a `white_background` channel everything around the
-    product is made exactly white, and the product is scaled until it fills what the channel asks. `mask`, the
-    product's mask in `rgb`, keeps the whole product in view (see `framed`); without it the middle is kept.
+    product is made exactly white. `mask`, the product's mask in `rgb`, keeps the whole product in view (see `framed`)
+    and says what of a white product is not background; without it the middle is kept.
 
     Raises `Rejected` FINISH_FAILED when a rule of the channel cannot be met.
     """
@@ -67,12 +67,9 @@ def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Cha
         raise Rejected(Reason.FINISH_FAILED, f"channel {channel.name} needs a product, but the image is plain white")
     rows, columns = box_of(product.astype(np.float32))
     whitened = np.where(product[..., None], rgb, np.uint8(255))[rows, columns]
+    fitting = min(width / rgb.shape[1], height / rgb.shape[0])
+    scale = filling(rows, columns, width, height, fitting, channel)
     box_height, box_width = whitened.shape[:2]
-    scale = min(width / rgb.shape[1], height / rgb.shape[0])
-    drawn = max(box_width * scale / width, box_height * scale / height)
-    # Half a percent inside the bounds, since pixels are whole.
-    fill = min(max(drawn, channel.fill_minimum + 0.005), channel.fill_maximum - 0.005)
-    scale *= fill / drawn
     inner = min(width, max(1, round(box_width * scale))), min(height, max(1, round(box_height * scale)))
     canvas, known = np.full((height, width, 3), 255, np.uint8), np.zeros((height, width), np.float32)
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2

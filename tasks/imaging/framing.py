@@ -19,6 +19,7 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
 
     A crop is placed by the product, and never cuts it: where the channel's shape leaves no room for it and a small
     margin, more is seen of the draft than there is, and the background is continued. Without a mask the middle is kept.
+    Where the channel asks how much the product is to fill, a draft on one flat colour is scaled until it does.
     """
     ratios = width / rgb.shape[1], height / rgb.shape[0]
     rows, columns = slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
@@ -29,6 +30,10 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
     else:
         rows, columns = box_of(mask)
         scale = min(max(ratios), width / _roomy(columns, rgb.shape[1]), height / _roomy(rows, rgb.shape[0]))
+    pad = rgb_of(channel.pad)
+    if mask is not None and (channel.fill_minimum > 0 or channel.fill_maximum < 1) and _is_flat(rgb):
+        rows, columns = box_of(mask)
+        pad, scale = rgb[0, 0], filling(rows, columns, width, height, scale, channel)
     source_rows, top, inner_height = _visible(rows, rgb.shape[0], height, scale)
     source_columns, left, inner_width = _visible(columns, rgb.shape[1], width, scale)
     inner = scale_rgb(np.ascontiguousarray(rgb[source_rows, source_columns]), inner_width, inner_height)
@@ -36,11 +41,23 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
         return inner
     if mask is None or channel.fit == "contain":
         canvas = np.empty((height, width, 3), np.uint8)
-        canvas[:] = rgb_of(channel.pad)
+        canvas[:] = pad
     else:
         canvas = _continued(_without(inner, mask[source_rows, source_columns]), top, left, (height, width))
     canvas[top : top + inner_height, left : left + inner_width] = inner
     return canvas
+
+
+def filling(rows: slice, columns: slice, width: int, height: int, scale: float, channel: Channel) -> float:
+    """`scale`, or what it must be for the longer side of the product in these rows and columns to fill as asked."""
+    drawn = scale * max((columns.stop - columns.start) / width, (rows.stop - rows.start) / height)
+    # Half a percent inside the bounds, since pixels are whole.
+    return scale * min(max(drawn, channel.fill_minimum + 0.005), channel.fill_maximum - 0.005) / drawn
+
+
+def _is_flat(rgb: Rgb) -> bool:
+    """Whether the picture's border is of one colour, as it is around a cut-out whose shadow does not reach it."""
+    return all(bool((side == rgb[0, 0]).all()) for side in (rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]))
 
 
 def _roomy(product: slice, side: int) -> float:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from configs.library import load_library
+from configs.schema import Channel
 from tasks.imaging.framing import framed
 from tests.imaging.pictures import gradient
 
@@ -46,6 +47,24 @@ def test_a_flat_background_stays_exactly_flat():
     seen = framed(rgb, mask, 150, 300, COVERING["pinterest"])
     assert (seen[:70] == (240, 236, 229)).all()
     assert (seen[-70:] == (240, 236, 229)).all()
+
+
+@pytest.mark.parametrize(("fit", "size"), [("contain", (150, 150)), ("cover", (150, 150)), ("contain", (90, 180))])
+@pytest.mark.parametrize(("drawn", "filled"), [(0.5, 0.75), (0.95, 0.9), (0.8, 0.8)])
+def test_on_a_flat_background_the_product_fills_what_the_channel_asks_and_the_colour_goes_on(fit, size, drawn, filled):
+    rgb, mask = drafted(drawn * 0.6, drawn)
+    rgb[mask == 0] = (207, 217, 200)
+    rules = Channel(name="test", title="Test", fit=fit, fill_minimum=0.75, fill_maximum=0.9)
+    seen = framed(rgb, mask, *size, rules)
+    columns = np.flatnonzero((abs(seen.astype(int) - RED).max(axis=2) < 100).any(axis=0))
+    assert (columns[-1] - columns[0] + 1) / size[0] == pytest.approx(filled, abs=0.015)
+    assert abs(seen[[0, -1]].astype(int) - (207, 217, 200)).max() <= 1
+
+
+def test_a_scene_is_not_cropped_to_fill_more():
+    rules = Channel(name="test", title="Test", fill_minimum=0.75)
+    rgb, mask = drafted(0.5, 0.5)
+    assert (framed(rgb, mask, 200, 200, rules) == rgb).all()
 
 
 def test_the_margin_is_no_reason_to_change_a_draft_of_the_channels_shape():
