@@ -1,6 +1,7 @@
 """Prepared photos, drafts and scenes, read back from the store as arrays."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from threading import Condition
 
@@ -10,6 +11,7 @@ from cachetools import LRUCache, cached
 from catalog_schemas.draft import Draft
 from catalog_schemas.reference import Reference
 from tasks.imaging.decode import decode
+from tasks.imaging.transparency import off_white
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Mask, Pixels, Rgb
 
@@ -19,9 +21,17 @@ PhotoReader = Callable[[Reference], CutOut]
 
 
 def photo_reader(store: ObjectStore) -> PhotoReader:
-    """`read_reference` for threads that share it: a photo is read once for variants that follow one another."""
+    """Photos to cut out, for threads that share it: one is read once for variants that follow one another.
+
+    As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white.
+    """
     kept = LRUCache[str, CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
-    return cached(kept, key=lambda reference: reference.id, condition=Condition())(partial(read_reference, store))
+    return cached(kept, key=lambda reference: reference.id, condition=Condition())(partial(_read_cut_out, store))
+
+
+def _read_cut_out(store: ObjectStore, reference: Reference) -> CutOut:
+    photo = read_reference(store, reference)
+    return replace(photo, rgb=off_white(photo.rgb, photo.mask)) if reference.mask_source == "alpha" else photo
 
 
 def read_reference(store: ObjectStore, reference: Reference) -> CutOut:

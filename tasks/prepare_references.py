@@ -19,6 +19,7 @@ from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.imaging.segmenter import load_segmenter
+from tasks.imaging.transparency import without_shadow
 from tasks.ledger import StageResult, once
 from tasks.photos import fetched_key
 from tasks.retrying import RETRIES
@@ -102,7 +103,7 @@ class _Preparer:
             mask = decode_mask(given, (height, width), decode_apart)
             source = "given"
         elif decoded.alpha is not None and decoded.alpha.min() < 0.5 <= decoded.alpha.max():
-            mask, source = decoded.alpha, "alpha"
+            mask, source = without_shadow(decoded.rgb, decoded.alpha), "alpha"
         else:
             (mask, plain), source = cut_out_of(decoded.rgb, self.segment), "cut_out"
         image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"

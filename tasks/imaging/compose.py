@@ -22,6 +22,7 @@ _EDGE = 0.012  # width of the rim that takes the background's light, as a share 
 _WRAP = 0.22  # how much of that light the outermost rim takes
 _FOOT = 0.2  # how far above its lowest point a product still touches the ground, seen from a little above
 _DIMNESS = 0.8  # of the ground around a product's foot, as a share of the line's below it
+_FAINT = 0.1  # of the mask: what shows less may be cut off
 _SIGMA = 4  # pixels; a wider blur is that wide in a smaller picture
 
 
@@ -125,7 +126,7 @@ def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placeme
     if not (mask >= 0.5).any():
         raise ValueError("the mask is empty: there is no product to place")
     height, width = size
-    rows, columns = _wider(box, mask.shape)
+    rows, columns = _wider(box_of(mask, _FAINT), mask.shape)
     box_rows, box_columns = box
     alpha = mask[rows, columns]
     product = decontaminate(np.ascontiguousarray(product_rgb[rows, columns]), alpha)

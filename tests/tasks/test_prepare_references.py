@@ -13,7 +13,7 @@ from catalog_schemas.reference import Reference
 from configs.schema import ModelConfig, RunConfig
 from tasks.context import RunContext
 from tasks.models import find_model
-from tasks.pixels import read_reference
+from tasks.pixels import photo_reader, read_reference
 from tasks.plan import Selection, plan_run
 from tasks.prepare_references import advice, prepare_references
 from tests.configs_tiny import tiny_config
@@ -62,6 +62,19 @@ def test_what_another_network_has_prepared_is_not_taken(folder: Path) -> None:
     assert [one[0].mask_key, other[0].mask_key] == [again[0].mask_key, other[0].mask_key]
     assert len({without[0].mask_key, one[0].mask_key, other[0].mask_key}) == 3
     assert without[1:] == one[1:] == other[1:], "a given mask is the same whatever the network"
+
+
+def test_a_transparent_photo_is_cut_out_in_its_own_colours_and_without_its_shadow(folder: Path) -> None:
+    y, x = np.mgrid[:128, :128]
+    product, shade = abs(y - 50) + abs(x - 64) < 40, np.clip(0.5 - abs(y - 106) / 30, 0, 0.5) * (abs(x - 64) < 50)
+    rgba = np.dstack([product * 200, product * 30, product * 40, np.where(product, 128, shade * 255)])
+    Image.fromarray(rgba.astype(np.uint8)).save(folder / "glass.png")
+    write_catalog(folder / "catalog.parquet", [product_row("glass", references=[str(folder / "glass.png")])])
+    context, [prepared] = _prepared(folder, "one")
+    photo = photo_reader(context.open())(prepared)
+    assert (photo.mask[product] == 128 / 255).all()
+    assert (photo.mask[~product] == 0).mean() > 0.99
+    assert abs(photo.rgb[product].astype(int) - (200, 30, 40)).max() <= 2
 
 
 def test_a_network_that_is_rubbish_ends_the_run_and_blames_no_photo(folder: Path) -> None:
