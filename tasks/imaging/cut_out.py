@@ -35,6 +35,7 @@ _SIDE_OF_NETWORKS = 1024  # pixels: more than most take
 _SMALLEST = 16  # a strip of fewer pixels has no border to learn a background from
 _BORDER_COLOURS = 5
 _WHOLE = 0.95  # agreement above which colours and edges may overrule a network
+_CRUMB = 0.01  # of the longer side: a detached piece or a hole whose area is less than this squared is noise
 _SPECK = 0.02  # of the largest piece that a network finds: less than this is none
 _SOFT_EDGE = 0.01  # of the longer side: half the width of the widest edge
 _MARGIN = 0.03  # of agreement with the outline, by which what is less often right must fit better
@@ -252,7 +253,21 @@ def _refine(rgb: Rgb, small: Rgb, inside: Mask) -> Mask:
     sharp = np.clip((_guided(rgb, small, inside, band) - 0.5) * 2.2 + 0.5, 0.0, 1.0)
     mask = np.rint(coarse)
     mask[band] = np.where(sharp < 0.03, 0.0, np.where(sharp > 0.97, 1.0, sharp))
-    return mask
+    return _tidied(mask, coarse)
+
+
+def _tidied(mask: Mask, coarse: Mask) -> Mask:
+    """The mask without the band's noise: pieces and holes that are smaller than any in the small copy's mask."""
+    least = (max(mask.shape) * _CRUMB) ** 2
+    _, pieces, sizes, _ = cv2.connectedComponentsWithStats((mask > 0.03).astype(np.uint8), connectivity=8)
+    areas = sizes[:, cv2.CC_STAT_AREA]
+    crumbs = areas < min(least, areas[1:].max(initial=0))
+    crumbs[0] = False
+    _, holes, sizes, _ = cv2.connectedComponentsWithStats((mask < 0.97).astype(np.uint8), connectivity=4)
+    pinholes = sizes[:, cv2.CC_STAT_AREA] < least
+    pinholes[0] = False
+    pinholes[np.unique(holes[coarse < 0.5])] = False
+    return np.where(crumbs[pieces], 0.0, np.where(pinholes[holes], 1.0, mask)).astype(np.float32)
 
 
 def _guided(rgb: Rgb, small: Rgb, values: Mask, where: Places) -> Floats:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tasks.imaging.cut_out import cut_out, decontaminate
 from tasks.imaging.pixels import Mask, Rgb, scale_mask
@@ -29,6 +30,13 @@ def test_the_edge_is_soft_and_the_inside_solid():
     found = cut_out(rgb)
     soft = (found > 0.05) & (found < 0.95)
     assert 0 < soft.mean() < 0.03
+
+
+def test_noise_leaves_neither_crumbs_beside_the_product_nor_pinholes_in_it():
+    rgb, _ = mug(700, noise=10, backdrop=(170, 120, 110))
+    found = cut_out(rgb)
+    assert ndimage.label(found > 0.03, np.ones((3, 3)))[1] == 1
+    assert ndimage.label(found < 0.97)[1] == 2, "the surroundings, and what is seen through the handle"
 
 
 def test_where_nothing_stands_out_all_of_it_is_the_product():
