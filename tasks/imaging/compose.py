@@ -1,8 +1,7 @@
 """Put the real product's own pixels into a picture: into a generated background, or onto a flat colour.
 
-The inside of the product is never touched, since a label that has changed is worth less than one that is lit a little
-wrong. What makes it belong is around it: a contact shadow, a soft cast shadow, and light of the background that wraps
-around its edge.
+The product is never touched, since a label that has changed is worth less than one that is lit a little wrong. What
+makes it belong is around it: a contact shadow and a soft cast shadow.
 """
 
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_mask, scale_rg
 Array = TypeVar("Array", Rgb, Mask)
 Box = tuple[slice, slice]  # rows and columns
 
-_EDGE = 0.012  # width of the rim that takes the background's light, as a share of the product's size
-_WRAP = 0.22  # how much of that light the outermost rim takes
 _FOOT = 0.2  # how far above its lowest point a product still touches the ground, seen from a little above
 _DIMNESS = 0.8  # of the ground around a product's foot, as a share of the line's below it
 _FAINT = 0.1  # of the mask: what shows less may be cut off
@@ -80,8 +77,7 @@ def place(
     product, alpha = _lift(product_rgb, mask, box, size, placement)
     lit = to_linear(background_rgb)
     lit = _shade(lit, alpha, placement.shadow)
-    foreground = _wrap(to_linear(product), alpha, lit)
-    blended = from_linear(lit + (foreground - lit) * alpha[..., None])
+    blended = from_linear(lit + (to_linear(product) - lit) * alpha[..., None])
     blended = np.where((alpha > 0)[..., None] | (lit != to_linear(background_rgb)), blended, background_rgb)
     return blended, alpha
 
@@ -211,18 +207,6 @@ def _contact(alpha: Mask) -> Floats:
     line = _blurred(band, max(0.8, 0.018 * side), max(0.6, 0.009 * side))
     around = _blurred(band, max(1.6, 0.05 * side))
     return np.maximum(line / max(float(line.max()), 1e-6), _DIMNESS * around / max(float(around.max()), 1e-6))
-
-
-def _wrap(product: Floats, alpha: Mask, lit: Floats) -> Floats:
-    """Light of the background around the product's rim, in a band of `_EDGE`; the inside stays as it was."""
-    rows, columns = box_of(alpha)
-    side = max(rows.stop - rows.start, columns.stop - columns.start)
-    band = max(1.0, _EDGE * side)
-    solid = np.asarray(alpha >= 0.5, dtype=np.uint8)
-    depth = cv2.distanceTransform(np.pad(solid, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    rim = _WRAP * np.clip(1.0 - depth / band, 0.0, 1.0) ** 2
-    around = _blurred(lit, max(1.0, 0.05 * side))
-    return np.asarray(product + (around - product) * rim[..., None], dtype=np.float32)
 
 
 def _blurred(values: Floats, sigma_x: float, sigma_y: float = 0.0) -> Floats:

@@ -54,6 +54,11 @@ def test_the_products_own_pixels_survive(shadow):
     assert pixel_colour_difference(original, rgb, inside, 0.95) <= 5.0
 
 
+def test_a_dark_product_has_no_pale_rim_on_white():
+    rgb, mask = on_flat(np.full((200, 200, 3), 26, np.uint8), MASK[:200, :200], "#ffffff", (200, 200))
+    assert (rgb[mask == 1.0] == 26).all()
+
+
 def _shift_of(mask):
     return box_of(mask)[1].start - box_of(MASK)[1].start
 
