@@ -2,10 +2,10 @@
 
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 Rgb = npt.NDArray[np.uint8]
 """(height, width, 3), sRGB."""
@@ -58,5 +58,7 @@ def box_of(mask: Mask, threshold: float = 0.5) -> tuple[slice, slice]:
 
 def nearest(values: npt.NDArray[_Number], where: Bools) -> npt.NDArray[_Number]:
     """For each pixel the values (height, width, channels) of the nearest one in `where`, which must hold some."""
-    rows, columns = ndimage.distance_transform_edt(~where, return_distances=False, return_indices=True)
-    return np.asarray(values[rows, columns])
+    _, numbers = cv2.distanceTransformWithLabels(
+        (~where).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    return np.take(values[where], numbers - 1, axis=0)
