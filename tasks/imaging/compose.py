@@ -64,15 +64,21 @@ AS_TRAINED = Placement(share=0.86, surface=None)  # as a LoRA has seen its produ
 
 
 def place(
-    product_rgb: Rgb, mask: Mask, background_rgb: Rgb, placement: Placement, side_maximum: int | None = None
+    product_rgb: Rgb,
+    mask: Mask,
+    background_rgb: Rgb,
+    placement: Placement,
+    side_maximum: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Rgb, Mask]:
-    """The product standing in `background_rgb`, and its mask there; both of the background's size.
+    """The product standing in `background_rgb`, and its mask there.
 
-    `product_rgb` and `mask` are of one size, any; a product without a mask's pixel is refused with ValueError. A
-    background in which the product would lose pixels is enlarged, its longer side to `side_maximum` at most.
+    `product_rgb` and `mask` are of one size, any; a product without a mask's pixel is refused with ValueError. The
+    picture is of `size` (height, width; by default the background's), or larger where the product would lose pixels,
+    its longer side `side_maximum` at most. The background, of the same shape, is scaled to that.
     """
     box = box_of(mask)
-    size = _native(box, background_rgb.shape[:2], placement, side_maximum)
+    size = _native(box, size or background_rgb.shape[:2], placement, side_maximum)
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
     lit = to_linear(background_rgb)

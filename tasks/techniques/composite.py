@@ -30,7 +30,8 @@ def compose(
     """The cut-out in the drawn scene as `placement` says, or filling `fill` of a flat colour where there is none."""
     photo = material.photo()
     rgb = recolour(photo.rgb, photo.mask, variant.colour_hex) if variant.colour_hex else photo.rgb
+    size = variant.height, variant.width  # an enlarged scene is larger: in it a small photo's product would be blurred
     if material.drawn is None:
-        colour, size = variant.background_hex or WHITE, (variant.height, variant.width)
+        colour = variant.background_hex or WHITE
         return Pixels(*on_flat(rgb, photo.mask, colour, size, fill, SOFT_SHADOW, side_maximum))
-    return Pixels(*place(rgb, photo.mask, material.drawn, placement, side_maximum))
+    return Pixels(*place(rgb, photo.mask, material.drawn, placement, side_maximum, size))

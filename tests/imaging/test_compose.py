@@ -90,6 +90,16 @@ def test_a_picture_never_shrinks_and_never_grows_beyond_its_bound(placement, hei
     assert rgb.shape[1] >= width
 
 
+@pytest.mark.parametrize("side", [64, 512, 2000])
+def test_a_scene_is_scaled_to_what_the_photo_gives_however_large_it_came(side):
+    scene, placement = np.full((side, side, 3), 180, np.uint8), Placement(share=0.5)
+    _, mask = place(PRODUCT, MASK, scene, placement, 4000, (64, 64))
+    (rows, columns), (of_photo, beside) = box_of(mask), box_of(MASK)
+    assert abs((rows.stop - rows.start) - (of_photo.stop - of_photo.start)) <= 1
+    assert abs((columns.stop - columns.start) - (beside.stop - beside.start)) <= 1
+    assert place(PRODUCT, MASK, scene, placement, 4000, (900, 900))[0].shape == (900, 900, 3)
+
+
 def test_a_wide_shadow_is_as_soft_in_a_large_picture_as_in_a_small_one():
     small, mask = on_flat(PRODUCT, MASK, "#ffffff", (256, 256), 0.7, Shadow())
     large, _ = on_flat(PRODUCT, MASK, "#ffffff", (2048, 2048), 0.7, Shadow())
