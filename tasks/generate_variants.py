@@ -1,6 +1,7 @@
 """Draws one chunk of variants, each by its technique, and keeps the drafts in the store."""
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_te
 from tasks.threads import threads
 
 STAGE = "generate_variants"
+_CLEAN = 0.7  # of the best cut-out's confidence
 Made = Future[Draft | Rejection]
 
 
@@ -123,10 +125,18 @@ def _refuse_what_is_not_finite(prompt: str, material: Material) -> None:
         raise Rejected(Reason.RENDER_FAILED, "the model's pixels were not finite; try another seed or precision")
 
 
+def clean(references: Iterable[Reference]) -> list[Reference]:
+    """The photos whose cut-outs are fit to be shown, the cleanest first: none that is far worse than the best.
+
+    A mask that the catalog or the photo itself brings is clean.
+    """
+    fit = sorted((one for one in references if one.has_cut_out), key=lambda one: -one.confidence)
+    return [one for one in fit if one.mask_source != "cut_out" or one.confidence >= _CLEAN * fit[0].confidence]
+
+
 def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoReader) -> CutOut:
     """The photo whose pixels a variant shows: the one with the cleanest cut-out; further seeds take the next ones."""
-    fit = [reference for reference in references if reference.has_cut_out]
-    usable = sorted(fit, key=lambda reference: -reference.confidence)
+    usable = clean(references)
     if not usable:
         what = "no photo of the product could be cut out; give masks in the catalog, or use another technique"
         raise Rejected(Reason.RENDER_FAILED, what)

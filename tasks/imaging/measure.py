@@ -9,6 +9,9 @@ from skimage import color, metrics
 from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_rgb, shrink_mask
 
 _CLUSTERS = 5
+_FRAME = (
+    0.012  # of the longer side: nearer to the picture's frame a product is cut off, for GrabCut takes that for backdrop
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,10 +132,17 @@ def cut_out_confidence(rgb: Rgb, mask: Mask) -> float:
     change = np.sqrt(((mean(solid) - mean(1.0 - solid)) ** 2).sum(axis=2))[edge]
     rows, columns = np.nonzero(solid)
     hull = cv2.contourArea(cv2.convexHull(np.stack([columns, rows], axis=1).astype(np.int32)))
-    framed = float(np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]]).mean())
+    near = max(3, round(_FRAME * max(solid.shape)))
+    sides = (
+        solid[:near].max(axis=0),
+        solid[-near:].max(axis=0),
+        solid[:, :near].max(axis=1),
+        solid[:, -near:].max(axis=1),
+    )
+    framed = max(float(side.mean()) for side in sides)
     distinct = min(1.0, float(np.percentile(change, 30)) / 40.0)
     compact = min(1.0, float(solid.sum()) / max(hull, 1.0))
-    return distinct * compact * max(0.0, 1.0 - 5.0 * framed) * min(1.0, float(solid.mean()) / 0.1)
+    return distinct * compact / (1.0 + 10.0 * framed) * min(1.0, float(solid.mean()) / 0.1)
 
 
 def perceptual_hash(rgb: Rgb) -> int:

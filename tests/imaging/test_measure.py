@@ -100,6 +100,14 @@ def test_a_right_mask_is_trusted_more_than_a_wrong_one():
     assert large == pytest.approx(right, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    "cut", [np.s_[:, 95:], np.s_[:, :145], np.s_[95:], np.s_[:160]], ids=["left", "right", "top", "bottom"]
+)
+def test_a_product_that_the_frame_cuts_off_is_trusted_less_than_a_whole_one(cut):
+    rgb, mask = RGB[cut], np.pad(MASK[cut][2:-2, 2:-2], 2)  # GrabCut takes the outermost pixels for backdrop
+    assert cut_out_confidence(rgb, mask) < 0.4 * cut_out_confidence(RGB, MASK)
+
+
 def test_the_hash_survives_size_and_compression_and_tells_pictures_apart():
     small = scale_rgb(RGB, 131, 131)
     packed = np.asarray(Image.open(io.BytesIO(thumbnail(RGB, 256, quality=40))))
