@@ -87,7 +87,8 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
 def decode_mask(data: bytes, size: tuple[int, int], decoder: Callable[[bytes, int], Decoded] = decode) -> Mask:
     """A mask file of exactly `size` (height, width): its alpha if it has any, else its lightness.
 
-    Raises `Rejected` MASK_UNREADABLE when it is damaged, another format, of another size, or without a product.
+    Raises `Rejected` MASK_UNREADABLE when it is damaged, another format, of another size, without a product, or white
+    where that is not.
     """
     height, width = size
     try:
@@ -104,7 +105,19 @@ def decode_mask(data: bytes, size: tuple[int, int], decoder: Callable[[bytes, in
     mask = lightness if decoded.alpha is None else decoded.alpha
     if mask.max() < 0.5:
         raise Rejected(Reason.MASK_UNREADABLE, "the mask is black all over: it must be white where the product is")
+    if _is_inverted(mask):
+        detail = (
+            "the mask is white all around and black in the middle: it must be white where the product is; invert it"
+        )
+        raise Rejected(Reason.MASK_UNREADABLE, detail)
     return mask
+
+
+def _is_inverted(mask: Mask) -> bool:
+    height, width = mask.shape
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    middle = mask[height // 3 : height - height // 3, width // 3 : width - width // 3]
+    return float(border.mean()) > 0.8 and float(middle.mean()) < 0.5
 
 
 def encode_png(pixels: Rgb | Mask) -> bytes:

@@ -243,3 +243,13 @@ def test_a_mask_without_a_product_is_refused():
     with pytest.raises(Rejected, match="black all over") as caught:
         decode_mask(encode_png(np.zeros((10, 20), np.float32)), (10, 20))
     assert caught.value.reason == Reason.MASK_UNREADABLE
+
+
+def test_a_mask_that_is_white_where_the_product_is_not_is_refused():
+    mask = np.ones((30, 40), np.float32)
+    mask[8:30, 10:25] = 0.0
+    with pytest.raises(Rejected, match="invert it") as caught:
+        decode_mask(encode_png(mask), (30, 40))
+    assert caught.value.reason == Reason.MASK_UNREADABLE
+    for right in (1 - mask, np.ones_like(mask), np.pad(np.ones((26, 40), np.float32), ((4, 0), (0, 0)))):
+        assert (decode_mask(encode_png(right), (30, 40)) == right).all()
