@@ -8,6 +8,7 @@ from tasks.imaging.pixels import Floats, Mask, Rgb
 
 _CLUSTERS = 6
 _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or white
+_DEEPEST = 4.0  # a darker shade is not told from black
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
 
 
@@ -60,8 +61,13 @@ def _alike(lab: Floats, main: Floats) -> Floats:
     along = lab[..., 1] * direction[0] + lab[..., 2] * direction[1]
     across = np.abs(lab[..., 1] * direction[1] - lab[..., 2] * direction[0])
     same_hue = _fade(across / np.maximum(along, 1e-3), 0.35, 0.7)
-    coloured = 1.0 - _fade(along, 0.12 * main_chroma, 0.4 * main_chroma)
+    coloured = 1.0 - _fade(along * _shade(lab, main), 0.12 * main_chroma, 0.4 * main_chroma)
     return same_hue * coloured
+
+
+def _shade(lab: Floats, main: Floats) -> Floats:
+    """What shade has divided chroma by: in OKLab it scales all three numbers alike."""
+    return np.clip(main[0] / np.maximum(lab[..., 0], 1e-3), 1.0, _DEEPEST)
 
 
 def _fade(values: Floats, low: float, high: float) -> Floats:
@@ -81,16 +87,17 @@ def _moved(lab: Floats, main: Floats, target: Floats) -> Floats:
     goal = float(np.clip(target[0], _BLACK, _WHITE))
     strength: Floats
     relative = lab[..., 0] - main[0]
-    # Shadows get shallower on a darker product, and highlights find less room on a lighter one.
-    down = min(1.0, goal / max(float(main[0]), 1e-3))
+    # Shadows scale with a product's lightness; much deeper on a far lighter one, they would show the photo's noise.
+    down = min(1.3, goal / max(float(main[0]), 1e-3))
+    # Highlights find less room on a lighter product.
     up = min(1.0, (1.0 - goal) / max(1.0 - float(main[0]), 1e-3))
     lightness = np.clip(goal + np.where(relative < 0, relative * down, relative * up), 0.0, 1.0)
     main_chroma = float(np.hypot(main[1], main[2]))
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     # Light reflected off the surface has the lamp's colour, not the product's: highlights stay pale.
     if main_chroma >= _GREY:
-        strength = np.clip(chroma / main_chroma, 0.0, 1.25)
+        strength = np.clip(chroma * _shade(lab, main) / main_chroma, 0.0, 1.25)
     else:
         strength = _fade(lab[..., 0], min(0.97, float(main[0]) + 0.2), 1.1)
-    shade = np.clip(lightness / goal, 0.0, 1.0) ** 0.5
-    return np.stack([lightness, target[1] * strength * shade, target[2] * strength * shade], axis=-1).astype(np.float32)
+    strength = strength * np.clip(lightness / goal, 0.0, 1.0)
+    return np.stack([lightness, target[1] * strength, target[2] * strength], axis=-1).astype(np.float32)

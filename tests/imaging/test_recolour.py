@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 from skimage import color
 
-from tasks.imaging.colour import from_oklab, rgb_of, to_oklab
+from tasks.imaging.colour import from_linear, from_oklab, rgb_of, to_linear, to_oklab
 from tasks.imaging.recolour import recolour
 from tests.imaging.pictures import mug
 
@@ -38,6 +38,21 @@ def test_white_and_black_are_convincing_and_keep_their_shading(target, low, high
 def test_the_label_and_its_emblem_stay(target):
     before, after = (color.rgb2lab(rgb)[LABEL] for rgb in (RGB, recolour(RGB, MASK, target)))
     assert np.median(color.deltaE_ciede2000(before, after)) < 1.0
+
+
+@pytest.mark.parametrize("target", ["#2b5fb3", "#f2c230", "#e79ab0"])
+def test_a_deep_shadow_takes_the_colour_and_neutral_parts_beside_it_do_not(target):
+    """A shadow keeps the ratio of the channels, in linear light; black, grey and white have none to keep."""
+    lit = to_linear(np.array((170, 40, 50), np.uint8))
+    shades = from_linear(np.linspace(1.0, 0.03, 160, dtype=np.float32)[:, None, None] * np.tile(lit, (1, 160, 1)))
+    neutral = [(20, 20, 20), (30, 27, 26), (24, 26, 30), (60, 56, 54), (128, 124, 122), (240, 238, 235)]
+    shades[:, 130:] = np.repeat(np.array([*neutral, *neutral[:2]], np.uint8), 20, axis=0)[:, None]
+    after = recolour(shades, np.ones((160, 160), np.float32), target)
+    assert abs(after[:, 135:].astype(int) - shades[:, 135:]).max() <= 1
+    goal, dark = to_oklab(np.array(rgb_of(target), np.uint8)), to_oklab(after)[140:, :120]
+    along = dark[..., 1:] @ goal[1:] / np.hypot(*goal[1:])
+    assert (along > 0.5 * np.hypot(*goal[1:]) * dark[..., 0] / goal[0]).all(), "as saturated as the rest"
+    assert dark[..., 0].max() < 0.85 * goal[0]
 
 
 def test_outside_the_mask_no_byte_changes():
