@@ -26,7 +26,7 @@ class Reason(StrEnum):
     REFERENCE_UNREACHABLE = "reference_unreachable"  # its server failed; the next run asks again
     REFERENCE_TIMED_OUT = "reference_timed_out"  # its server was too slow; the next run asks again
     REFERENCE_CHANGED = "reference_changed"  # another photo than the run had planned with; the next run takes it up
-    MASK_UNREADABLE = "mask_unreadable"  # the given mask is damaged or of another size
+    MASK_UNREADABLE = "mask_unreadable"  # the given mask is damaged, of another size or inverted
     SKU_NO_USABLE_REFERENCES = "sku_no_usable_references"  # every photo was refused
     TRAINING_DIVERGED = "training_diverged"  # the loss became NaN or infinite
     RENDER_FAILED = "render_failed"  # the image could not be computed
