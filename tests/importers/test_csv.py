@@ -94,13 +94,38 @@ def test_unreadable_rows_are_left_out_and_their_neighbours_stay(shop: Shop):
     assert [example.partition(":")[0] for example in report.examples] == [f"line {n}" for n in (3, 4, 5, 6, 8)]
 
 
-def test_an_open_quote_is_told_with_the_lines_that_it_swallows(shop: Shop):
-    rows = "".join(f"{n},N,mug,n.jpg\n" for n in range(10))
-    report = shop.imports("csv", PLAIN + "a,A,mug,a.jpg\n" + 'b,"B,mug,b.jpg\n' + rows)
-    assert list(shop.read()[0]) == ["a"]
-    assert report.left_out == 1
-    assert "line 3: " in report.examples[0]
-    assert "up to line 13" in report.examples[0]
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ("E", "unexpected end of data"),
+        ('"Best" mug', "expected after"),
+        ('Mug 5"', "a quote joins it with the rows up to line 6"),
+        ('Mug 5"\tm\tn', "a quote joins it with the rows up to line 6"),
+    ],
+)
+def test_an_open_quote_costs_its_own_row_alone(shop: Shop, later: str, said: str):
+    titles = ["A", '"Best dad mug', "C", "D", later, "F"]
+    content = "".join(f"{n}\t{title}\tmug\t{n}.jpg\n" for n, title in enumerate(titles))
+    report = shop.imports("csv", PLAIN.replace(",", "\t") + content)
+    kept = [0, 2, 3, 4, 5] if later in ("E", 'Mug 5"') else [0, 2, 3, 5]
+    assert list(map(int, shop.read()[0])) == kept
+    assert report.left_out == len(titles) - len(kept)
+    assert report.examples[0].startswith("line 3: not readable as a table row: ")
+    assert said in report.examples[0]
+
+
+def test_an_open_quote_far_from_any_other_costs_its_own_row_alone(shop: Shop):
+    rows = "".join(f"{n},N,mug,n.jpg\n" for n in range(2_000))
+    report = shop.imports("csv", PLAIN + 'a,"A,mug,a.jpg\n' + rows)
+    assert (report.products, report.left_out) == (2_000, 1)
+    assert "line 2: not readable as a table row: a row has more than 1,000 lines" in report.examples[0]
+
+
+def test_cells_of_many_lines_are_read_whole(shop: Shop):
+    story = "One, two,\nthree, four, five, six\n\nseven, eight, nine, ten\n" * 3
+    report = shop.imports("csv", f'{PLAIN.strip()},story\n1,A,mug,a.jpg,"{story}"\n2,B,mug,b.jpg,b\n')
+    assert report.left_out == 0
+    assert shop.read()[0]["1"].attributes["story"] == story.strip()
 
 
 def test_text_stays_text_whatever_a_spreadsheet_would_make_of_it(shop: Shop):

@@ -1,6 +1,7 @@
 """Tables in text (RFC 4180 and its relatives): a header, then rows of as many cells."""
 
 import csv
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from tasks.importers.formats.lines import open_lines
 
 FIELD_MAXIMUM = 1_000_000
 COLUMNS_MAXIMUM = 1_000
+LINES_MAXIMUM = 1_000  # of a row: beyond it, a quote was never meant to open
+ROW_MAXIMUM = 4 * FIELD_MAXIMUM
 DELIMITERS = (",", ";", "\t")
 
 
@@ -39,8 +42,9 @@ class Layout:
 def table_rows(file: Path, layout: Layout, report: Report) -> Iterator[TableRow]:
     """The rows of a table; those that are not as wide as its header or not well quoted go into the report.
 
-    The delimiter is the one of comma, semicolon and tab that makes most sense of the header. Raises CatalogError with
-    every fault of the header.
+    A quote that opens by mistake costs the line that it stands in: reading goes on with the next one. The delimiter is
+    the one of comma, semicolon and tab that makes most sense of the header. Raises CatalogError with every fault of the
+    header.
     """
     csv.field_size_limit(FIELD_MAXIMUM)
     with open_lines(file) as lines:
@@ -49,8 +53,7 @@ def table_rows(file: Path, layout: Layout, report: Report) -> Iterator[TableRow]
         faults = _faults(names, layout)
         if faults:
             raise CatalogError(str(file), faults)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        for line, cells in _parsed(reader, report):
+        for line, cells in _parsed(_Lines(lines), delimiter, len(names), report):
             if not any(cells):
                 continue
             if not any(cells[len(names) :]):
@@ -59,6 +62,34 @@ def table_rows(file: Path, layout: Layout, report: Report) -> Iterator[TableRow]
                 yield TableRow(line, _named(names, cells))
             else:
                 report.leave_out(line, f"expected {len(names)} cells, got {len(cells)}")
+
+
+class _Lines:
+    """The lines after the header, as a csv reader takes them; it can be told to take a row's later lines again.
+
+    `row` holds the lines of the row that is being read, and `number` is that of the first of them.
+    """
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.lines, self.again = lines, deque[str]()
+        self.row, self.number, self.length = list[str](), 2, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.again.popleft() if self.again else next(self.lines)
+        self.row.append(line)
+        self.length += len(line)
+        if len(self.row) > 1 and (len(self.row) > LINES_MAXIMUM or self.length > ROW_MAXIMUM):
+            raise csv.Error(f"a row has more than {LINES_MAXIMUM:,} lines or {ROW_MAXIMUM:,} characters")
+        return line
+
+    def end_row(self, lines: int) -> None:
+        """The row was the first `lines` of those that were taken for it; the others are yet to be read."""
+        self.again.extendleft(reversed(self.row[lines:]))
+        self.number += lines
+        self.row, self.length = [], 0
 
 
 def _header(line: str, layout: Layout) -> tuple[str, list[str]]:
@@ -92,20 +123,35 @@ def _faults(names: list[str], layout: Layout) -> list[str]:
     return faults
 
 
-def _parsed(reader: Iterator[list[str]], report: Report) -> Iterator[tuple[int, list[str]]]:
+def _parsed(lines: _Lines, delimiter: str, width: int, report: Report) -> Iterator[tuple[int, list[str]]]:
     """Each row's first line, and its cells."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 2  # type: ignore[attr-defined]  # the header is not the reader's
+        number, fault, cells = lines.number, "", list[str]()
         try:
-            cells = next(reader)
+            cells = [cell.strip() for cell in next(reader)]
         except StopIteration:
             return
         except csv.Error as error:
-            last = reader.line_num + 1  # type: ignore[attr-defined]
-            upto = f" (up to line {last})" if last > line else ""
-            report.leave_out(line, f"not readable as a table row: {error}{upto}")
-        else:
-            yield line, [cell.strip() for cell in cells]
+            fault = str(error)
+        if not fault and _joins_rows(lines.row, delimiter, width):
+            fault = f"a quote joins it with the rows up to line {number + len(lines.row) - 1}"
+        if fault:
+            report.leave_out(number, f"not readable as a table row: {fault}")
+        lines.end_row(1 if fault else len(lines.row))
+        if not fault:
+            yield number, cells
+
+
+def _joins_rows(lines: list[str], delimiter: str, width: int) -> bool:
+    """Whether most of a row's lines look like rows themselves: then two stray quotes, far apart, have made a pair.
+
+    Text within a cell has blanks after its commas.
+    """
+    if len(lines) < 2:
+        return False
+    alone = [line.count(delimiter) - line.count(f"{delimiter} ") + 1 == width for line in lines]
+    return alone[0] and 2 * sum(alone) > len(lines)
 
 
 def _named(names: list[str], cells: list[str]) -> dict[str, str]:
