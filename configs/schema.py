@@ -336,6 +336,13 @@ class StoreConfig(Strict):
     single_writer: bool = Field(
         False, description="Allows a store that ignores conditional writes: no two runs may ever use it at once"
     )
+    retire_maximum: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a catalog's SKUs that may be gone from it at once, for then their images are retired; a "
+        "run that finds more of them gone, and more than ten, or a catalog without any, stops. 1: any",
+    )
 
 
 class ComputeConfig(Strict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalog_schemas.errors import Rejected
+from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA
 from tasks.context import RunContext
@@ -17,6 +17,7 @@ from tasks.storage.tables import Tables
 from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
+GONE_FEW = 10  # SKUs, of which any share may go at once
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
 
 
@@ -70,7 +71,26 @@ class Changes:
 
     def gone(self) -> list[str]:
         """SKUs that this catalog had and has no more."""
-        return [sku for sku, (_, status, _) in self.known.items() if status != "retired" and sku not in self.seen]
+        return [sku for sku in self._listed_before() if sku not in self.seen]
+
+    def refuse_a_broken_catalog(self, context: RunContext) -> None:
+        """Raises CatalogError where so many SKUs are gone that an export has failed rather than a shop changed.
+
+        A catalog without a single SKU is such a one, and one without GONE_FEW SKUs that are more than a share of all.
+        """
+        known, gone, share = len(self._listed_before()), len(self.gone()), context.config.store.retire_maximum
+        if share < 1 and gone and (not any(self.seen) or gone > max(GONE_FEW, share * known)):
+            raise CatalogError(
+                context.catalog,
+                [
+                    f"lists {known - gone:,} of the {known:,} SKUs that it had, as if an export had failed; the images "
+                    f"of the others would be retired. If they are to be, run once with store.retire_maximum: 1, which "
+                    f"is {share:g} now"
+                ],
+            )
+
+    def _listed_before(self) -> list[str]:
+        return [sku for sku, (_, status, _) in self.known.items() if status != "retired"]
 
     def _stamp(self, references: list[str]) -> str:
         """What storage says of all files of a row, without reading them."""

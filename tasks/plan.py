@@ -159,6 +159,8 @@ def _products(context: RunContext, selection: Selection, changes: Changes | None
         some |= bool(held)
         yield from held
         first += len(batch)
+    if changes is not None:
+        changes.refuse_a_broken_catalog(context)
     _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
     if not some and not counts.rejections and selection != Selection():
         raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")

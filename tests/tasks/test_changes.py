@@ -1,19 +1,53 @@
-"""What makes a night look at a row again that has not changed."""
+"""Which rows a night looks at, and which SKUs it takes for gone."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from catalog_schemas.errors import CatalogError
+from catalog_schemas.plan import Plan
 from configs.schema import RunConfig
 from tasks.changes import read_changes
-from tasks.context import RunContext
+from tasks.context import RunContext, new_run_id
 from tasks.models import ModelFolder
-from tasks.storage.tables import Tables
+from tasks.plan import Selection, make_plan
+from tasks.publish import Harvest, sku_records
+from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config
+from tests.drawn_products import product_row, write_catalog, write_photos
 
 MODEL = ModelFolder("", "model", 64, "")
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Callable[..., Plan]:
+    """A night over these rows, less all pictures: what it plans, after the tables have learned of its SKUs."""
+
+    def plan(rows: list[Row], catalog: str = "catalog.parquet", **settings: Any) -> Plan:
+        write_catalog(tmp_path / catalog, rows)
+        config, now = RunConfig.model_validate(tiny_config(Path("model"), **settings)), datetime.now(UTC)
+        file, store = str(tmp_path / catalog), str(tmp_path / "store")
+        context = RunContext(new_run_id(now), file, store, config, MODEL, now)
+        plan = make_plan(context, Selection())
+        records = sku_records(context, plan, list(plan.jobs), Harvest((), (), plan.rejections))
+        if records:
+            updated = ("catalog", "fingerprint", "status", "images", "run_id", "updated_at")
+            Tables(context.open()).merge("skus", rows_of("skus", records), "sku", context.run_id, updated)
+        return plan
+
+    return plan
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Callable[..., Row]:
+    """A row of the catalog; all of them share their photos."""
+    photos = write_photos(tmp_path / "photos", 1, count=2)
+    return lambda sku, **fields: product_row(sku, **photos) | fields
 
 
 @pytest.mark.parametrize(
@@ -27,3 +61,23 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
 
     assert salt(replace(MODEL, path="/elsewhere")) == salt(MODEL)
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("known", "left", "refused"),
+    [(30, 0, True), (30, 14, True), (30, 15, False), (1, 0, True), (3, 1, False), (12, 2, False)],
+)
+def test_a_catalog_that_has_lost_most_of_its_skus_ends_the_run(
+    night: Callable[..., Plan], row: Callable[..., Row], known: int, left: int, refused: bool
+) -> None:
+    rows = [row(f"sku-{n}") for n in range(known)]
+    night(rows)
+    if refused:
+        with pytest.raises(CatalogError, match=f"lists {left} of the {known} SKUs that it had.*store.retire_maximum"):
+            night(rows[:left])
+        assert not night(rows).gone, "nothing has happened"
+    assert len(night(rows[:left], store={"retire_maximum": 1}).gone) == known - left
+
+
+def test_a_catalog_without_a_row_is_none_to_a_store_that_knows_nothing_of_it(night: Callable[..., Plan]) -> None:
+    assert night([]).rows == 0
