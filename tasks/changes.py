@@ -38,9 +38,13 @@ class Changes:
     seen: set[str] = field(default_factory=set)
     _stamps: dict[str, str] = field(default_factory=dict)
 
-    def select(self, batch: pa.RecordBatch) -> list[int]:
-        """The positions in `batch`, in `CATALOG_SCHEMA`, of rows that are new, changed, doubled or without a SKU."""
-        chosen = []
+    def select(self, batch: pa.RecordBatch) -> dict[int, str]:
+        """The rows of `batch`, in `CATALOG_SCHEMA`, that are new, changed, doubled or without a SKU.
+
+        They come by position, with their fingerprints. `fingerprints` takes that of a SKU's first row; where another
+        one turns out to be the product, whoever reads the rows is to correct it.
+        """
+        chosen: dict[int, str] = {}
         listed = batch["references"].to_pylist() if self.sources else [None] * len(batch)
         masks = batch["masks"].to_pylist() if self.sources else listed
         self._ask_ahead([reference for row in (*listed, *masks) for reference in row or ()])
@@ -51,7 +55,7 @@ class Changes:
             fingerprint = hashlib.sha256(f"{self.salt}{_FIELD}{text}{_FIELD}{photos}".encode()).hexdigest()
             held = self.known.get(sku)
             if held is None or held[0] != fingerprint or sku in self.seen:
-                chosen.append(position)
+                chosen[position] = fingerprint
                 self.fingerprints.setdefault(sku, fingerprint)
             else:
                 self.passed[held[1]].append(sku)

@@ -148,12 +148,14 @@ def _products(context: RunContext, selection: Selection, changes: Changes | None
     reader = RowReader(context.run_id, context.started_at)
     first, some = 1, False
     for batch in catalog_batches(context.catalog):
-        chosen = list(range(len(batch))) if changes is None else changes.select(batch)
+        chosen = dict.fromkeys(range(len(batch)), "") if changes is None else changes.select(batch)
         rows = batch.take(pa.array(chosen, pa.int64())).to_pylist(maps_as_pydicts="lossy")
         if changes is not None:
-            left = set(chosen)
-            reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in left}
+            reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in chosen}
         verdicts = reader.read(rows, [first + position for position in chosen])
+        if changes is not None:
+            accepted = zip(verdicts.products, verdicts.numbers, strict=True)
+            changes.fingerprints |= {product.sku: chosen[number - first] for product, number in accepted}
         held = [product for product in verdicts.products if selection.holds(product)]
         counts.rejections += [one for one in verdicts.rejections if changes is not None or one.sku in selection.skus]
         some |= bool(held)

@@ -33,10 +33,11 @@ _INVISIBLE = re.compile(
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Some rows of a catalog: those that hold, and the verdicts on those that do not."""
+    """Some rows of a catalog: those that hold with their numbers, and the verdicts on those that do not."""
 
     products: list[Product]
     rejections: list[Rejection]
+    numbers: list[int]
 
 
 def catalog_batches(uri: str) -> Iterator[pa.RecordBatch]:
@@ -69,10 +70,11 @@ class RowReader:
         A row without a required field, with text too long or unprintable, or with a SKU that was seen before, becomes
         a rejection.
         """
-        verdicts = Verdicts([], [])
+        verdicts = Verdicts([], [], [])
         for number, row in zip(numbers, rows, strict=True):
             try:
                 verdicts.products.append(self._product(row))
+                verdicts.numbers.append(number)
             except Rejected as verdict:
                 sku = row.get("sku") if isinstance(row.get("sku"), str) else ""
                 verdicts.rejections.append(self._rejection(sku or "", number, verdict))

@@ -10,6 +10,7 @@ import pytest
 
 from catalog_schemas.errors import CatalogError
 from catalog_schemas.plan import Plan
+from catalog_schemas.rejection import Reason
 from configs.schema import RunConfig
 from tasks.changes import read_changes
 from tasks.context import RunContext, new_run_id
@@ -81,3 +82,19 @@ def test_a_catalog_that_has_lost_most_of_its_skus_ends_the_run(
 
 def test_a_catalog_without_a_row_is_none_to_a_store_that_knows_nothing_of_it(night: Callable[..., Plan]) -> None:
     assert night([]).rows == 0
+
+
+def test_of_doubled_rows_the_one_that_holds_is_remembered(night: Callable[..., Plan], row: Callable[..., Row]) -> None:
+    refused, held = row("a", references=[]), row("a")
+
+    def verdicts(*rows: Row) -> tuple[list[str], list[Reason]]:
+        plan = night([*rows, row("b")])
+        return [job.product.class_noun for job in plan.jobs if job.product.sku == "a"], [
+            one.reason for one in plan.rejections
+        ]
+
+    for changed in ({}, {}, {"class_noun": "tankard"}, {"class_noun": "tankard"}):
+        nouns, reasons = verdicts(refused, held | changed)
+        assert nouns == [changed.get("class_noun", "mug")]
+        assert reasons == [Reason.ROW_NO_REFERENCES]
+    assert verdicts(held | {"class_noun": "tankard"}, refused) == ([], [Reason.ROW_NO_REFERENCES]), "it was remembered"
