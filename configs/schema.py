@@ -336,6 +336,12 @@ class StoreConfig(Strict):
     single_writer: bool = Field(
         False, description="Allows a store that ignores conditional writes: no two runs may ever use it at once"
     )
+    catalog_name: str = Field(
+        "",
+        max_length=200,
+        description="What the store remembers the catalog by, for a file whose path differs from day to day; empty: "
+        "its path",
+    )
     retire_maximum: float = Field(
         0.5,
         ge=0,

@@ -28,7 +28,8 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
         find_check(check.name)
     for technique in config.variants.techniques:
         find_technique(technique)
-    config = _with_prefixes(config, granted_prefixes(parameters.catalog))
+    catalog = _absolute(parameters.catalog)
+    config = _with_prefixes(config, granted_prefixes(catalog))
     open_store(parameters.store, config.store.single_writer)
     model = find_model(config.model)
     if config.training.evaluation and not model.scorer:
@@ -45,7 +46,7 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
     now = datetime.now(UTC)
     return RunContext(
         run_id=new_run_id(now),
-        catalog=_absolute(parameters.catalog),
+        catalog=catalog,
         store=_absolute(parameters.store),
         config=config,
         model=model,
@@ -77,5 +78,6 @@ def _with_prefixes(config: RunConfig, prefixes: tuple[str, ...]) -> RunConfig:
 
 
 def _absolute(url: str) -> str:
-    """A local path made absolute, since a worker may run elsewhere; URLs stay as they are."""
-    return url if "://" in url else str(Path(url).expanduser().absolute())
+    """A local path made absolute, since a worker may run elsewhere, file:// or not; other URLs stay as they are."""
+    local = url.removeprefix("file://")
+    return url if "://" in local else str(Path(local).expanduser().absolute())

@@ -118,7 +118,7 @@ class Changes:
 def read_changes(context: RunContext, tables: Tables, sources: Sources | None = None) -> Changes:
     """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`."""
     columns = ["sku", "fingerprint", "status", "images"]
-    rows = tables.read("skus", columns, [("catalog", "=", context.catalog)])
+    rows = tables.read("skus", columns, [("catalog", "=", context.catalog_name)])
     values = zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True)
     trusted = context.config.catalog.changes == "updated_at"
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)

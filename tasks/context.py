@@ -62,6 +62,11 @@ class RunContext:
         return load_library(*self.config.library)
 
     @property
+    def catalog_name(self) -> str:
+        """What the store remembers this catalog's SKUs and photos by."""
+        return self.config.store.catalog_name or self.catalog
+
+    @property
     def resolution(self) -> int:
         """Pixels of a side in training and drafts."""
         return self.config.model.resolution or self.model.resolution

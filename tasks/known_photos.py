@@ -38,7 +38,7 @@ class KnownPhotos:
     @cached_property
     def rows(self) -> pa.Table:
         """The listed ones, read when they are first asked for."""
-        mine = [("catalog", "=", self.context.catalog), ("content", "!=", "")]
+        mine = [("catalog", "=", self.context.catalog_name), ("content", "!=", "")]
         return self.tables.read("photos", _COLUMNS, mine)
 
     def seen(self) -> dict[str, Seen]:
@@ -103,7 +103,7 @@ class KnownPhotos:
         context = self.context
         rest = {name: row[name] for name in ("sku", "uri", "product", "title", "stamp")}
         return PhotoRecord(
-            **rest, content=content, catalog=context.catalog, run_id=context.run_id, updated_at=context.started_at
+            **rest, content=content, catalog=context.catalog_name, run_id=context.run_id, updated_at=context.started_at
         )
 
 

@@ -100,7 +100,7 @@ class _Current:
     """Tells refusals that count today from those of photos and rows that were corrected since."""
 
     def __init__(self, context: RunContext, tables: Tables, skus: list[str]) -> None:
-        mine = [("catalog", "=", context.catalog), ("sku", "in", skus)]
+        mine = [("catalog", "=", context.catalog_name), ("sku", "in", skus)]
         self.run_id = context.run_id
         seen = tables.read("skus", ["sku", "status", "updated_at"], mine).to_pylist()
         self.looked_at: dict[str, datetime] = {row["sku"]: row["updated_at"] for row in seen}

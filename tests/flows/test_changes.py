@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from flows.summary import plan_summary
+from flows.start import start_run
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 
@@ -42,6 +43,11 @@ def test_a_plan_writes_nothing_at_all(open_shop: Shop) -> None:
     assert open_shop.plan().jobs
     open_shop.parameters()
     assert tree(open_shop.folder) == before
+
+
+def test_a_catalog_is_the_same_one_by_its_path_and_its_url(shop: Shop) -> None:
+    asked = shop.parameters()
+    assert start_run(asked.model_copy(update={"catalog": f"file://{asked.catalog}"})).catalog == asked.catalog
 
 
 def test_a_plan_makes_no_store(shop: Shop) -> None:

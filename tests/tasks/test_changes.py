@@ -98,3 +98,12 @@ def test_of_doubled_rows_the_one_that_holds_is_remembered(night: Callable[..., P
         assert nouns == [changed.get("class_noun", "mug")]
         assert reasons == [Reason.ROW_NO_REFERENCES]
     assert verdicts(held | {"class_noun": "tankard"}, refused) == ([], [Reason.ROW_NO_REFERENCES]), "it was remembered"
+
+
+def test_a_named_catalog_is_the_same_one_in_another_file(night: Callable[..., Plan], row: Callable[..., Row]) -> None:
+    rows, named = [row("a"), row("b")], {"catalog_name": "shop"}
+    assert not night(rows, "2026-11-27.parquet", store=named).gone
+    plan = night(rows[1:], "2026-11-28.parquet", store=named)
+    assert (plan.gone, plan.skipped, plan.fingerprints) == (("a",), 1, {})
+    plan = night([row("c")], "other.parquet")
+    assert not plan.gone, "another catalog of the store"
