@@ -76,13 +76,24 @@ def row_batches(
                 if batch is None:
                     return
                 parts = list(_parts(batch, uri))
-            schema = pa.schema([file.schema_arrow.field(name) for name in batch.schema.names])
+            schema = pa.schema([(name, _plain(file.schema_arrow.field(name).type)) for name in batch.schema.names])
             for part in parts:
                 yield pa.record_batch(
                     [array.cast(field.type) for array, field in zip(part, schema, strict=True)], schema
                 )
     finally:
         compact.close(force=True)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type with text in the place of views of text, which Arrow makes of no encoded text."""
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain(kind.value_type))
+    return pa.string() if pa.types.is_string_view(kind) else kind
 
 
 def _parts(batch: pa.RecordBatch, uri: str) -> Iterator[pa.RecordBatch]:

@@ -130,6 +130,13 @@ ODD: dict[str, Spoil] = {
             2, "class_noun", table["class_noun"].dictionary_encode()
         )
     ),
+    "views of text": table_of(
+        lambda table: (
+            table.set_column(0, "sku", table["sku"].cast(pa.string_view()))
+            .set_column(3, "references", table["references"].cast(pa.list_(pa.string_view())))
+            .set_column(5, "attributes", table["attributes"].cast(pa.map_(pa.string_view(), pa.string_view())))
+        )
+    ),
     "large lists": table_of(
         lambda table: table.set_column(3, "references", table["references"].cast(pa.large_list(pa.large_string())))
     ),
