@@ -18,10 +18,10 @@ from tasks.storage.sources import open_parquet, row_batches
 
 STAGE = "read_catalog"
 REQUIRED_TEXTS = ("sku", "title", "class_noun")
-LENGTHS = {"sku": 128, "title": 500, "class_noun": 80, "category": 500, "brand": 200, "locale": 35}
+NAME_LENGTH = 255  # bytes of a name in any file system; a SKU names a folder
+LENGTHS = {"sku": NAME_LENGTH, "title": 500, "class_noun": 80, "category": 500, "brand": 200, "locale": 35}
 LISTED_MAXIMUM = 1_000  # references, masks or attributes of a row
 ATTRIBUTE_LENGTH = 20_000
-KEY_LENGTH = 240  # bytes of a SKU as a folder's name: file systems end at 255
 # In no text: controls, what turns the direction of text around, and U+FFFD, which stands for bytes that are no UTF-8.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
 # In no SKU: also what languages and emojis need between letters, since two SKUs must not look the same.
@@ -148,14 +148,14 @@ def _check_sku(sku: str) -> None:
     """A SKU also names a folder, and must look like no other one."""
     _check_characters("sku", sku, _INVISIBLE)
     length = len(safe_name(sku))
-    if length > KEY_LENGTH:
-        detail = f"sku takes {length} bytes as the name of a folder; at most {KEY_LENGTH} are allowed, so shorten it"
+    if length > NAME_LENGTH:
+        detail = f"sku takes {length} bytes as the name of a folder; at most {NAME_LENGTH} are allowed, so shorten it"
         raise Rejected(Reason.ROW_FIELD_INVALID, detail)
 
 
 def _shown(sku: str) -> str:
     """A hostile SKU, fit to be shown."""
-    return _INVISIBLE.sub("\ufffd", sku)[:128]
+    return _INVISIBLE.sub("\ufffd", sku)[:NAME_LENGTH]
 
 
 def _conformed(batch: pa.RecordBatch, uri: str) -> pa.RecordBatch:
