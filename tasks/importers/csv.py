@@ -11,14 +11,18 @@ from tasks.importers.formats.table import Layout, TableRow, table_rows
 
 PHOTO_COLUMNS = ("references", "photos", "images", "photo", "image")
 TEXT_COLUMNS = ("sku", "title", "class_noun", "category", "brand", "locale")
-_SEPARATORS = re.compile(r"\s*[|;]\s*")
+# A ";" goes on with a URL where "name=" follows; a "," may be part of a name, but for a blank after a file's ending.
+_SEPARATORS = re.compile(
+    r"[|\n]|;(?![\w.%-]+=)|,(?=\s*[a-zA-Z][a-zA-Z0-9+.-]*://)|(?:(?<=\.\w{3})|(?<=\.\w{4})),(?=\s)"
+)
 
 
 def products(file: Path, report: Report) -> Iterator[Found]:
     """A product a row.
 
     sku, title and a photo column are required, and a class_noun or a category. A photo column holds a folder, or files
-    or URLs separated by "|" or ";"; so does `masks`. Every column that the catalog does not know becomes an attribute.
+    or URLs separated by "|", ";", line breaks or ", "; so does `masks`. Every column that the catalog does not know
+    becomes an attribute.
     """
     layout = Layout(
         "catalog in CSV",
@@ -51,9 +55,12 @@ def _found(row: TableRow, report: Report) -> Found:
     updated_at = parse_time(cells["updated_at"]) if cells.get("updated_at") else None
     if cells.get("updated_at") and updated_at is None:
         report.remark(row.line, "rows whose updated_at is no ISO 8601 time, and was left empty")
+    references = _parts(cells[photos])
+    if any("," in photo and "://" not in photo for photo in references):
+        report.remark(row.line, "rows with a comma in a photo's name, taken as it is; between photos write |")
     product = Product(
         **{name: cells.get(name, "") for name in TEXT_COLUMNS},
-        references=_parts(cells[photos]),
+        references=references,
         masks=_parts(cells.get("masks", "")),
         attributes={name: cell for name, cell in cells.items() if name not in known and cell},
         updated_at=updated_at,
@@ -62,4 +69,4 @@ def _found(row: TableRow, report: Report) -> Found:
 
 
 def _parts(cell: str) -> tuple[str, ...]:
-    return tuple(part for part in _SEPARATORS.split(cell) if part)
+    return tuple(part for text in _SEPARATORS.split(cell) if (part := text.strip()))

@@ -23,6 +23,25 @@ def test_every_column_finds_its_place(shop: Shop):
     assert vase.attributes == {"neck width": "4 cm"}
 
 
+@pytest.mark.parametrize(
+    ("cell", "photos"),
+    [
+        ("a.jpg, b.jpeg,  c.png", ["a.jpg", "b.jpeg", "c.png"]),
+        ("a.jpg;b.jpg; c.jpg", ["a.jpg", "b.jpg", "c.jpg"]),
+        ("a.jpg\nb.jpg", ["a.jpg", "b.jpg"]),
+        ("https://x/a, https://x/b.jpg,https://x/w_1,h_2/c", ["https://x/a", "https://x/b.jpg", "https://x/w_1,h_2/c"]),
+        ("https://x/a?w=1;v=2;https://x/b?c=1&amp;d=2", ["https://x/a?w=1;v=2", "https://x/b?c=1&amp;d=2"]),
+        ("https://x/a?w=1;b.jpg", ["https://x/a?w=1", "b.jpg"]),
+        ("mugs, blue/a,b.jpg", ["mugs, blue/a,b.jpg"]),
+    ],
+)
+def test_a_cell_of_photos_comes_apart_between_them(shop: Shop, cell: str, photos: list[str]):
+    report = shop.imports("csv", PLAIN + f'1,A,mug,"{cell}"\n')
+    (product,) = shop.read()[0].values()
+    assert [photo.removeprefix(f"{shop.folder}/") for photo in product.references] == photos
+    assert any("comma" in remark for remark in report.remarks) == (photos == [cell])
+
+
 def test_a_category_stands_in_for_a_class_noun(shop: Shop):
     report = shop.imports(
         "csv",
