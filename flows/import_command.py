@@ -28,7 +28,10 @@ def _import(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def import_summary(done: "Imported", out: str) -> dict[str, Any]:
     """What was written, and all that a person should look at before a run."""
-    lines = [f"{done.products:,} products written to {out}", *_noun_lines(done), *done.remarks]
+    lines = [f"{done.products:,} products written to {out}"]
+    if done.left_out > done.products:
+        lines.append(f"MORE ROWS WERE LEFT OUT, {done.left_out:,}, than products found: see below why before a run")
+    lines += [*_noun_lines(done), *done.remarks]
     refused = sum(done.refused.values())
     if refused:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in done.refused.items())

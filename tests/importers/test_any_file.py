@@ -144,10 +144,14 @@ def test_the_command_line_tells_people_and_machines(shop: Shop, capsys: pytest.C
     assert "no class noun for 'Accessories': 1 (first: line 3, SKU 2)" in told
     assert "line 4: expected 4 cells, got 1" in told
     assert "\x1b" not in told
+    assert "LEFT OUT" not in told
     assert main(["import", "csv", str(file), "--out", str(shop.catalog), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["class_nouns"]["unknown"][0]["category"] == "Accessories"
     assert (facts["products"], facts["left_out"], facts["refused"]) == (2, 1, {"row_field_missing": 1})
+    file.write_text("sku,title,category,photos\n1,Mug,Mugs,a.jpg\n2\n3\n", encoding="utf-8")
+    assert main(["import", "csv", str(file), "--out", str(shop.catalog)]) == 0
+    assert "MORE ROWS WERE LEFT OUT, 2," in capsys.readouterr().out.splitlines()[1]
     assert main(["import", "shopify", str(file), "--out", str(shop.catalog)]) == 2
     assert "'handle'" in capsys.readouterr().err
 
