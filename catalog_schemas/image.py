@@ -25,11 +25,11 @@ class CheckResult:
 class ImageRecord:
     """One rendition of one variant: a row of `tables/images`, with all that is needed to make it again.
 
-    `image_id` is the hash of the variant and the channel's rules; `slot` (SKU, channel and variant name) stays the
-    same when the pixels change, and at most one row of a slot is live (`retired_at` is null). `key` is the store key
-    of the image file, `sha256` and `bytes` describe it. `spec` is the canonical JSON of the `VariantSpec`, `checks`
-    of its `CheckResult`s. `origin` is "catalog" for the matrix of the nightly run and
-    "request" for images that a person asked for: only the former are retired when the matrix no longer has them.
+    `image_id` is the hash of the variant, the channel's rules and the product's title; `slot` (SKU, channel and variant
+    name) stays the same when the pixels change, and at most one row of a slot is live (`retired_at` is null). `key` is
+    the store key of the image file, `sha256` and `bytes` describe it. `spec` is the canonical JSON of the
+    `VariantSpec`, `checks` of its `CheckResult`s. `origin` is "catalog" for the matrix of the nightly run and "request"
+    for images that a person asked for: only the former are retired when the matrix no longer has them.
     """
 
     image_id: str

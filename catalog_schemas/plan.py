@@ -11,11 +11,15 @@ from catalog_schemas.variant import VariantSpec
 
 @dataclass(frozen=True, slots=True)
 class PlannedVariant:
-    """A variant and the channels it is still missing from; `reason` is why: new, photo changed, scene changed …"""
+    """A variant and the channels it is still missing from; `reason` is why: new, photo changed, scene changed …
+
+    `title` is the product's, which is written into the files.
+    """
 
     spec: VariantSpec
     channels: tuple[str, ...]
     reason: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)

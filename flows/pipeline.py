@@ -172,17 +172,16 @@ def _make_images(
 ) -> tuple[list[ImageRecord], list[Rejection]]:
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     adapters = {job.adapter.id: adapter_key(job.adapter) for job in jobs if job.adapter}
-    products, submit, share = finishing.products_of(jobs), workers.submit, context.config.compute.workers
+    submit, share = workers.submit, context.config.compute.workers
     generate, check, finish = generating.generate_variants, checking.check_variants, finishing.finish_images
 
     def stages() -> Iterator[PrefectFuture[Any]]:
         for chunk in _chunks(context, jobs):
             photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
             own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
-            names = {sku: products[sku] for sku in photos}
             yield (drawn := submit(generate, _title("generate", chunk), context, chunk, photos, own, at_once=share))
             yield (checked := submit(check, _title("check", chunk), context, chunk, drawn, photos))
-            yield submit(finish, _title("finish", chunk), context, chunk, names, checked)
+            yield submit(finish, _title("finish", chunk), context, chunk, checked)
 
     results = workers.results(stages(), 3 * workers.at_once)
     images = [record for result in results for record in result.records if isinstance(record, ImageRecord)]

@@ -8,8 +8,7 @@ from pydantic import TypeAdapter
 from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import bytes_id
 from catalog_schemas.image import CheckResult, ImageRecord
-from catalog_schemas.plan import PlannedVariant, SkuJob
-from catalog_schemas.product import Product
+from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.library import Library
@@ -38,7 +37,7 @@ SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 @task(name="finish images", **RETRIES)
 def finish_images(
-    context: RunContext, chunk: list[PlannedVariant], products: dict[str, Product], checked: StageResult[CheckedDraft]
+    context: RunContext, chunk: list[PlannedVariant], checked: StageResult[CheckedDraft]
 ) -> StageResult[ImageRecord]:
     """One `ImageRecord` per draft and channel, and a verdict on each that cannot meet its channel's rules.
 
@@ -50,14 +49,14 @@ def finish_images(
 
     def renditions(entry: CheckedDraft) -> list[ImageRecord | Rejection]:
         one = planned[entry.draft.variant_id]
-        pixels, product = read_draft(store, entry.draft), products[one.spec.sku]
+        pixels = read_draft(store, entry.draft)
         made: list[ImageRecord | Rejection] = []
         for channel in (library.channels[name] for name in one.channels):
             try:
                 with row_boundary(Reason.FINISH_FAILED, one.spec.name):
-                    made.append(_finish(context, one.spec, product, channel, pixels, entry, store))
+                    made.append(_finish(context, one, channel, pixels, entry, store))
             except Rejected as verdict:
-                made.append(_rejection(context, one.spec, channel, verdict))
+                made.append(_rejection(context, one, channel, verdict))
         return made
 
     def make() -> StageResult[ImageRecord]:
@@ -68,41 +67,35 @@ def finish_images(
 
 def work_of(context: RunContext, chunk: list[PlannedVariant], library: Library) -> list[str]:
     """The identity of a chunk of renditions."""
-    return [image_id(one.spec, library.channels[name]) for one in chunk for name in one.channels]
-
-
-def products_of(jobs: list[SkuJob]) -> dict[str, Product]:
-    """The jobs' products by SKU."""
-    return {job.product.sku: job.product for job in jobs}
+    return [image_id(one.spec, library.channels[name], one.title) for one in chunk for name in one.channels]
 
 
 def _finish(
     context: RunContext,
-    spec: VariantSpec,
-    product: Product,
+    planned: PlannedVariant,
     channel: Channel,
     pixels: Pixels,
     entry: CheckedDraft,
     store: ObjectStore,
 ) -> ImageRecord:
-    alt_text = _alt_text(spec, product)
+    spec, alt_text = planned.spec, _alt_text(planned)
     marks = Marks(
         source_type=find_technique(spec.technique).SOURCE_TYPE if spec.prompt else "none",
         ai_system="Stable Diffusion" if spec.prompt else "",
         ai_version=spec.base_model,
         prompt=spec.prompt,
         alt_text=alt_text,
-        title=product.title,
+        title=planned.title,
     )
     data = finish(pixels.rgb, channel, marks, pixels.mask)
     sha256, (height, width) = bytes_id(data), size_of(data)
     name = f"{spec.name}-{sha256[:12]}.{SUFFIXES[channel.format]}"
     record = ImageRecord(
-        image_id=image_id(spec, channel),
+        image_id=image_id(spec, channel, planned.title),
         variant_id=spec.id,
         slot=slot_of(spec, channel.name),
         sku=spec.sku,
-        title=product.title,
+        title=planned.title,
         channel=channel.name,
         scene=spec.scene,
         colour=spec.colour,
@@ -133,14 +126,15 @@ def _finish(
     return record
 
 
-def _alt_text(spec: VariantSpec, product: Product) -> str:
+def _alt_text(planned: PlannedVariant) -> str:
     """What a person who cannot see the picture is told."""
+    spec = planned.spec
     place = "" if spec.scene == "plain" else f", {spec.scene.replace('-', ' ')}"
     colour = "" if spec.colour == "original" else f" in {spec.colour.replace('-', ' ')}"
-    return f"{product.title}{colour}{place}"
+    return f"{planned.title}{colour}{place}"
 
 
-def _rejection(context: RunContext, spec: VariantSpec, channel: Channel, verdict: Rejected) -> Rejection:
+def _rejection(context: RunContext, planned: PlannedVariant, channel: Channel, verdict: Rejected) -> Rejection:
+    spec, subject = planned.spec, image_id(planned.spec, channel, planned.title)
     detail = f"SKU {spec.sku}, {spec.name}, channel {channel.name}: {verdict.detail}"
-    now = datetime.now(UTC)
-    return Rejection(spec.sku, STAGE, verdict.reason, image_id(spec, channel), detail, context.run_id, now, spec.id)
+    return Rejection(spec.sku, STAGE, verdict.reason, subject, detail, context.run_id, datetime.now(UTC), spec.id)

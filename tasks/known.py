@@ -45,6 +45,7 @@ class LiveImage:
     slot: str
     spec: str
     origin: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Known:
     specs: dict[str, AdapterSpec]
     live: dict[str, list[LiveImage]]
     images: set[str]
-    slots: dict[str, str]
+    slots: dict[str, LiveImage]
     refused: set[str]
 
     @classmethod
@@ -79,7 +80,7 @@ class Known:
             specs={row["sku"]: _adapter_spec(row) for row in rows},
             live=live,
             images={image.image_id for image in images},
-            slots={image.slot: image.spec for image in images},
+            slots={image.slot: image for image in images},
             refused=set(tables.read("rejections", ["subject"], final).to_pydict()["subject"]),
         )
 
@@ -98,14 +99,14 @@ class Known:
             return ""
         return self._what_changed(spec)
 
-    def why_render(self, spec: VariantSpec, channels: list[str]) -> str:
+    def why_render(self, spec: VariantSpec, channels: list[str], title: str) -> str:
         """The reason to make this variant for these channels, from what its place in the matrix holds now."""
         held = next((self.slots[slot] for slot in (slot_of(spec, c) for c in channels) if slot in self.slots), None)
         if held is None:
             return "new"
-        old = _SPEC.validate_json(held)
+        old = _SPEC.validate_json(held.spec)
         if old == spec:
-            return "channel changed"
+            return "channel changed" if held.title == title else "title changed"
         changed = {f.name for f in fields(VariantSpec) if getattr(old, f.name) != getattr(spec, f.name)}
         return next((why for name, why in _IMAGE_REASONS.items() if name in changed), "settings changed")
 

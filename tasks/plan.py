@@ -187,9 +187,9 @@ def _recipe(config: RunConfig, resolution: int) -> str:
     return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
 
 
-def image_id(spec: VariantSpec, channel: Channel) -> str:
-    """The identity of a variant's rendition for a channel: 64 hex digits."""
-    return content_id([spec.id, channel.model_dump(mode="json"), FINISHER_VERSION])
+def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
+    """The identity of a variant's rendition for a channel, with the product's title in it: 64 hex digits."""
+    return content_id([spec.id, channel.model_dump(mode="json"), title, FINISHER_VERSION])
 
 
 def gate_id(spec: VariantSpec, config: RunConfig) -> str:
@@ -282,18 +282,19 @@ class _Planner:
         for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):
             slots |= {slot_of(spec, channel.name) for channel in self.channels}
             admitting = [c for c in self.channels if not c.techniques or spec.technique in c.techniques]
-            missing = [c for c in admitting if image_id(spec, c) not in self.known.images]
-            wanted = [c.name for c in missing if not self._is_refused(spec, c)]
+            missing = [c for c in admitting if image_id(spec, c, product.title) not in self.known.images]
+            wanted = [c.name for c in missing if not self._is_refused(spec, c, product.title)]
             counts.held[product.sku] += len(admitting) - len(missing)
             counts.images_refused += len(missing) - len(wanted)
             if wanted:
-                yield PlannedVariant(spec, tuple(wanted), self.known.why_render(spec, wanted))
+                why = self.known.why_render(spec, wanted, product.title)
+                yield PlannedVariant(spec, tuple(wanted), why, product.title)
         if self.retires:
             counts.retired += self.known.without_place(product.sku, slots)
 
-    def _is_refused(self, spec: VariantSpec, channel: Channel) -> bool:
+    def _is_refused(self, spec: VariantSpec, channel: Channel, title: str) -> bool:
         """Whether a run before has found that this image cannot be had."""
-        trials = (spec.adapter_id, spec.id, gate_id(spec, self.config), image_id(spec, channel))
+        trials = (spec.adapter_id, spec.id, gate_id(spec, self.config), image_id(spec, channel, title))
         return not self.known.refused.isdisjoint(trials)
 
     def _rejection(self, sku: str, uri: str, verdict: Rejected) -> Rejection:

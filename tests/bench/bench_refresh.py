@@ -251,7 +251,7 @@ def _image_rows(template: list[ImageRecord], skus: list[str]) -> pa.Table:
 
 def _record(context: RunContext, spec: VariantSpec, title: str, channel: Channel) -> ImageRecord:
     return ImageRecord(
-        image_id=image_id(spec, channel),
+        image_id=image_id(spec, channel, title),
         variant_id=spec.id,
         slot=slot_of(spec, channel.name),
         sku=spec.sku,

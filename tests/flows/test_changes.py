@@ -139,8 +139,16 @@ def test_a_product_that_is_new_is_made_alone(open_shop: Shop) -> None:
     assert set(_why(open_shop)) == {("new", "new")}
 
 
-def test_a_new_title_makes_nothing_again(open_shop: Shop) -> None:
+def test_a_new_title_is_written_into_its_images(open_shop: Shop) -> None:
     open_shop.rows[0]["title"] = "Another title"
+    assert _why(open_shop) == {("mug-1", "title changed"): 6}
+    run = open_shop.run().record
+    assert (run.adapters_trained, run.images_published, run.skus_skipped) == (0, 6, 2)
+    mine = [row for row in open_shop.live() if row["sku"] == "mug-1"]
+    assert {row["title"] for row in mine} == {"Another title"}
+    assert all(row["alt_text"].startswith("Another title") for row in mine)
+    assert all(b"Another title" in open_shop.objects.read(row["key"]) for row in mine)
+    assert_sound(open_shop)
     assert not open_shop.plan().jobs
 
 
