@@ -1,6 +1,6 @@
 """The shape of every configuration file: unknown keys are refused, and every error is reported at once."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -77,6 +77,11 @@ class Channel(Strict):
     white_background: bool = False
     techniques: tuple[str, ...] = ()
     source: str = ""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """All that decides an image; what people call the channel, and where its rules are written, does not."""
+        return self.model_dump(mode="json", exclude={"title", "source"})
 
 
 class SegmenterConfig(Strict):

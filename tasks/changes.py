@@ -159,7 +159,7 @@ def _salt(context: RunContext) -> str:
             {name: scene.model_dump(mode="json") for name, scene in library.scenes.items()},
             {name: colour.hex for name, colour in library.colours.items()},
             {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
-            [library.channels[name].model_dump(mode="json") for name in config.channels],
+            [library.channels[name].rules for name in config.channels],
             [TRAINER_VERSION, RENDERER_VERSION, GATE_VERSION, FINISHER_VERSION],
         ]
     )

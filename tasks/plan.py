@@ -189,7 +189,7 @@ def _recipe(config: RunConfig, resolution: int) -> str:
 
 def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
     """The identity of a variant's rendition for a channel, with the product's title in it: 64 hex digits."""
-    return content_id([spec.id, channel.model_dump(mode="json"), title, FINISHER_VERSION])
+    return content_id([spec.id, channel.rules, title, FINISHER_VERSION])
 
 
 def gate_id(spec: VariantSpec, config: RunConfig) -> str:

@@ -109,6 +109,16 @@ def test_a_changed_scene_is_rendered_again_and_no_other(open_shop: Shop) -> None
     assert not open_shop.plan().jobs
 
 
+def test_a_channel_that_is_called_or_explained_otherwise_makes_nothing_again(open_shop: Shop) -> None:
+    (open_shop.folder / "library" / "channels").mkdir(parents=True)
+    file = open_shop.folder / "library" / "channels" / "web.yaml"
+    file.write_text("web: {title: Our shop, format: webp, quality: 88, source: https://example.com/rules}\n")
+    open_shop.changes["library"] = [str(file.parent.parent)]
+    assert not open_shop.plan().jobs
+    file.write_text("web: {title: Our shop, format: webp, quality: 80}\n")
+    assert {reason for _, reason in _why(open_shop)} == {"channel changed"}
+
+
 def test_a_changed_recipe_trains_everyone_again_and_leaves_what_needs_no_adapter(open_shop: Shop) -> None:
     open_shop.changes["training"] = {"learning_rate": 2.0e-3}
     plan = open_shop.plan()
