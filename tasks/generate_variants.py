@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from prefect import task
+from pydantic import TypeAdapter
 
 from catalog_schemas.draft import Draft
 from catalog_schemas.errors import Rejected
@@ -25,10 +26,11 @@ from tasks.pixels import PhotoReader, photo_reader
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_technique
-from tasks.threads import threads
+from tasks.threads import each, threads
 
 STAGE = "generate_variants"
 _CLEAN = 0.7  # of the best cut-out's confidence
+_DRAFT = TypeAdapter(Draft)
 Made = Future[Draft | Rejection]
 
 
@@ -42,20 +44,26 @@ def generate_variants(
     """One `Draft` per variant of the chunk, and a verdict on each that could not be drawn.
 
     `references` holds the usable photos by SKU, `adapters` the store keys of LoRA files by adapter id. Writes
-    `cache/drafts/<id>.png` and, where the technique knows the product's mask, `<id>-mask.png`. A chunk is drawn as a
-    whole, so that its batches, and with them the last bits of its pixels, are the same after a resume.
+    `cache/drafts/<id>.png` and, where the technique knows the product's mask, `<id>-mask.png`. What an earlier run has
+    drawn does as well, so that another title or channel draws nothing. The rest of a chunk is drawn as a whole, so that
+    its batches, and with them the last bits of its pixels, are the same after a resume.
     Raises ModelError and StoreError.
     """
     store = context.open()
 
     def make() -> StageResult[Draft]:
         started = time.perf_counter()
-        specs = [planned.spec for planned in chunk]
-        made = _make_all(context, specs, references, adapters, store)
+        kept = each(partial(_kept, store), chunk)
+        missing = [planned.spec for planned, draft in zip(chunk, kept, strict=True) if draft is None]
+        drawn = iter(_make_all(context, missing, references, adapters, store))
+        made = [draft or next(drawn) for draft in kept]
         seconds = (time.perf_counter() - started) / len(chunk)
         return StageResult.of([replace(one, seconds=seconds) if isinstance(one, Draft) else one for one in made])
 
-    return once(store, STAGE, Draft, work_of(chunk), make)
+    result = once(store, STAGE, Draft, work_of(chunk), make)
+    # Only now: a chunk that is cut off before is drawn as a whole again.
+    each(lambda draft: store.write(_record_key(draft.variant_id), _DRAFT.dump_json(draft)), result.records)
+    return result
 
 
 def work_of(chunk: list[PlannedVariant]) -> list[str]:
@@ -141,6 +149,20 @@ def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoRead
         what = "no photo of the product could be cut out; give masks in the catalog, or use another technique"
         raise Rejected(Reason.RENDER_FAILED, what)
     return read(usable[spec.seed % len(usable)])
+
+
+def _kept(store: ObjectStore, planned: PlannedVariant) -> Draft | None:
+    """The draft that an earlier run has drawn, where all of it is still there."""
+    key = _record_key(planned.spec.id)
+    if not store.exists(key):
+        return None
+    draft = _DRAFT.validate_json(store.read(key))
+    held = store.exists(draft.image_key) and (not draft.mask_key or store.exists(draft.mask_key))
+    return draft if held else None
+
+
+def _record_key(variant_id: str) -> str:
+    return f"cache/drafts/{variant_id}.json"
 
 
 def _keep(store: ObjectStore, spec: VariantSpec, pixels: Pixels) -> Draft:

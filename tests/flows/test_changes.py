@@ -152,12 +152,14 @@ def test_a_product_that_is_new_is_made_alone(open_shop: Shop) -> None:
 def test_a_new_title_is_written_into_its_images(open_shop: Shop) -> None:
     open_shop.rows[0]["title"] = "Another title"
     assert _why(open_shop) == {("mug-1", "title changed"): 6}
+    drafts = _made(open_shop, "cache/drafts")
     run = open_shop.run().record
     assert (run.adapters_trained, run.images_published, run.skus_skipped) == (0, 6, 2)
     mine = [row for row in open_shop.live() if row["sku"] == "mug-1"]
     assert {row["title"] for row in mine} == {"Another title"}
     assert all(row["alt_text"].startswith("Another title") for row in mine)
     assert all(b"Another title" in open_shop.objects.read(row["key"]) for row in mine)
+    assert _pictures(drafts) == _pictures(_made(open_shop, "cache/drafts")), "nothing is drawn for it"
     assert_sound(open_shop)
     assert not open_shop.plan().jobs
 
@@ -176,6 +178,10 @@ def _made(shop: Shop, *prefixes: str) -> dict[str, int]:
     """The images and adapters, or what is asked for, with the time of their last change."""
     found = [key for prefix in prefixes or ("images", "adapters") for key in shop.keys(prefix)]
     return {key: Path(shop.store, key).stat().st_mtime_ns for key in found}
+
+
+def _pictures(files: dict[str, int]) -> dict[str, int]:
+    return {key: at for key, at in files.items() if key.endswith(".png")}
 
 
 def test_another_colour_in_the_catalog_trains_and_draws_its_sku_anew(shop: Shop) -> None:

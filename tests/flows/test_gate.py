@@ -45,6 +45,9 @@ def test_the_gate_refuses_and_remembers_and_another_gate_tries_again(shop: Shop)
     third = shop.run()
     assert _counts(third) == (12, 12, 0, 0)
     assert third.record.adapters_trained == 0
+    assert {key: _files(shop)[key] for key in drafts if key.endswith(".png")} == {
+        key: at for key, at in drafts.items() if key.endswith(".png")
+    }, "nor is it for another gate"
     assert_sound(shop)
 
     shop.changes["checks"] = [{"name": "contrast", "minimum": 3}]
