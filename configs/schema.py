@@ -114,7 +114,9 @@ class ModelConfig(Strict):
         "auto", description="auto: bfloat16 on CUDA, float32 elsewhere"
     )
     scorer: str = Field(
-        "", description="Folder of a CLIP model for the checks likeness and agreement; empty: clip/ in the model's own"
+        "",
+        description="A CLIP model for training.evaluation and the checks likeness and agreement: a local folder or a "
+        "store URL; empty: clip/ in the model's own folder",
     )
     controlnet: str = Field(
         "",

@@ -68,7 +68,7 @@ def check_variants(
 
 def work_of(context: RunContext, chunk: list[PlannedVariant]) -> list[str]:
     """The identity of a chunk at this gate."""
-    return [gate_id(planned.spec, context.config) for planned in chunk]
+    return [gate_id(planned.spec, context) for planned in chunk]
 
 
 def _judge_all(
@@ -115,7 +115,7 @@ def _judge(results: tuple[CheckResult, ...]) -> None:
 
 def _refusal(context: RunContext, spec: VariantSpec, verdict: Rejected) -> Rejection:
     detail = f"SKU {spec.sku}, {spec.name}: {verdict.detail}"
-    subject, now = gate_id(spec, context.config), datetime.now(UTC)
+    subject, now = gate_id(spec, context), datetime.now(UTC)
     return Rejection(spec.sku, STAGE, Reason.CHECK_FAILED, subject, detail, context.run_id, now, spec.id)
 
 

@@ -22,9 +22,9 @@ class ModelFolder:
     """A base model on this machine: its folder, its identity, and the pixels of a side it was trained for.
 
     `warning` is what its maker says that a viewer must know (`packshot.json` in the folder). `scorer` is the folder of
-    a CLIP model for the checks, `controlnet` that of a ControlNet for edges with its identity, `segmenter` the file of
-    a network that cuts out products, and `upscaler` that of one that enlarges pictures, each with its own; each may be
-    empty. `loras` are the files of what drawing adds to the model, with their weights.
+    a CLIP model for the checks, `controlnet` that of a ControlNet for edges, `segmenter` the file of a network that
+    cuts out products, and `upscaler` that of one that enlarges pictures, each with its identity; each may be empty.
+    `loras` are the files of what drawing adds to the model, with their weights.
     """
 
     path: str
@@ -32,6 +32,7 @@ class ModelFolder:
     resolution: int
     warning: str
     scorer: str = ""
+    scorer_identity: str = ""
     controlnet: str = ""
     controlnet_identity: str = ""
     segmenter: str = ""
@@ -51,6 +52,7 @@ class ModelFolder:
         """Of everything here that decides what is made, by the setting that names it."""
         return {
             "model.source": self.identity,
+            "model.scorer": self.scorer_identity,
             "model.controlnet": self.controlnet_identity,
             "model.segmenter": self.segmenter_identity,
             "model.upscaler": self.upscaler_identity,
@@ -72,13 +74,15 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
         from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
 
         found = _describe(download(config), f"{config.source}@{config.revision}")
+    scorer, scorer_identity = _find_scorer(config.scorer, Path(found.path), models)
     control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
     upscaler, upscaler_identity = _find_upscaler(config.upscaler, Path(found.path), models)
     loras, loras_identity = _find_loras(config.loras, Path(found.path), models)
     return replace(
         found,
-        scorer=config.scorer or found.scorer,
+        scorer=scorer,
+        scorer_identity=scorer_identity,
         controlnet=control,
         controlnet_identity=control_identity,
         segmenter=segmenter,
@@ -91,6 +95,19 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
 
 
 found_model = cache(find_model)
+
+
+def _find_scorer(source: str, model: Path, models: Path) -> tuple[str, str]:
+    """The CLIP model's folder and identity; both empty where none is named and the model has none of its own."""
+    folder = local_folder(source, models) if source else model / "clip"
+    if folder is None or not (folder / "config.json").is_file():
+        if not source:
+            return "", ""
+        raise ModelError(
+            f"{source}: expected the folder of a CLIP model with config.json, but it is none; point model.scorer at "
+            "such a folder or a store URL of one"
+        )
+    return str(folder), f"sha256:{hash_files(folder, list(folder.iterdir()))}"
 
 
 def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:
@@ -194,8 +211,7 @@ def _describe(folder: Path, identity: str) -> ModelFolder:
     resolution = int(json.loads(unet.read_text())["sample_size"]) * scale
     card = folder / "packshot.json"
     warning = json.loads(card.read_text()).get("warning", "") if card.is_file() else ""
-    scorer = str(folder / "clip") if (folder / "clip" / "config.json").is_file() else ""
-    return ModelFolder(str(folder), identity or f"sha256:{_hash_folder(folder)}", resolution, warning, scorer)
+    return ModelFolder(str(folder), identity or f"sha256:{_hash_folder(folder)}", resolution, warning)
 
 
 def _hash_folder(folder: Path) -> str:

@@ -20,8 +20,9 @@ from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Channel, RunConfig
+from configs.schema import Channel
 from tasks.changes import Changes, read_changes
+from tasks.checks import asks_scorer, find_check
 from tasks.context import RunContext
 from tasks.known import Known, class_adapters, slot_of
 from tasks.known_photos import KnownPhotos, Listed, is_passing, without_placeholders
@@ -179,12 +180,15 @@ def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
     raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
 
 
-def _recipe(config: RunConfig, resolution: int) -> str:
-    """All of the configuration that decides an adapter; how images are drawn counts where training draws some."""
-    training = config.training
+def _recipe(context: RunContext) -> str:
+    """All that decides adapters besides model and photos: how images are drawn, and what judges them, where training
+    draws and judges some."""
+    training, generation = context.config.training, context.config.generation
     draws = training.prior_images or training.evaluation
-    sampler = config.generation.model_dump(mode="json", exclude=FINISHING) if draws else {}
-    return canonical_json({**training.model_dump(mode="json"), "resolution": resolution, "sampler": sampler})
+    sampler = generation.model_dump(mode="json", exclude=FINISHING) if draws else {}
+    scorer = context.model.scorer_identity if training.evaluation else ""
+    own = {"resolution": context.resolution, "sampler": sampler, "scorer": scorer}
+    return canonical_json({**training.model_dump(mode="json"), **own})
 
 
 def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
@@ -192,16 +196,19 @@ def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
     return content_id([spec.id, channel.rules, title, FINISHER_VERSION])
 
 
-def gate_id(spec: VariantSpec, config: RunConfig) -> str:
+def gate_id(spec: VariantSpec, context: RunContext) -> str:
     """The identity of a variant's trial by the quality gate: a stricter gate is another trial."""
-    return content_id([GATE_VERSION, spec.id, [check.model_dump(mode="json") for check in config.checks]])
+    checks = context.config.checks
+    trial = [GATE_VERSION, spec.id, [check.model_dump(mode="json") for check in checks]]
+    judged = any(asks_scorer(find_check(check.name)) for check in checks)
+    return content_id([*trial, context.model.scorer_identity] if judged else trial)
 
 
 class _Planner:
     def __init__(self, context: RunContext, known: Known, retires: bool) -> None:
         self.context, self.config, self.library = context, context.config, context.library()
         self.known, self.retires = known, retires
-        self.recipe = _recipe(self.config, context.resolution)
+        self.recipe = _recipe(context)
         self.channels = [self.library.channels[name] for name in self.config.channels]
         self.classes: dict[str, AdapterSpec] = {}
         self.new_classes: list[AdapterSpec] = []
@@ -294,7 +301,7 @@ class _Planner:
 
     def _is_refused(self, spec: VariantSpec, channel: Channel, title: str) -> bool:
         """Whether a run before has found that this image cannot be had."""
-        trials = (spec.adapter_id, spec.id, gate_id(spec, self.config), image_id(spec, channel, title))
+        trials = (spec.adapter_id, spec.id, gate_id(spec, self.context), image_id(spec, channel, title))
         return not self.known.refused.isdisjoint(trials)
 
     def _rejection(self, sku: str, uri: str, verdict: Rejected) -> Rejection:

@@ -1,7 +1,7 @@
 """The quality gate's checks: one file each, found by its name in the configuration.
 
-A check is a module with `measure(subject) -> float`; the bounds of that number are the configuration's. To add one, add
-a file here and name it under `checks` in a preset.
+A check is a module with `measure(subject) -> float`; the bounds of that number are the configuration's. One that asks
+the CLIP model says `ASKS_SCORER = True`. To add one, add a file here and name it under `checks` in a preset.
 """
 
 import importlib
@@ -69,6 +69,11 @@ class Check(Protocol):
     @staticmethod
     def measure(subject: Subject) -> float | None:
         """The number that the bounds judge; None where the check does not apply to this image."""
+
+
+def asks_scorer(check: Check) -> bool:
+    """Whether the check says `ASKS_SCORER = True`: with another CLIP model its verdicts are others."""
+    return getattr(check, "ASKS_SCORER", False)
 
 
 def find_check(name: str) -> Check:

@@ -5,6 +5,8 @@ The product's own word is left out of the prompt, since CLIP does not know it.
 
 from tasks.checks import Subject
 
+ASKS_SCORER = True
+
 
 def measure(subject: Subject) -> float | None:
     """None where nothing was drawn, or where no CLIP model is at hand."""

@@ -6,6 +6,8 @@ that the model drew.
 
 from tasks.checks import Subject
 
+ASKS_SCORER = True
+
 
 def measure(subject: Subject) -> float | None:
     """The largest similarity to any photo of the product."""

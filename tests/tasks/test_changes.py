@@ -52,7 +52,8 @@ def row(tmp_path: Path) -> Callable[..., Row]:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"identity": "another"}, {"controlnet_identity": "edges"}, {"segmenter_identity": "net"}]
+    "changed",
+    [{f"{which}identity": "another"} for which in ("", "scorer_", "controlnet_", "segmenter_", "upscaler_", "loras_")],
 )
 def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], tmp_path: Path) -> None:
     def salt(model: ModelFolder) -> str:

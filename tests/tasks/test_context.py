@@ -52,7 +52,7 @@ def test_another_model_there_is_told(elsewhere: RunContext) -> None:
         other.arrived()
 
 
-@pytest.mark.parametrize("beside", ["controlnet", "segmenter", "upscaler", "loras"])
+@pytest.mark.parametrize("beside", ["scorer", "controlnet", "segmenter", "upscaler", "loras"])
 def test_what_stands_beside_the_model_is_told_by_the_setting_that_names_it(elsewhere: RunContext, beside: str) -> None:
     other = replace(elsewhere.model, **{f"{beside}_identity": "sha256:another"})
     with pytest.raises(ModelError, match=rf"^model\.{beside} on .* is none, but sha256:another on there: give all"):

@@ -12,7 +12,7 @@ from catalog_schemas.errors import ModelError
 from configs.schema import LoraConfig, ModelConfig, SegmenterConfig
 from tasks.models import ModelFolder, find_model
 from tests.imaging.networks import colourful, enlarging
-from tests.models.tiny import build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
+from tests.models.tiny import build_tiny_clip, build_tiny_controlnet, build_tiny_sd, build_tiny_sdxl
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,23 @@ def test_a_models_own_is_found_and_one_that_is_named_comes_first(model: Path, co
     named = find_model(ModelConfig(source=str(own), controlnet=str(control)))
     assert named.controlnet == str(control)
     assert named.identity == plain.identity, "what follows edges draws nothing by itself"
+
+
+def test_a_scorer_is_known_by_its_bytes_wherever_it_lies(model: Path, tmp_path: Path) -> None:
+    def found(folder: Path, scorer: str = "") -> ModelFolder:
+        return find_model(ModelConfig(source=str(folder), scorer=scorer))
+
+    own, clip = shutil.copytree(model, tmp_path / "own"), build_tiny_clip(tmp_path / "clip")
+    shutil.copytree(clip, own / "clip")
+    assert (found(model).scorer, found(model).scorer_identity) == ("", "")
+    assert (found(own).scorer, found(model, f"file://{clip}").scorer) == (str(own / "clip"), str(clip))
+    assert found(own).identity == found(model).identity, "what judges draws nothing"
+    same = found(own).scorer_identity
+    assert same == found(model, str(clip)).scorer_identity != ""
+    (clip / "preprocessor_config.json").write_text("{}")
+    assert found(own, str(clip)).scorer_identity != same
+    with pytest.raises(ModelError, match=r"someone/clip: expected the folder of a CLIP model.*model\.scorer"):
+        found(model, "someone/clip")
 
 
 def test_its_identity_is_its_bytes_wherever_it_lies(model: Path, control: Path, tmp_path: Path) -> None:

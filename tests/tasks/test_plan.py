@@ -1,0 +1,48 @@
+"""What is made again where the configuration or a model is another one, and what is not."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog_schemas.plan import SkuJob
+from configs.schema import RunConfig
+from tasks.context import RunContext
+from tasks.models import ModelFolder
+from tasks.plan import Selection, gate_id, make_plan
+from tests.configs_tiny import tiny_config
+from tests.drawn_products import product_row, write_catalog, write_photos
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """One product with one photo."""
+    return write_catalog(
+        tmp_path / "catalog.parquet", [product_row("mug-1", **write_photos(tmp_path / "photos", 0, 1))]
+    )
+
+
+def _planned(catalog: Path, scorer: str = "", **changes: Any) -> tuple[RunContext, SkuJob]:
+    config = RunConfig.model_validate(tiny_config(Path("model"), **changes))
+    model = ModelFolder("", "model", 64, "", scorer_identity=scorer)
+    context = RunContext("run", str(catalog), str(catalog.parent / "store"), config, model, datetime.now(UTC))
+    [job] = make_plan(context, Selection()).jobs
+    return context, job
+
+
+@pytest.mark.parametrize(("training", "counts"), [({"evaluation": {"every": 4}}, True), ({"prior_images": 2}, False)])
+def test_what_judges_is_part_of_an_adapter_that_it_has_chosen(
+    catalog: Path, training: dict[str, Any], counts: bool
+) -> None:
+    one, other = (_planned(catalog, scorer, training=training)[1].own_adapter for scorer in ("one", "other"))
+    assert (one.id != other.id) == counts
+
+
+@pytest.mark.parametrize(("check", "counts"), [("likeness", True), ("agreement", True), ("contrast", False)])
+def test_what_judges_is_part_of_a_trial_by_a_check_that_asks_it(catalog: Path, check: str, counts: bool) -> None:
+    def trials(scorer: str) -> list[str]:
+        context, job = _planned(catalog, scorer, checks=[{"name": check, "minimum": 0.5}])
+        return [gate_id(one.spec, context) for one in job.variants]
+
+    assert (trials("one") != trials("other")) == counts
