@@ -111,7 +111,9 @@ class ModelConfig(Strict):
     source: str = Field(description="Hub id, local folder or store URL of a diffusers pipeline folder")
     revision: str = Field("", description="Commit of the hub repository, 40 hex digits; required for a hub id")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto: bfloat16 on CUDA, float32 elsewhere"
+        "auto",
+        description="auto: bfloat16 on CUDA, float32 elsewhere, and one identity for both; a precision that is named "
+        "counts as another model, by which all is trained and drawn anew",
     )
     scorer: str = Field(
         "",

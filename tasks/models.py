@@ -63,8 +63,8 @@ class ModelFolder:
 def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     """The base model's folder on this machine; fetched first where the source is a store URL or a hub id.
 
-    A local folder or a store URL is identified by the bytes of its files, a hub id by its pinned revision.
-    Raises ModelError where it cannot be had.
+    A local folder or a store URL is identified by the bytes of its files, a hub id by its pinned revision; a
+    precision that is named is a part of both. Raises ModelError where it cannot be had.
     """
     models = models or Path.home() / ".cache" / "packshot" / "models"
     folder = local_folder(config.source, models)
@@ -79,8 +79,10 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
     upscaler, upscaler_identity = _find_upscaler(config.upscaler, Path(found.path), models)
     loras, loras_identity = _find_loras(config.loras, Path(found.path), models)
+    named = "" if config.precision == "auto" else f"+{config.precision}"
     return replace(
         found,
+        identity=found.identity + named,
         scorer=scorer,
         scorer_identity=scorer_identity,
         controlnet=control,

@@ -20,6 +20,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_sd(tmp_path_factory.mktemp("model") / "tiny", levels=1)
 
 
+def test_a_precision_that_is_named_makes_another_model_and_auto_does_not(model: Path) -> None:
+    found = {
+        name: find_model(ModelConfig(source=str(model), precision=name)) for name in ("auto", "float16", "float32")
+    }
+    assert found["auto"] == find_model(ModelConfig(source=str(model)))
+    assert found["float16"].identity == f"{found['auto'].identity}+float16"
+    assert len({one.drawing_identity for one in found.values()}) == 3
+
+
 @pytest.fixture
 def control(model: Path, tmp_path: Path) -> Path:
     return build_tiny_controlnet(tmp_path / "edges", model)
