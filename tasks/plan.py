@@ -37,7 +37,11 @@ from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRA
 
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
-FINISHING = {"side_maximum", "restyle_strength", "sketch_weight"}  # of the generation: no word on how training draws
+SAMPLER = {
+    "steps",
+    "guidance",
+    "scheduler",
+}  # of the generation, as training draws
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
@@ -185,7 +189,7 @@ def _recipe(context: RunContext) -> str:
     draws and judges some."""
     training, generation = context.config.training, context.config.generation
     draws = training.prior_images or training.evaluation
-    sampler = generation.model_dump(mode="json", exclude=FINISHING) if draws else {}
+    sampler = generation.model_dump(mode="json", include=SAMPLER) if draws else {}
     scorer = context.model.scorer_identity if training.evaluation else ""
     own = {"resolution": context.resolution, "sampler": sampler, "scorer": scorer}
     return canonical_json({**training.model_dump(mode="json"), **own})

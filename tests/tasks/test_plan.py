@@ -39,6 +39,21 @@ def test_what_judges_is_part_of_an_adapter_that_it_has_chosen(
     assert (one.id != other.id) == counts
 
 
+@pytest.mark.parametrize(
+    ("generation", "counts"),
+    [({"negative_prompt": "ugly", "seed": 7, "side_maximum": 1024}, False)]
+    + [({name: value}, True) for name, value in (("steps", 4), ("guidance", 2.0), ("scheduler", "ddim"))],
+)
+def test_how_images_are_drawn_is_part_of_an_adapter_as_far_as_training_draws_so(
+    catalog: Path, generation: dict[str, Any], counts: bool
+) -> None:
+    for training in ({"evaluation": {"every": 4}}, {"prior_images": 2}, {}):
+        one, other = (
+            _planned(catalog, training=training, generation=drawn)[1].own_adapter for drawn in ({}, generation)
+        )
+        assert (one.id != other.id) == (counts and bool(training))
+
+
 @pytest.mark.parametrize(("check", "counts"), [("likeness", True), ("agreement", True), ("contrast", False)])
 def test_what_judges_is_part_of_a_trial_by_a_check_that_asks_it(catalog: Path, check: str, counts: bool) -> None:
     def trials(scorer: str) -> list[str]:
