@@ -192,7 +192,8 @@ def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], draw
     """The tables hold it now: the stages' records have served."""
     store, library, compute = context.open(), context.library(), context.config.compute
     store.delete([info.key for info in store.list("cache/photos")])
-    forget(store, preparing.STAGE, (preparing.work_of(chunk) for chunk in _slices(plan.jobs, compute.chunk_size)))
+    prepared = _slices(plan.jobs, compute.chunk_size)
+    forget(store, preparing.STAGE, (preparing.work_of(context, chunk) for chunk in prepared))
     published = {record.adapter_id for record in adapters}
     for stage in (training.STAGE, classes.STAGE):
         left = recorded(store, stage, AdapterRecord)

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from catalog_schemas.identity import content_id
-from catalog_schemas.rejection import Rejection
+from catalog_schemas.rejection import PASSING, Rejection
 from tasks.storage.objects import ObjectStore
 
 Record = TypeVar("Record")
@@ -36,13 +36,17 @@ class StageResult(Generic[Record]):
 def once(
     store: ObjectStore, stage: str, record: type[Record], work: Iterable[str], make: Callable[[], StageResult[Record]]
 ) -> StageResult[Record]:
-    """The recorded result of `stage` on the things with the ids `work`, or `make()`, recorded."""
+    """The recorded result of `stage` on the things with the ids `work`, or `make()`, recorded.
+
+    A result with a verdict that may be gone by the next run is not recorded.
+    """
     adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
     key = _key(stage, work)
     if store.exists(key):
         return adapter.validate_json(store.read(key))
     result = make()
-    store.write(key, adapter.dump_json(result))
+    if not any(one.reason in PASSING for one in result.rejections):
+        store.write(key, adapter.dump_json(result))
     return result
 
 

@@ -7,7 +7,7 @@ from prefect import task
 from pydantic import TypeAdapter
 
 from catalog_schemas.errors import Rejected
-from catalog_schemas.identity import bytes_id
+from catalog_schemas.identity import bytes_id, content_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Photo, Reference
 from catalog_schemas.rejection import PASSING, Reason, Rejection
@@ -58,12 +58,13 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
         waiting = {one.sku for one in made if isinstance(one, Rejection) and one.reason in PASSING}
         return StageResult.of([one for one in made if isinstance(one, Rejection) or one.sku not in waiting])
 
-    return once(store, STAGE, Reference, work_of(jobs), make)
+    return once(store, STAGE, Reference, work_of(context, jobs), make)
 
 
-def work_of(jobs: list[SkuJob]) -> list[str]:
-    """The identity of a chunk of this stage."""
-    return [part for job in jobs for part in (job.product.sku, *(photo.id for photo in job.photos))]
+def work_of(context: RunContext, jobs: list[SkuJob]) -> list[str]:
+    """The identity of a chunk of this stage: verdicts hold for the bounds that were set."""
+    judged_by = content_id([PREPARER_VERSION, context.config.catalog.model_dump(mode="json")])
+    return [judged_by, *(part for job in jobs for part in (job.product.sku, *(photo.id for photo in job.photos)))]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """A finished stage is not done again, and one that failed leaves no record."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from catalog_schemas.draft import Draft
+from catalog_schemas.rejection import Reason, Rejection
 from tasks.ledger import StageResult, forget, once, recorded
 from tasks.storage.objects import ObjectStore
 
@@ -36,6 +38,15 @@ def test_work_that_failed_is_not_recorded(store: ObjectStore) -> None:
     with pytest.raises(AssertionError):
         once(store, "draw", Draft, ["a"], _never)
     assert once(store, "draw", Draft, ["a"], lambda: StageResult((DRAFT,))).records == (DRAFT,)
+
+
+def test_a_verdict_that_may_be_gone_by_the_next_run_is_not_recorded(store: ObjectStore) -> None:
+    def refused(reason: Reason) -> StageResult[Draft]:
+        return StageResult((), (Rejection("sku", "draw", reason, "uri", "detail", "run", datetime.now(UTC)),))
+
+    once(store, "draw", Draft, ["a"], lambda: refused(Reason.REFERENCE_UNREACHABLE))
+    assert once(store, "draw", Draft, ["a"], lambda: refused(Reason.REFERENCE_BLANK)).rejections
+    assert once(store, "draw", Draft, ["a"], _never).rejections[0].reason == Reason.REFERENCE_BLANK
 
 
 def test_forgetting_takes_the_records_named_and_no_other(store: ObjectStore) -> None:

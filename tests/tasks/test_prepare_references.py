@@ -34,8 +34,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _prepared(folder: Path, run: str, **segmenter: Any) -> tuple[RunContext, list[Reference]]:
-    config = RunConfig.model_validate(tiny_config(folder / "model"))
+def _prepared(
+    folder: Path, run: str, catalog_has: dict[str, int] | None = None, **segmenter: Any
+) -> tuple[RunContext, list[Reference]]:
+    config = RunConfig.model_validate(tiny_config(folder / "model", catalog=catalog_has or {}))
     model = ModelConfig(source=str(folder / "model"), segmenter=segmenter or None)
     config = config.model_copy(update={"model": model})
     store, catalog = str(folder / "store"), str(folder / "catalog.parquet")
@@ -52,6 +54,11 @@ def test_the_network_finds_the_product_where_the_catalog_has_no_mask(folder: Pat
         photo = read_reference(context.open(), prepared[0])
         stripe = (photo.rgb.min(axis=2) > 225) & (photo.mask == pale_stripe)
         assert stripe.sum() > 80, "the mug's stripe, which has no colour for the network to find"
+
+
+def test_a_photo_that_a_run_refused_is_looked_at_again_under_other_bounds(folder: Path) -> None:
+    assert not _prepared(folder, "strict", {"reference_side_minimum": 5000})[1]
+    assert len(_prepared(folder, "corrected")[1]) == 3
 
 
 def test_what_another_network_has_prepared_is_not_taken(folder: Path) -> None:
