@@ -336,7 +336,11 @@ class CatalogConfig(Strict):
     references_maximum: int = Field(12, ge=1, le=100, description="Photos used of one SKU; the first ones are taken")
     reference_bytes_maximum: int = Field(40_000_000, ge=1)
     reference_pixels_maximum: int = Field(80_000_000, ge=1)
-    reference_side_minimum: int = Field(64, ge=8, description="Pixels of the shorter side")
+    reference_side_minimum: int = Field(
+        64,
+        ge=8,
+        description="Pixels of the shorter side; lowered, it trains those SKUs anew whose photos it let through",
+    )
 
 
 class StoreConfig(Strict):

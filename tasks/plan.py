@@ -26,6 +26,7 @@ from tasks.checks import asks_scorer, find_check
 from tasks.context import RunContext
 from tasks.known import Known, class_adapters, slot_of
 from tasks.known_photos import KnownPhotos, Listed, is_passing, without_placeholders
+from tasks.let_through import let_through
 from tasks.look import look_at
 from tasks.matrix import Drawing, expand
 from tasks.photos import fetched_key, no_usable_photo
@@ -126,7 +127,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
     counts.rows = len(products) + counts.skipped + len(counts.quarantined)
     photos = [] if changes is None else known_photos.news(products, listed, gone)
     planner = _Planner(context, known, retires=changes is not None)
-    usable = [without_placeholders(one, placeholders) for one in listed]
+    usable = let_through(context, products, [without_placeholders(one, placeholders) for one in listed])
     if context.config.training.start_from:
         planner.find_classes(products, [found for found, _ in usable])
     jobs = list(planner.jobs(products, usable, counts))

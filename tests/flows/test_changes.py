@@ -3,8 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
-from flows.summary import plan_summary
+from PIL import Image
+
 from flows.start import start_run
+from flows.summary import plan_summary
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 
@@ -80,6 +82,22 @@ def test_a_photo_that_comes_back_brings_its_images_back(open_shop: Shop) -> None
     assert {row["image_id"] for row in open_shop.live()} == first
     assert_sound(open_shop)
     assert not open_shop.plan().jobs
+
+
+def test_a_photo_that_is_let_through_by_wider_bounds_retrains_its_sku_alone(open_shop: Shop) -> None:
+    for name in ("2.png", "2-mask.png"):
+        file = open_shop.folder / "photos-0" / name
+        Image.open(file).resize((40, 40)).save(file)
+    open_shop.run()
+    assert open_shop.reasons() == [("mug-1", "reference_too_small")]
+    open_shop.changes["catalog"] = {"reference_side_minimum": 32}
+    assert _why(open_shop) == {("mug-1", "photo changed"): 6}
+    run = open_shop.run().record
+    assert (run.adapters_trained, run.images_published) == (1, 6)
+    open_shop.changes["catalog"] = {"reference_side_minimum": 24}
+    assert not open_shop.plan().jobs
+    open_shop.changes["catalog"] = {"reference_side_minimum": 64}
+    assert [(job.product.sku, job.train) for job in open_shop.plan().jobs] == [("mug-1", "")], "its adapter is there"
 
 
 def test_a_photo_whose_bytes_only_moved_changes_nothing(open_shop: Shop) -> None:

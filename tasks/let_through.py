@@ -1,0 +1,50 @@
+"""Photos that a run refused for their size, under narrower bounds than today's.
+
+An adapter is named by the photos as listed, before anyone has opened one, but learned from those that can be used. So a
+photo that is let through now counts as another one: what was made without it is made again, and nothing else.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from catalog_schemas.identity import content_id
+from catalog_schemas.product import Product
+from catalog_schemas.reference import Photo
+from catalog_schemas.rejection import Reason
+from tasks.context import RunContext, config_key
+from tasks.known_photos import Listed
+from tasks.storage.objects import ObjectMissing, ObjectStore
+from tasks.storage.tables import Tables
+
+_SIZES = [str(reason) for reason in (Reason.REFERENCE_TOO_SMALL, Reason.REFERENCE_TOO_LARGE)]
+Bounds = tuple[int, int]  # the fewest pixels of the shorter side, and the most of all
+
+
+def let_through(context: RunContext, products: Sequence[Product], listed: Sequence[Listed]) -> list[Listed]:
+    """`listed`, the photos of `products`, where those that are let through by now are others. Raises StoreError."""
+    store, now = context.open(), context.config.catalog
+    mine = [("sku", "in", [product.sku for product in products]), ("reason", "in", _SIZES)]
+    rows = Tables(store).read("rejections", ["sku", "subject", "run_id"], mine).to_pylist() if products else []
+    told = {run: _bounds(store, run) for run in {row["run_id"] for row in rows}}
+    before = {(row["sku"], row["subject"]): told[row["run_id"]] for row in rows}
+
+    def renamed(sku: str, photo: Photo) -> Photo:
+        then = before.get((sku, photo.uri))
+        if then and (now.reference_side_minimum < then[0] or now.reference_pixels_maximum > then[1]):
+            return replace(photo, id=content_id([photo.id, then]))
+        return photo
+
+    return [
+        ([renamed(product.sku, photo) for photo in photos], faults)
+        for product, (photos, faults) in zip(products, listed, strict=True)
+    ]
+
+
+def _bounds(store: ObjectStore, run_id: str) -> Bounds | None:
+    """What a run was told; None where that is not kept."""
+    try:
+        catalog = json.loads(store.read(config_key(run_id)))["catalog"]
+    except ObjectMissing:
+        return None
+    return catalog["reference_side_minimum"], catalog["reference_pixels_maximum"]
