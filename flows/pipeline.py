@@ -25,13 +25,14 @@ from tasks import generate_variants as generating
 from tasks import prepare_references as preparing
 from tasks import train_adapters as training
 from tasks import train_classes as classes
-from tasks.context import RunContext, config_key
+from tasks.context import RunContext
 from tasks.ledger import forget, recorded
 from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
 from tasks.progress import announce
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report, show_first_images
+from tasks.running import at_work
 from tasks.storage.keys import adapter_key
 
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
@@ -54,8 +55,11 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     Raises PackshotError where the run as a whole cannot go on; then nothing of it is published, and the next run
     takes up what its stages have finished.
     """
-    store = context.open()
-    store.write(config_key(context.run_id), context.config.model_dump_json(indent=2).encode())
+    with at_work(context.open(), context.run_id, context.config.model_dump_json(indent=2).encode()):
+        return _run(context, selection)
+
+
+def _run(context: RunContext, selection: Selection) -> RunOutcome:
     finish_publishing(context)
     plan = plan_run(context, selection)
     with Workers(context.config.compute) as workers:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
 from tasks.publish import PENDING
+from tasks.running import runs_at_work
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 from tasks.verify import orphans
@@ -97,17 +98,8 @@ def _long_retired(tables: Tables, before: datetime) -> set[str]:
 
 
 def _refuse_if_running(store: ObjectStore, grace: timedelta, since: datetime) -> None:
-    """Raises StoreError where a run has begun since then and has not written its report."""
-    begun: dict[str, datetime] = {}
-    ended = set()
-    for info in store.list("runs"):
-        run, _, rest = info.key.removeprefix("runs/").partition("/")
-        if rest == "config.json":
-            begun[run] = info.modified
-        elif rest == "report/summary.json":
-            ended.add(run)
-    running = sorted(run for run, moment in begun.items() if moment >= since and run not in ended)
-    if running:
+    """Raises StoreError where a run has begun since then and has not ended."""
+    if running := runs_at_work(store, since):
         more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
         raise StoreError(
             f"{store.url}: run {running[0]}{more} began within the last {grace} and has not ended; "

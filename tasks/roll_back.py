@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from tasks.context import config_key
 from tasks.publish import complete_publications
+from tasks.running import at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 from tasks.verify import READERS
@@ -31,13 +31,9 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
     version is not there, or where garbage collection has deleted the bytes of an image that would come back; then
     nothing is changed.
     """
-    begun = config_key(run_id)
-    store.write(begun, b"{}")  # while it lies there, garbage collection waits
-    try:
+    with at_work(store, run_id, b"{}"):
         complete_publications(store)
         return _roll_back(store, version, run_id, now)
-    finally:
-        store.delete([begun])
 
 
 def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:

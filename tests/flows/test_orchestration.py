@@ -1,6 +1,7 @@
 """How a run shows in Prefect: few task runs, each named for its work; and the merchandisers' flow."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from catalog_schemas.errors import ConfigError
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters
 from flows.refresh_catalog import refresh_catalog
+from tasks.collect_garbage import collect_garbage
 from tests.flows.shop import Shop, artifacts_of, assert_sound
 
 
@@ -78,9 +80,10 @@ def test_a_category_selects_its_products(open_shop: Shop) -> None:
     assert outcome.record.skus_input == 1
 
 
-def test_a_sku_that_is_not_in_the_catalog_is_said_at_once(open_shop: Shop) -> None:
+def test_a_sku_that_is_not_in_the_catalog_is_said_at_once_and_the_run_has_ended(open_shop: Shop) -> None:
     with pytest.raises(ConfigError, match=r"vase-3 \(did you mean vase-2\?\)"):
         make_variants(_asked(open_shop, skus=["mug-1", "vase-3"]))
+    collect_garbage(open_shop.objects, timedelta(days=7), datetime.now(UTC), rehearse=True)  # does not wait for it
 
 
 def test_a_chosen_sku_whose_row_is_bad_is_quarantined_with_its_reason(open_shop: Shop) -> None:
