@@ -1,21 +1,24 @@
 """Deletes what no live row and no running run refers to, once it is older than a grace period."""
 
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
 from tasks.publish import PENDING
-from tasks.running import runs_at_work
+from tasks.running import COLLECTING, runs_begun
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 from tasks.verify import orphans
 
 RECORDS = "cache/stages"
+BATCH = 1000  # objects that are deleted between two looks for runs
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,21 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
     StoreError names the run. A run that was killed counts as running until the grace period is over, so that its
     next attempt finds what it had finished. Rows are never deleted, nor adapters that a row names, nor what a
     publication that was cut off or a stage's record that stays refers to.
+
+    A run that begins meanwhile waits for at most a batch, after which StoreError says that the rest is left. What
+    remains is a collection that stands still in a batch for longer than runs are patient (`running.PATIENCE`), and
+    then goes on.
     """
     before = now - grace
-    _refuse_if_running(store, grace, before)
+    known = _refuse_if_running(store, grace, before)
     found = [info for info in _candidates(store, Tables(store), before) if info.modified < before]
     unfinished = [info for info in store.unfinished() if info.modified < before]
     if not rehearse:
-        _refuse_if_running(store, grace, before)  # one may have begun while the store was listed
+        look = partial(_refuse_if_begun, store, known, before)
         # Records first: a collection that is killed must not leave one that speaks of what is gone.
-        store.delete(info.key for info in found if _is_record(info))
-        store.delete(info.key for info in found if not _is_record(info))
-        store.delete_unfinished(info.key for info in unfinished)
+        keys = sorted((info.key for info in found), key=lambda key: not key.startswith(f"{RECORDS}/"))
+        _delete(store, keys, store.delete, look)
+        _delete(store, [info.key for info in unfinished], store.delete_unfinished, look)
     found += unfinished
     return Garbage(tuple(info.key for info in found), sum(info.size for info in found))
 
@@ -62,10 +69,6 @@ def _candidates(store: ObjectStore, tables: Tables, before: datetime) -> Iterato
             yield info
     yield from store.list("probe")
     yield from tables.unreferenced(before)
-
-
-def _is_record(info: ObjectInfo) -> bool:
-    return info.key.startswith(f"{RECORDS}/")
 
 
 def _spoken_of(store: ObjectStore, before: datetime) -> set[str]:
@@ -97,11 +100,31 @@ def _long_retired(tables: Tables, before: datetime) -> set[str]:
     return set(rows.filter(gone)["key"].to_pylist()) - set(rows.filter(pc.invert(gone))["key"].to_pylist())
 
 
-def _refuse_if_running(store: ObjectStore, grace: timedelta, since: datetime) -> None:
-    """Raises StoreError where a run has begun since then and has not ended."""
-    if running := runs_at_work(store, since):
+def _refuse_if_running(store: ObjectStore, grace: timedelta, since: datetime) -> set[str]:
+    """The runs that have begun since then; raises StoreError where one of them has not ended."""
+    begun = runs_begun(store, since)
+    if running := sorted(run for run, has_ended in begun.items() if not has_ended):
         more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
         raise StoreError(
             f"{store.url}: run {running[0]}{more} began within the last {grace} and has not ended; "
             "wait until it has, or give a shorter --grace if it was killed"
         )
+    return set(begun)
+
+
+def _refuse_if_begun(store: ObjectStore, known: set[str], since: datetime) -> None:
+    """Raises StoreError for a run that began after garbage was looked for: it may have made some of it anew."""
+    if new := sorted(runs_begun(store, since).keys() - known):
+        raise StoreError(f"{store.url}: run {new[0]} began meanwhile; collect the rest when it has ended")
+
+
+def _delete(store: ObjectStore, keys: list[str], delete: Callable[[list[str]], None], look: Callable[[], None]) -> None:
+    """Deletes in batches, each after a look for runs, which meanwhile wait: see `running`."""
+    mark = f"{COLLECTING}/{uuid.uuid4().hex}"
+    try:
+        for start in range(0, len(keys), BATCH):
+            store.write(mark, b"{}")
+            look()
+            delete(keys[start : start + BATCH])
+    finally:
+        store.delete([mark])

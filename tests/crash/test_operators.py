@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from catalog_schemas.errors import StoreError
 from flows.command_line import main
 from tasks.collect_garbage import Garbage, collect_garbage
 from tasks.roll_back import Rollback, roll_back
+from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 from tasks.verify import verify
@@ -107,20 +110,64 @@ def test_gc_refuses_while_a_run_may_be_running_and_takes_a_dead_one_after_the_gr
     assert violations(store) == []
 
 
-def test_a_run_that_begins_while_gc_lists_the_store_is_safe(store: ClockedStore, clock: Clock) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_that_begins_while_gc_lists_the_store_is_safe(store: ClockedStore, clock: Clock, ended: bool) -> None:
+    """Even where it is over before gc deletes: it may have made a doomed image anew."""
     _killed_at(store, "cache/publishing")
     clock.advance(LATER)
     before, listed = _files(store), store.list
+    began = {"runs/new/config.json", *(["runs/new/ended.json"] if ended else [])}
 
     def begin(prefix: str = "") -> Any:
         if prefix == "images":
-            store.write("runs/new/config.json", b"{}")
+            for key in began:
+                store.write(key, b"{}")
         return listed(prefix)
 
     store.list = begin  # type: ignore[method-assign]
     with pytest.raises(StoreError, match="run new began"):
         _gc(store)
-    assert _files(store) == before | {"runs/new/config.json"}
+    assert _files(store) == before | began
+
+
+def test_a_run_that_begins_while_gc_deletes_waits_and_gc_leaves_the_rest(
+    store: ClockedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.collect_garbage.BATCH", 2)
+    monkeypatch.setattr("tasks.running.POLL", 0.01)
+    _night(store, CATALOG, "one")
+    clock.advance(LATER)
+    order = list[str]()
+
+    def run() -> None:
+        with at_work(ObjectStore(store.url), "new", b"{}"):
+            order.append("run")
+
+    night = threading.Thread(target=run)
+
+    def hook(operation: Operation, call: Callable[[], Any]) -> Any:
+        if operation.kind == "delete" and "collecting" not in operation.keys[0]:
+            night.start()
+            while not (Path(store.url) / "runs/new/config.json").exists():
+                time.sleep(0.01)
+            time.sleep(0.05)
+            order.append("deleted")
+        return call()
+
+    store.hook = hook
+    with pytest.raises(StoreError, match="run new began meanwhile"):
+        _gc(store)
+    night.join()
+    assert order == ["deleted", "run"]
+    assert not list(store.list("cache/collecting"))
+
+
+def test_a_run_does_not_wait_for_a_gc_that_was_killed(store: ClockedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.running.POLL", 0.01)
+    monkeypatch.setattr("tasks.running.PATIENCE", 0.05)
+    store.write("cache/collecting/dead", b"{}")
+    with at_work(store, "new", b"{}"):
+        assert not list(store.list("cache/collecting"))
 
 
 @pytest.mark.parametrize("place", ["tables/adapters", "tables/images", "tables/skus", "tables/runs"])
