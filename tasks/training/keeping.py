@@ -10,7 +10,7 @@ from catalog_schemas.rejection import Reason, Rejection
 from configs.schema import TrainingConfig
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
-from tasks.engine.lora_file import LoraHeader, write_embedding, write_lora
+from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write_lora
 from tasks.engine.training import TrainedAdapter
 from tasks.storage.keys import adapter_folder, adapter_key
 from tasks.storage.objects import ObjectStore
@@ -38,7 +38,11 @@ def seed_of(spec: AdapterSpec, seed: int) -> int:
 def keep_adapter(
     context: RunContext, spec: AdapterSpec, outcome: TrainedAdapter, base: BaseModel, seconds: float, store: ObjectStore
 ) -> AdapterRecord:
-    """Writes an adapter's objects; returns its record."""
+    """Writes an adapter's objects; returns its record.
+
+    Where another run, or an attempt that was killed, has trained it as well, the first file counts: two trainings need
+    not give the same bits, and both runs' rows speak of one file.
+    """
     recipe = context.config.training
     header = LoraHeader(
         name=spec.sku or spec.class_noun,
@@ -49,8 +53,11 @@ def keep_adapter(
         recipe=canonical_json(spec),
         prediction=base.prediction,
     )
-    data = write_lora(outcome.weights, header)
-    folder, words = adapter_folder(spec), bool(outcome.weights.tokens)
+    folder, weights = adapter_folder(spec), outcome.weights
+    data = write_lora(weights, header)
+    if not store.create(adapter_key(spec), data):
+        data = store.read(adapter_key(spec))
+        weights = read_lora(data)
     record = AdapterRecord(
         adapter_id=spec.id,
         sku=spec.sku,
@@ -71,12 +78,11 @@ def keep_adapter(
         run_id=context.run_id,
         created_at=datetime.now(UTC),
         start=spec.start,
-        embedding=f"{folder}/embedding.safetensors" if words else "",
+        embedding=f"{folder}/embedding.safetensors" if weights.tokens else "",
         colour=spec.colour,
     )
-    store.write(record.key, data)
-    if words:
-        store.write(record.embedding, write_embedding(outcome.weights, header))
+    if record.embedding:
+        store.write(record.embedding, write_embedding(weights, header))
     store.write(f"{folder}/record.json", canonical_json(record).encode())
     logger.info("%s: loss %.4f to %.4f", header.name, outcome.loss_before, outcome.loss_after)
     return record
