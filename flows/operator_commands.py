@@ -14,6 +14,9 @@ Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argpa
 def add_operator_commands(add: Add) -> None:
     """Adds them to the command line."""
     verify = add("verify", _verify, "prove that every live row has its bytes, and list orphans")
+    verify.add_argument(
+        "--repair", action="store_true", help="retire what is damaged, so that the next run makes it again"
+    )
     gc = add("gc", _gc, "delete what no live row and no running run refers to, after a grace period")
     gc.add_argument("--grace", default="7d", help="such as 7d, 12h or 30m; longer than the longest run")
     gc.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
@@ -29,20 +32,24 @@ def add_operator_commands(add: Add) -> None:
 
 
 def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.context import new_run_id
+    from tasks.repair import repair
     from tasks.storage.objects import open_store
     from tasks.verify import verify
 
-    found = verify(open_store(parsed.store), lambda done, total: None)
+    store, now = open_store(parsed.store), datetime.now(UTC)
+    found = verify(store, lambda done, total: None)
     lines = [f"{found.checked} live rows checked, {len(found.faults)} faults, {len(found.orphans)} orphans"]
     lines += [f"  {one.key}: expected {one.expected[:12]}, came {one.came[:12]}" for one in found.faults[:20]]
     lines += [f"  orphan: {key}" for key in found.orphans[:20]]
-    return {
-        "text": "\n".join(lines),
-        "checked": found.checked,
-        "faults": [vars(one) for one in found.faults],
-        "orphans": list(found.orphans),
-        "exit_code": 4 if found.faults else 0,
-    }
+    answer = {"checked": found.checked, "faults": [vars(one) for one in found.faults], "orphans": list(found.orphans)}
+    if parsed.repair and found.faults:
+        done = repair(store, found.faults, f"repair-{new_run_id(now)}", now)
+        lines.append(f"{done.images} images and {done.adapters} adapters retired; the next runs make them again")
+        return answer | {"text": "\n".join(lines), "repaired": vars(done)}
+    if found.faults:
+        lines.append("give --repair, and the next runs make them again")
+    return answer | {"text": "\n".join(lines), "exit_code": 4 if found.faults else 0}
 
 
 def _gc(parsed: argparse.Namespace) -> dict[str, Any]:

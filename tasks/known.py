@@ -69,7 +69,7 @@ class Known:
             return cls(set(), {}, {}, set(), {}, set())
         tables, mine = Tables(store), [("sku", "in", skus)]
         names = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "created_at"]
-        rows = tables.read("adapters", names, mine).sort_by("created_at").to_pylist()
+        rows = tables.live_adapters(names, mine).sort_by("created_at").to_pylist()
         live: dict[str, list[LiveImage]] = defaultdict(list)
         for row in tables.live_images(["sku", *(f.name for f in fields(LiveImage))], skus).to_pylist():
             live[row.pop("sku")].append(LiveImage(**row))
@@ -121,7 +121,7 @@ class Known:
 def class_adapters(store: ObjectStore, base_model: str, recipe: str, trainer_version: int) -> dict[str, AdapterSpec]:
     """The class adapters that the store holds for a base model and a recipe, by class noun; of two the older one."""
     names = [*(f.name for f in fields(AdapterSpec)), "created_at"]
-    rows = Tables(store).read("adapters", names, [("sku", "==", "")]).sort_by([("created_at", "descending")])
+    rows = Tables(store).live_adapters(names, [("sku", "==", "")]).sort_by([("created_at", "descending")])
     specs = [_adapter_spec(row) for row in rows.to_pylist()]
     same = (base_model, recipe, trainer_version)
     return {one.class_noun: one for one in specs if (one.base_model, one.recipe, one.trainer_version) == same}

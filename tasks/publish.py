@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from prefect import task
 from pydantic import TypeAdapter
 
-from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.product import Listing
@@ -27,11 +27,13 @@ from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import TABLES, Tables, rows_of
+from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
 
 PENDING = "cache/publishing"
 _UNLISTED = Listing("")
 _REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
+_DETERMINED = {f.name for f in fields(AdapterSpec)}  # by the adapter's id, and so the same in every row of it
+_RETRAINED = tuple(f.name for f in fields(AdapterRecord) if f.name not in {"adapter_id", *_DETERMINED})
 _LISTED = ("content", "product", "title", "stamp", "run_id", "updated_at")
 _REFUSED_AGAIN = ("detail", "run_id", "created_at")
 _SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
@@ -99,13 +101,15 @@ def complete_publications(store: ObjectStore) -> list[str]:
 def _publish(store: ObjectStore, publication: Publication) -> None:
     tables, harvest, run = Tables(store), publication.harvest, publication.run
     images = [replace(record, run_id=run.run_id) for record in harvest.images]
+    adapters = [replace(record, run_id=run.run_id) for record in harvest.adapters]
 
     def with_retired() -> pa.Table:
         looked_at = {record.sku for record in harvest.skus}
         return _with_retired(tables, images, harvest.retired, looked_at, run.finished_at)
 
+    following = {"adapters": lambda: _trained(tables, adapters), "images": with_retired}
     listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
-        ("adapters", [replace(one, run_id=run.run_id) for one in harvest.adapters], ()),
+        ("adapters", adapters, _RETRAINED),
         ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], _REFUSED_AGAIN),
         ("images", images or harvest.retired, _REMADE),
         ("photos", harvest.photos, _LISTED),
@@ -114,7 +118,7 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
     ]
     for name, records, update in listed:
         if records:
-            rows = with_retired if name == "images" else rows_of(name, records)
+            rows = following.get(name) or rows_of(name, records)
             tables.merge(name, rows, TABLES[name].key, run.run_id, update)
 
 
@@ -160,6 +164,11 @@ def _with_retired(
     live = tables.live_images(skus=sorted({image.sku for image in images} | skus))
     replaced = pc.and_(pc.is_in(live["slot"], fresh["slot"]), pc.invert(pc.is_in(live["image_id"], fresh["image_id"])))
     old = live.filter(pc.or_(replaced, pc.is_in(live["image_id"], pa.array(retired, pa.string()))))
-    column = old.schema.get_field_index("retired_at")
-    kind = old.schema.field(column)
-    return pa.concat_tables([fresh, old.set_column(column, kind, pa.array([now] * len(old), kind.type))])
+    return pa.concat_tables([fresh, with_retired_at(old, now)])
+
+
+def _trained(tables: Tables, adapters: list[AdapterRecord]) -> pa.Table:
+    """The new adapters: none that are there, whose rows speak of the file that counts."""
+    rows = rows_of("adapters", adapters)
+    there = tables.live_adapters(["adapter_id"], [("sku", "in", [one.sku for one in adapters])])["adapter_id"]
+    return rows.filter(pc.invert(pc.is_in(rows["adapter_id"], there)))

@@ -11,7 +11,7 @@ from catalog_schemas.errors import StoreError
 from tasks.publish import complete_publications
 from tasks.running import at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables
+from tasks.storage.tables import Tables, with_retired_at
 from tasks.verify import READERS
 
 
@@ -48,7 +48,7 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
         retired = rows.filter(pc.and_not(is_live, is_wanted))
         _refuse_if_lost(store, revived["key"].to_pylist(), version)
         done = Rollback(len(revived), len(retired))
-        return pa.concat_tables([_set_retired(revived, None), _set_retired(retired, now)])
+        return pa.concat_tables([with_retired_at(revived, None), with_retired_at(retired, now)])
 
     tables.merge("images", changed, "image_id", run_id, ("retired_at",))
     return done
@@ -77,9 +77,3 @@ def _refuse_if_lost(store: ObjectStore, keys: list[str], version: int) -> None:
             f"{store.url}: the bytes of {len(lost)} images of version {version} are deleted, the first: {lost[0]}; "
             "choose a later version"
         )
-
-
-def _set_retired(rows: pa.Table, moment: datetime | None) -> pa.Table:
-    at = rows.schema.get_field_index("retired_at")
-    kind = rows.schema.field(at)
-    return rows.set_column(at, kind, pa.array([moment] * len(rows), kind.type))

@@ -34,10 +34,13 @@ class Verification:
 
 
 def verify(store: ObjectStore, progress: Callable[[int, int], None]) -> Verification:
-    """Reads every object that a live image or an adapter refers to. Raises StoreError where the store fails."""
+    """Reads every object that a live image or an adapter refers to, and finds an adapter's learned words, whose hash
+    no row holds. Raises StoreError where the store fails."""
     tables = Tables(store)
     columns = ["key", "sha256"]
-    named = {"images": tables.live_images(columns), "adapters": tables.read("adapters", columns)}
+    adapters = tables.live_adapters([*columns, "embedding"])
+    named = {"images": tables.live_images(columns), "adapters": adapters.select(columns)}
+    words = [key for key in adapters["embedding"].to_pylist() if key]
     total, done, faults = sum(map(len, named.values())), 0, list[Fault]()
     with ThreadPoolExecutor(READERS) as readers:
         for name, rows in named.items():
@@ -47,6 +50,10 @@ def verify(store: ObjectStore, progress: Callable[[int, int], None]) -> Verifica
                     if fault is not None:
                         faults.append(fault)
                     progress(done, total)
+        there = readers.map(store.exists, words)
+        faults += [
+            Fault("adapters", key, "any", "nothing") for key, found in zip(words, there, strict=True) if not found
+        ]
     return Verification(total, tuple(faults), tuple(sorted(orphans(store, tables))))
 
 

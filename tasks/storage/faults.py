@@ -103,7 +103,9 @@ def translate(error: BaseException, uri: str) -> StoreError:
     if words & _FULL or (number in _ERRNO_FULL and not has_reply(error)):
         return StoreFull(f"{uri}: no space is left for it ({shown}); free some or raise the quota, then run again")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return ObjectMissing(f"{uri}: expected an object, found none; check the name, or run the stage that writes it")
+        return ObjectMissing(
+            f"{uri}: expected an object, found none; check the name, or let `packshot verify --repair` look"
+        )
     if words & _UNREACHABLE or (number in _ERRNO_UNREACHABLE and not has_reply(error)):
         return StoreUnreachable(
             f"{uri}: no usable answer ({shown}); check the endpoint and the network, then run again"

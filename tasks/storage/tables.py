@@ -75,6 +75,13 @@ def rows_of(name: str, records: Iterable[Any]) -> pa.Table:
     return rows.cast(spec.schema)
 
 
+def with_retired_at(rows: pa.Table, moment: datetime | None) -> pa.Table:
+    """The rows, all retired at that moment, or live where there is none."""
+    at = rows.schema.get_field_index("retired_at")
+    kind = rows.schema.field(at)
+    return rows.set_column(at, kind, pa.array([moment] * len(rows), kind.type))
+
+
 class Tables:
     """The tables of a store. Safe to share between threads and runs; every method raises StoreError."""
 
@@ -88,8 +95,14 @@ class Tables:
         wanted = columns or TABLES["images"].schema.names
         if skus == []:  # Arrow gives an empty list no type, and refuses to compare it
             return TABLES["images"].schema.empty_table().select(wanted)
-        mine = None if skus is None else [("sku", "in", skus)]
-        rows = self.read("images", list(dict.fromkeys([*wanted, "retired_at"])), mine)
+        return self._live("images", wanted, None if skus is None else [("sku", "in", skus)])
+
+    def live_adapters(self, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+        """The rows of `adapters` whose files count."""
+        return self._live("adapters", columns or TABLES["adapters"].schema.names, filters)
+
+    def _live(self, name: str, wanted: list[str], filters: Any) -> pa.Table:
+        rows = self.read(name, list(dict.fromkeys([*wanted, "retired_at"])), filters)
         return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)
 
     def uri(self, name: str) -> str:

@@ -50,7 +50,8 @@ def violations(store: ObjectStore, tables: Rows | None = None) -> list[str]:
     found += [f"images: {count} rows of slot {slot} are live" for slot, count in slots.items() if count > 1]
     adapters = {row["adapter_id"] for row in tables["adapters"]}
     found += [f"images: {row['key']} is live without its adapter" for row in live if row["adapter_id"] not in adapters]
-    return found + [fault for row in (*live, *tables["adapters"]) if (fault := _bytes_fault(store, row))]
+    there = [row for row in tables["adapters"] if row["retired_at"] is None]
+    return found + [fault for row in (*live, *there) if (fault := _bytes_fault(store, row))]
 
 
 def content(tables: Rows) -> Rows:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from tasks.collect_garbage import Garbage, collect_garbage
 from tasks.roll_back import Rollback, roll_back
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables
+from tasks.storage.tables import Tables, rows_of
 from tasks.verify import verify
 from tests.crash.crashing import OTHERS, crash_hook
-from tests.crash.night import plan, run_night
+from tests.crash.night import adapter_record, context_of, plan, run_night
 from tests.crash.soundness import content, read_tables, violations
 from tests.crash.watched import Clock, ClockedStore, Killed, Operation
 
@@ -360,6 +361,17 @@ def test_verify_finds_a_flipped_byte_a_lost_file_and_an_orphan(store: ClockedSto
     assert [fault.came for fault in found.faults if fault.key == lost] == ["nothing"]
     assert found.orphans == ("images/stray.jpg",)
     assert steps == [(number, 6) for number in range(1, 7)]
+
+
+def test_verify_finds_learned_words_that_are_lost(store: ClockedStore) -> None:
+    _night(store, CATALOG, "one")
+    record, _ = adapter_record(context_of(store, "two"), "mug", 1)
+    key = f"{record.key.rpartition('/')[0]}/embedding.safetensors"
+    row = rows_of("adapters", [replace(record, embedding=key)])
+    Tables(store).merge("adapters", row, "adapter_id", "two", ("embedding",))
+    assert [fault.key for fault in verify(store, lambda *_: None).faults] == [key]
+    store.write(key, b"words")
+    assert verify(store, lambda *_: None).faults == ()
 
 
 def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -134,7 +134,7 @@ def assert_sound(shop: Shop) -> None:
     assert len(slots) == len(set(slots)), "one live image per slot"
     for row in live:
         assert hashlib.sha256(shop.objects.read(row["key"])).hexdigest() == row["sha256"], row["key"]
-    for row in shop.table("adapters"):
+    for row in shop.tables.live_adapters().to_pylist():
         assert hashlib.sha256(shop.objects.read(row["key"])).hexdigest() == row["sha256"], row["key"]
     for row in shop.table("runs"):
         assert_adds_up(row)

@@ -1,0 +1,52 @@
+"""Gives up what `verify` has found damaged or lost, so that the next runs make it again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.publish import complete_publications
+from tasks.running import at_work
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import TABLES, Tables, with_retired_at
+from tasks.verify import Fault
+
+
+@dataclass(frozen=True)
+class Repair:
+    """How many images and adapters were retired."""
+
+    images: int
+    adapters: int
+
+
+def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: datetime) -> Repair:
+    """Retires the images and adapters with these faults.
+
+    The next night looks at the images' SKUs again, and makes the images that the catalog still asks for; those that a
+    person asked for are made when they are asked for again. An adapter's damaged file is deleted, so that it is trained
+    again when an image needs it; in the place of a class adapter a new one is trained, with which all SKUs of the class
+    that are looked at later begin. What a killed run had begun to publish is published first. Raises StoreError.
+    """
+    tables = Tables(store)
+
+    def retire(name: str, rows: pa.Table) -> int:
+        return tables.merge(name, with_retired_at(rows, now), TABLES[name].key, run_id, ("retired_at",))
+
+    with at_work(store, run_id, b"{}"):
+        complete_publications(store)
+        images = _named(tables.live_images(), "key", faults)
+        adapters = tables.live_adapters()
+        adapters = pa.concat_tables([_named(adapters, column, faults) for column in ("key", "embedding")])
+        seen = tables.read("skus", filters=[("sku", "in", images["sku"].unique().to_pylist())]) if len(images) else None
+        if seen is not None:  # before the images: a repair that is killed in between finds the faults again
+            at = seen.schema.get_field_index("fingerprint")
+            forgotten = seen.set_column(at, seen.schema.field(at), pa.array([""] * len(seen)))
+            tables.merge("skus", forgotten, "sku", run_id, ("fingerprint",))
+        store.delete([key for column in ("key", "embedding") for key in adapters[column].to_pylist() if key])
+        return Repair(retire("images", images), retire("adapters", adapters))
+
+
+def _named(rows: pa.Table, column: str, faults: tuple[Fault, ...]) -> pa.Table:
+    return rows.filter(pc.is_in(rows[column], pa.array([fault.key for fault in faults], pa.string())))
