@@ -14,22 +14,30 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS_PER_FILE = 100_000
+SMALL, FILES = (
+    ROWS_PER_FILE // 4,
+    20,
+)  # more than so many files of fewer rows are made into one: each is a read of its own
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A Parquet file of a table, and the way to read columns of it in the schema that is asked for."""
+    """A Parquet file of a table, and the way to read columns of it in the schema that is asked for.
+
+    `rows` is None where its writer has not said how many there are.
+    """
 
     path: str
+    rows: int | None
     read: Callable[[pa.Schema], pa.Table]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new file's rows, and the path of the file that they replace; "" where they are new."""
+    """A new file's rows, and the paths of the files that they replace; `count` rows are new or really changed."""
 
     rows: pa.Table
-    replaces: str
+    replaces: tuple[str, ...]
     count: int
 
 
@@ -38,24 +46,47 @@ def changes(
 ) -> Iterator[Change]:
     """The files to write so that `held` has `rows` merged in by `key`: rewritten files first, then the new rows.
 
-    `schema` is the table's own. `count` is the number of rows that a file adds or really changes. `rows` has each key
-    once; columns of `update` are scalars.
+    `schema` is the table's own. `rows` has each key once; columns of `update` are scalars. Where there are too many
+    small files, and anything changes at all, they go into the file of the new rows.
     """
-    only_key = pa.schema([schema.field(key)])
-    is_new = np.ones(rows.num_rows, dtype=bool)
-    for file in held:
+    only_key, files = pa.schema([schema.field(key)]), list(held)
+    loose = [file for file in files if file.rows is not None and file.rows < SMALL]
+    loose = loose if len(loose) > FILES else []
+    is_new, in_loose, has_changed = np.ones(rows.num_rows, dtype=bool), 0, False
+    for file in files:
         found = pc.index_in(file.read(only_key)[key], value_set=rows[key])
         if found.null_count == len(found):
             continue
         is_new[found.drop_null().to_numpy()] = False
-        if update:
-            after, count = _updated(file.read(schema), rows, found, update)
-            if count:
-                yield Change(after, file.path, count)
+        after, count = _updated(file.read(schema), rows, found, update) if update else (rows, 0)
+        has_changed |= count > 0
+        if file in loose:
+            in_loose += count
+        elif count:
+            yield Change(after, (file.path,), count)
     fresh = rows.filter(pa.array(is_new))
-    for start in range(0, fresh.num_rows, ROWS_PER_FILE):
-        part = fresh.slice(start, ROWS_PER_FILE)
-        yield Change(part, "", part.num_rows)
+    if fresh.num_rows or has_changed:
+        tables = (_merged(file.read(schema), rows, key, update) for file in loose)
+        yield from _gathered(loose, tables, fresh, in_loose + fresh.num_rows)
+
+
+def _gathered(loose: list[DataFile], tables: Iterator[pa.Table], fresh: pa.Table, count: int) -> Iterator[Change]:
+    """The rows of small files and the new ones together, in files that are full but for the last."""
+    paths, parts = list[str](), list[pa.Table]()
+    for file, table in zip(loose, tables, strict=True):
+        paths.append(file.path)
+        parts.append(table)
+        if sum(map(len, parts)) >= ROWS_PER_FILE:
+            yield Change(pa.concat_tables(parts), tuple(paths), count)
+            paths, parts, count = [], [], 0
+    rows = pa.concat_tables([*parts, conformed(fresh, parts[0].schema)]) if parts else fresh
+    for start in range(0, rows.num_rows, ROWS_PER_FILE):
+        yield Change(rows.slice(start, ROWS_PER_FILE), tuple(paths), count)
+        paths, count = [], 0
+
+
+def _merged(held: pa.Table, rows: pa.Table, key: str, update: tuple[str, ...]) -> pa.Table:
+    return _updated(held, rows, pc.index_in(held[key], value_set=rows[key]), update)[0]
 
 
 def first_of_each(rows: pa.Table, key: str) -> pa.Table:

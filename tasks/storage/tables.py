@@ -224,8 +224,7 @@ class Tables:
             self.store.write(f"tables/{name}/{path}", data)
             now, stats = int(time.time() * 1000), json.dumps({"numRecords": change.rows.num_rows})
             actions.append(AddAction(path, len(data), {}, now, True, stats))
-            if change.replaces:
-                actions.append(RemoveAction(change.replaces, True, now))
+            actions += [RemoveAction(replaced, True, now) for replaced in change.replaces]
             count += change.count
         return actions, count
 
@@ -237,9 +236,11 @@ class Tables:
         """
         if table.protocol().min_reader_version > 1:
             raise StoreError(f"{self.uri(name)}: another program gave the table features that are unknown here")
-        for path in pa.table(self._asked(name, table.get_add_actions))["path"].to_pylist():
+        files = pa.table(self._asked(name, table.get_add_actions))
+        counts = files["num_records"].to_pylist() if "num_records" in files.column_names else [None] * len(files)
+        for path, rows in zip(files["path"].to_pylist(), counts, strict=True):
             key = f"tables/{name}/{path}"
-            yield DataFile(path, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
+            yield DataFile(path, rows, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
 
     def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
         def read() -> pa.Table:

@@ -7,6 +7,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import pandas as pd
@@ -20,6 +21,8 @@ from hypothesis import strategies as st
 from catalog_schemas.arrow import from_table
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
+from tasks.storage import merging
+from tasks.storage.merging import FILES, ROWS_PER_FILE
 from tasks.storage.objects import open_store
 from tasks.storage.tables import TABLES, Tables, rows_of
 from tests.storage.publisher import NAMES, publish
@@ -118,6 +121,24 @@ def test_a_filter_reads_only_what_it_names(tables: Tables) -> None:
     assert ids(tables, filters=[("sku", "=", "a")]) == ["a1", "a2"]
     assert ids(tables, filters=pc.field("retired_at").is_null()) == ["a2", "b1"]
     assert ids(tables, filters=pc.field("sku").isin(["b"]) & (pc.field("seed") > 1)) == ["b1"]
+
+
+def test_a_table_of_many_small_files_becomes_one_of_few(local: Tables) -> None:
+    """Each file is a read of its own, which takes its time in a bucket."""
+
+    def files() -> int:
+        return len(DeltaTable(local.uri("images")).file_uris())
+
+    for number in range(FILES + 1):
+        local.merge("images", images(f"a{number}", title="old"), "image_id", f"r{number}")
+    assert files() == FILES + 1
+    assert local.merge("images", images("a0", title="old"), "image_id", "same", ("title",)) == 0
+    assert files() == FILES + 1, "nothing new is no commit"
+    assert local.merge("images", images("a0", "b", title="new"), "image_id", "last", ("title",)) == 2
+    assert files() == 1
+    held = {row["image_id"]: row["title"] for row in local.read("images").to_pylist()}
+    assert held == {f"a{number}": "old" for number in range(FILES + 1)} | {"a0": "new", "b": "new"}
+    assert len(ids(local, version=FILES + 1)) == FILES + 1, "versions before it are still there"
 
 
 def test_keys_with_quotes_are_keys(tables: Tables) -> None:
@@ -249,9 +270,15 @@ NIGHT = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("full", [ROWS_PER_FILE, 3])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(nights=st.lists(NIGHT, max_size=6))
-def test_merging_is_a_dictionary_that_each_run_writes_once(tmp_path: Path, nights) -> None:
+def test_merging_is_a_dictionary_that_each_run_writes_once(tmp_path: Path, full: int, nights) -> None:
+    with patch.multiple(merging, ROWS_PER_FILE=full, SMALL=full, FILES=full // 3):
+        _merges_as_a_dictionary(tmp_path, nights)
+
+
+def _merges_as_a_dictionary(tmp_path: Path, nights) -> None:
     tables = Tables(open_store(str(tmp_path / uuid.uuid4().hex)))
     model: dict[str, int | None] = {}
     committed: set[int] = set()
