@@ -8,16 +8,19 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
+from tasks.context import new_run_id
 from tasks.publish import PENDING
 from tasks.running import COLLECTING, runs_begun
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables
+from tasks.storage.tables import Tables, with_retired_at
 from tasks.verify import orphans
 
 RECORDS = "cache/stages"
+Step = Callable[[], None]
 BATCH = 1000  # objects that are deleted between two looks for runs
 
 
@@ -35,7 +38,7 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
 
     A run that began within the grace period and has not ended may be using any of them: then nothing is deleted and
     StoreError names the run. A run that was killed counts as running until the grace period is over, so that its
-    next attempt finds what it had finished. Rows are never deleted, nor adapters that a row names, nor what a
+    next attempt finds what it had finished. Rows are never deleted, nor what a
     publication that was cut off or a stage's record that stays refers to.
 
     A run that begins meanwhile waits for at most a batch, after which StoreError says that the rest is left. What
@@ -44,31 +47,41 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
     """
     before = now - grace
     known = _refuse_if_running(store, grace, before)
-    found = [info for info in _candidates(store, Tables(store), before) if info.modified < before]
+    tables = Tables(store)
+    found = [info for info in _candidates(store, tables, before) if info.modified < before]
     unfinished = [info for info in store.unfinished() if info.modified < before]
     if not rehearse:
         look = partial(_refuse_if_begun, store, known, before)
         # Records first: a collection that is killed must not leave one that speaks of what is gone.
         keys = sorted((info.key for info in found), key=lambda key: not key.startswith(f"{RECORDS}/"))
-        _delete(store, keys, store.delete, look)
-        _delete(store, [info.key for info in unfinished], store.delete_unfinished, look)
+        names = [info.key for info in unfinished]
+        steps: list[Step] = [partial(_retire_adapters, tables, before, now)]
+        steps += [partial(store.delete, keys[at : at + BATCH]) for at in range(0, len(keys), BATCH)]
+        steps += [partial(store.delete_unfinished, names[at : at + BATCH]) for at in range(0, len(names), BATCH)]
+        _apart(store, steps, look)
     found += unfinished
     return Garbage(tuple(info.key for info in found), sum(info.size for info in found))
 
 
 def _candidates(store: ObjectStore, tables: Tables, before: datetime) -> Iterator[ObjectInfo]:
     kept = _spoken_of(store, before)
-    folders = {key.rpartition("/")[0] for key in kept if key.startswith("adapters/")}
-    dead = (set(orphans(store, tables)) | _long_retired(tables, before)) - kept
-    yield from (info for info in store.list("images") if info.key in dead)
-    yield from (
-        info for info in store.list("adapters") if info.key in dead and info.key.rpartition("/")[0] not in folders
-    )
+    dead = {
+        *orphans(store, tables),
+        *_long_retired(tables, "images", before),
+        *_long_retired(tables, "adapters", before),
+    }
+    folders = _adapter_folders(dead) - _adapter_folders(kept)
+    yield from (info for info in store.list("images") if info.key in dead and info.key not in kept)
+    yield from (info for info in store.list("adapters") if info.key.rpartition("/")[0] in folders)
     for info in store.list("cache"):
         if info.key not in kept and not info.key.startswith(f"{PENDING}/"):
             yield info
     yield from store.list("probe")
     yield from tables.unreferenced(before)
+
+
+def _adapter_folders(keys: set[str]) -> set[str]:
+    return {key.rpartition("/")[0] for key in keys if key.startswith("adapters/")}
 
 
 def _spoken_of(store: ObjectStore, before: datetime) -> set[str]:
@@ -93,9 +106,9 @@ def _keys_in(value: Any) -> set[str]:
     return {value} if isinstance(value, str) and value.startswith(("images/", "adapters/", "cache/")) else set()
 
 
-def _long_retired(tables: Tables, before: datetime) -> set[str]:
-    """Keys of images retired before then that no live row, and none retired since, shares."""
-    rows = tables.read("images", ["key", "retired_at"])
+def _long_retired(tables: Tables, name: str, before: datetime) -> set[str]:
+    """Keys of images or adapters retired before then that no live row, and none retired since, shares."""
+    rows = tables.read(name, ["key", "retired_at"])
     gone = pc.fill_null(pc.less(rows["retired_at"], before), False)
     return set(rows.filter(gone)["key"].to_pylist()) - set(rows.filter(pc.invert(gone))["key"].to_pylist())
 
@@ -118,13 +131,34 @@ def _refuse_if_begun(store: ObjectStore, known: set[str], since: datetime) -> No
         raise StoreError(f"{store.url}: run {new[0]} began meanwhile; collect the rest when it has ended")
 
 
-def _delete(store: ObjectStore, keys: list[str], delete: Callable[[list[str]], None], look: Callable[[], None]) -> None:
-    """Deletes in batches, each after a look for runs, which meanwhile wait: see `running`."""
+def _apart(store: ObjectStore, steps: list[Step], look: Step) -> None:
+    """Takes each step after a look for runs, which meanwhile wait: see `running`."""
     mark = f"{COLLECTING}/{uuid.uuid4().hex}"
     try:
-        for start in range(0, len(keys), BATCH):
+        for step in steps:
             store.write(mark, b"{}")
             look()
-            delete(keys[start : start + BATCH])
+            step()
     finally:
         store.delete([mark])
+
+
+def _retire_adapters(tables: Tables, before: datetime, now: datetime) -> None:
+    """Retires adapters older than that which nothing has needed since then."""
+    rows = _unneeded(tables, before)
+    run_id = f"gc-{new_run_id(now)}"
+    if len(rows):
+        tables.merge("adapters", with_retired_at(rows, now), "adapter_id", run_id, ("retired_at",))
+
+
+def _unneeded(tables: Tables, before: datetime) -> pa.Table:
+    """Adapters of SKUs that no image names which was live since then: all of a SKU that left, and all but the newest of
+    any other, which the next image would be drawn with."""
+    rows = tables.live_adapters(filters=[("sku", "!=", "")]).sort_by("created_at")
+    newest = dict(zip(rows["sku"].to_pylist(), rows["adapter_id"].to_pylist(), strict=True))
+    left = tables.read("skus", ["sku"], [("status", "=", "retired"), ("updated_at", "<", before)])["sku"].to_pylist()
+    images = tables.read("images", ["adapter_id", "retired_at"])
+    used = images.filter(pc.fill_null(pc.greater_equal(images["retired_at"], before), True))["adapter_id"]
+    needed = {*used.unique().to_pylist(), *(name for sku, name in newest.items() if sku not in set(left))}
+    old = pc.less(rows["created_at"], before)
+    return rows.filter(pc.and_not(old, pc.is_in(rows["adapter_id"], pa.array(needed, pa.string()))))

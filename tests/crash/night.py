@@ -80,7 +80,7 @@ def plan(store: ObjectStore, catalog: dict[str, int]) -> Work:
     tables = Tables(store)
     live = tables.live_images(["image_id", "sku"]).to_pylist()
     there = {row["image_id"] for row in live}
-    trained = set(tables.read("adapters", ["adapter_id"])["adapter_id"].to_pylist())
+    trained = set(tables.live_adapters(["adapter_id"])["adapter_id"].to_pylist())
     skus = {row["sku"]: row for row in tables.read("skus", ["sku", "status", "fingerprint"]).to_pylist()}
     looked = {s: p for s, p in catalog.items() if s not in skus or skus[s]["fingerprint"] != f"photo {p}"}
     gone = [s for s, row in skus.items() if s not in catalog and row["status"] != "retired"]

@@ -20,10 +20,10 @@ from tasks.collect_garbage import Garbage, collect_garbage
 from tasks.roll_back import Rollback, roll_back
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.tables import TABLES, Tables, rows_of
 from tasks.verify import verify
 from tests.crash.crashing import OTHERS, crash_hook
-from tests.crash.night import adapter_record, context_of, plan, run_night
+from tests.crash.night import adapter_id, adapter_record, context_of, plan, run_night
 from tests.crash.soundness import content, read_tables, violations
 from tests.crash.watched import Clock, ClockedStore, Killed, Operation
 
@@ -233,16 +233,33 @@ def test_gc_sweeps_what_killed_writers_left(store: ClockedStore, clock: Clock) -
     for name in litter:
         (Path(store.url) / name).parent.mkdir(exist_ok=True)
         (Path(store.url) / name).write_bytes(b"half")
-    live, version = read_tables(store), Tables(store).version("images")
+    others = TABLES.keys() - {"adapters"}  # of which it retires one
+    live, version = read_tables(store, others), Tables(store).version("images")
     assert not litter & set(_gc(store).keys), "they may be of a writer that lives"
     clock.advance(LATER)
     gone = set(_gc(store).keys)
     assert litter <= gone
     assert not gone & {key for _, key in _live(store)}
-    assert read_tables(store) == live
+    assert read_tables(store, others) == live
     assert Tables(store).version("images") == version
     assert len([name for name in _files(store) if name.startswith("tables/images/") and "_delta_log" not in name]) >= 1
     assert _gc(store) == Garbage((), 0)
+
+
+def test_gc_takes_adapters_that_nothing_has_needed_for_two_grace_periods(store: ClockedStore, clock: Clock) -> None:
+    """The newest adapter of a SKU that is still there is what its next image is drawn with."""
+    _night(store, CATALOG, "one")
+    _night(store, {"mug": 2}, "two")
+    named = {row["adapter_id"]: row["key"] for row in read_tables(store)["adapters"]}
+    newest = named.pop(adapter_id("mug", 2))
+    for days in (LATER, LATER):
+        clock.advance(days)
+        assert all(store.exists(key) for key in named.values())
+        _gc(store)
+    assert {info.key.rpartition("/")[0] for info in store.list("adapters")} == {newest.rpartition("/")[0]}
+    _night(store, CATALOG, "back")
+    assert violations(store) == []
+    assert store.exists(named[adapter_id("vase", 1)])
 
 
 def test_gc_keeps_the_data_files_of_versions_that_were_current_within_the_grace_period(
