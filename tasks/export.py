@@ -15,7 +15,7 @@ from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
-COLUMNS = ["sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "key", "alt_text", "format"]
+COLUMNS = ["sku", "title", "channel", "key", "alt_text"]
 Rows = list[dict[str, Any]]
 Listings = Mapping[str, Listing]
 
