@@ -2,6 +2,7 @@
 
 import difflib
 import io
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, field
@@ -38,11 +39,10 @@ from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRA
 
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
-SAMPLER = {
-    "steps",
-    "guidance",
-    "scheduler",
-}  # of the generation, as training draws
+SAMPLER = {"steps", "guidance", "scheduler"}  # of the generation, as training draws
+NEIGHBOURS = (
+    50  # SKUs before and after one that is not in the catalog, among which the one that was meant is looked for
+)
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
@@ -179,10 +179,25 @@ def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
     unknown = [sku for sku in selection.skus if sku not in seen]
     if not unknown:
         return
-    meant = [(sku, difflib.get_close_matches(sku, seen, n=1)) for sku in unknown[:UNKNOWN_SHOWN]]
+    shown = unknown[:UNKNOWN_SHOWN]
+    meant = list(zip(shown, _close_to(shown, seen), strict=True))
     lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
     more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
     raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
+
+
+def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
+    """For each of `skus` the one seen that may have been meant, if any.
+
+    To compare it with each of 100,000 takes seconds. What is meant begins or ends alike, and so is its neighbour in the
+    order of SKUs, or in that of SKUs read backwards.
+    """
+    ways: list[Callable[[str], str]] = [str, lambda sku: sku[::-1]]
+    orders = [(way, sorted(seen, key=way)) for way in ways]
+    for sku in skus:
+        at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]
+        near = {one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]}
+        yield difflib.get_close_matches(sku, sorted(near), n=1)
 
 
 def _recipe(context: RunContext) -> str:
