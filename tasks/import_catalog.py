@@ -149,6 +149,13 @@ class _Run:
         web = any(photo.lower().startswith(("http://", "https://")) for photo in photos)
         self.web += web
         self.local += any("://" not in photo for photo in photos)
+        located = tuple(_located(photo, self.folder) for photo in photos)
+        if any(_is_elsewhere(photo, self.folder) for photo in located):
+            self.report.remark(
+                found.line,
+                "rows with photos outside this file's folder; a run refuses them (reference_forbidden) unless "
+                "catalog.reference_prefixes of its configuration names their folder",
+            )
         attributes = product.attributes
         if any(len(text) > ATTRIBUTE_MAXIMUM for text in attributes.values()):
             self.report.remark(found.line, f"rows with attributes of over {ATTRIBUTE_MAXIMUM:,} characters, cut there")
@@ -156,7 +163,7 @@ class _Run:
         return replace(
             product,
             class_noun=noun,
-            references=tuple(_located(photo, self.folder) for photo in photos),
+            references=located,
             masks=tuple(_located(mask, self.folder) for mask in product.masks[:REFERENCES_MAXIMUM]),
             attributes=attributes,
         )
@@ -209,6 +216,11 @@ def _is_text(product: Product) -> bool:
 def _located(reference: str, folder: Path) -> str:
     """Relative to the file becomes absolute, since the catalog may lie elsewhere."""
     return reference if "://" in reference or "::" in reference else os.path.join(folder, reference)  # noqa: PTH118
+
+
+def _is_elsewhere(located: str, folder: Path) -> bool:
+    """Whether a local photo lies outside the folder, as its path reads: a run follows links, too."""
+    return "://" not in located and "::" not in located and not Path(os.path.normpath(located)).is_relative_to(folder)
 
 
 @contextmanager

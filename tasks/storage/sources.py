@@ -96,7 +96,8 @@ class Sources:
         if is_web(uri):
             why = "is a web address that no reference_prefixes of the configuration allows; copy the photo, or allow it"
             raise _forbidden(reference, why)
-        raise _forbidden(reference, "lies outside the catalog's folder and the configured reference_prefixes")
+        why = "lies outside the catalog's folder; copy it there, or name its folder in catalog.reference_prefixes"
+        raise _forbidden(reference, why)
 
     def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:
         """The photos that are meant: a folder stands for its photo files in order of their names, blanks for nothing.

@@ -32,3 +32,13 @@ def test_importing_again_beside_the_photos_takes_the_grant_back(tmp_path: Path) 
     (tmp_path / "catalog.parquet.references").write_text("/\n")
     _import(tmp_path, "sku,title,class_noun,photos\na,A,mug,a.png\n")
     assert granted_prefixes(str(tmp_path / "catalog.parquet")) == ()
+
+
+def test_an_import_tells_of_photos_that_a_run_will_refuse(tmp_path: Path) -> None:
+    shop = tmp_path / "shop.csv"
+    shop.write_text(
+        "sku,title,class_noun,photos\na,A,mug,a.png\nb,B,mug,../b.png\nc,C,mug,/etc/passwd\nd,D,mug,x/../d.png\n"
+    )
+    [remark] = import_catalog("csv", str(shop), str(tmp_path / "catalog.parquet")).remarks
+    assert "photos outside this file's folder" in remark
+    assert remark.endswith(": 2 (first: line 3)")
