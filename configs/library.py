@@ -46,7 +46,7 @@ class Library:
 
         Raises `ConfigError` for a name that is none of these.
         """
-        faults = _unknown(names, {*self.scenes, *GROUPS, ALL}, "variants.scenes", "scene")
+        faults = unknown(names, {*self.scenes, *GROUPS, ALL}, "variants.scenes", "scene")
         if faults:
             raise ConfigError("\n".join(faults))
         return tuple(
@@ -101,7 +101,7 @@ def load_preset(name_or_path: str | Path, library: Library | None = None) -> Run
     if not source.is_file():
         shipped = sorted(file.name.removesuffix(".yaml") for file in _files(resources.files("configs"), "presets"))
         raise ConfigError(
-            f"{name_or_path}: no such preset{_suggestion(str(name_or_path), shipped)}; expected one of "
+            f"{name_or_path}: no such preset{suggestion(str(name_or_path), shipped)}; expected one of "
             f"{', '.join(shipped)}, or the path of a YAML file"
         )
     faults: list[str] = []
@@ -123,17 +123,17 @@ def unknown_names(config: RunConfig, library: Library) -> list[str]:
     scenes = {*library.scenes, *GROUPS}
     matrix = config.variants
     faults = [
-        *_unknown(config.channels, library.channels, "channels", "channel"),
-        *_unknown(matrix.scenes, {*scenes, ALL}, "variants.scenes", "scene or group of scenes"),
-        *_unknown(matrix.colours, library.colours, "variants.colours", "colour"),
-        *_unknown(matrix.backgrounds, library.backgrounds, "variants.backgrounds", "background"),
+        *unknown(config.channels, library.channels, "channels", "channel"),
+        *unknown(matrix.scenes, {*scenes, ALL}, "variants.scenes", "scene or group of scenes"),
+        *unknown(matrix.colours, library.colours, "variants.colours", "colour"),
+        *unknown(matrix.backgrounds, library.backgrounds, "variants.backgrounds", "background"),
     ]
     rules: list[tuple[str, MatrixRule]] = [(f"variants.include.{at}", rule) for at, rule in enumerate(matrix.include)]
     rules += [(f"variants.exclude.{at}", rule) for at, rule in enumerate(matrix.exclude)]
     for place, rule in rules:
-        faults += _unknown(rule.scenes, scenes, f"{place}.scenes", "scene or group of scenes")
-        faults += _unknown(rule.colours, library.colours, f"{place}.colours", "colour")
-        faults += _unknown(rule.backgrounds, library.backgrounds, f"{place}.backgrounds", "background")
+        faults += unknown(rule.scenes, scenes, f"{place}.scenes", "scene or group of scenes")
+        faults += unknown(rule.colours, library.colours, f"{place}.colours", "colour")
+        faults += unknown(rule.backgrounds, library.backgrounds, f"{place}.backgrounds", "background")
     return faults
 
 
@@ -230,7 +230,7 @@ def _sentences(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
         location = ".".join(str(part) for part in fault["loc"]) or "the whole"
         if fault["type"] == "extra_forbidden":
             key = str(fault["loc"][-1])
-            yield f"{location}: no such key{_suggestion(key, _keys_at(model, fault['loc'][:-1]))}"
+            yield f"{location}: no such key{suggestion(key, _keys_at(model, fault['loc'][:-1]))}"
         elif fault["type"] == "missing":
             yield f"{location}: missing"
         else:
@@ -251,11 +251,13 @@ def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
     return list(model.model_fields)
 
 
-def _unknown(names: Collection[str], known: Collection[str], place: str, kind: str) -> list[str]:
-    return [f"{place}: no {kind} {name!r}{_suggestion(name, known)}" for name in names if name not in known]
+def unknown(names: Collection[str], known: Collection[str], place: str, kind: str) -> list[str]:
+    """One sentence for each name that is not known, with the one that may have been meant."""
+    return [f"{place}: no {kind} {name!r}{suggestion(name, known)}" for name in names if name not in known]
 
 
-def _suggestion(name: str, known: Collection[str]) -> str:
+def suggestion(name: str, known: Collection[str]) -> str:
+    """What may have been meant, as the end of a message; empty where nothing is close."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

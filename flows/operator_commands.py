@@ -1,14 +1,20 @@
 """The commands of whoever looks after a store: verify, gc, rollback, export."""
 
 import argparse
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from catalog_schemas.errors import ConfigError
+from catalog_schemas.errors import ConfigError, StoreNotFound
+
+if TYPE_CHECKING:
+    from tasks.storage.objects import ObjectStore
 
 Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argparse.ArgumentParser]
+
+ROLLBACK = "rollback-"  # how the names of rollbacks begin, which write as runs do
 
 
 def add_operator_commands(add: Add) -> None:
@@ -34,10 +40,9 @@ def add_operator_commands(add: Add) -> None:
 def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.context import new_run_id
     from tasks.repair import repair
-    from tasks.storage.objects import open_store
     from tasks.verify import verify
 
-    store, now = open_store(parsed.store), datetime.now(UTC)
+    store, now = _opened(parsed.store), datetime.now(UTC)
     found = verify(store, lambda done, total: None)
     lines = [f"{found.checked} live rows checked, {len(found.faults)} faults, {len(found.orphans)} orphans"]
     lines += [f"  {one.key}: expected {one.expected[:12]}, came {one.came[:12]}" for one in found.faults[:20]]
@@ -54,10 +59,9 @@ def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.collect_garbage import collect_garbage
-    from tasks.storage.objects import open_store
 
     grace = _duration(parsed.grace)
-    found = collect_garbage(open_store(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
+    found = collect_garbage(_opened(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
     verb = "would be deleted" if parsed.dry_run else "deleted"
     text = f"{len(found.keys)} objects, {found.bytes:,} bytes {verb}"
     return {"text": text, "keys": list(found.keys), "bytes": found.bytes, "deleted": not parsed.dry_run}
@@ -66,20 +70,34 @@ def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
 def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.context import new_run_id
     from tasks.roll_back import roll_back
-    from tasks.storage.objects import open_store
 
     now = datetime.now(UTC)
-    done = roll_back(open_store(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)
+    done = roll_back(_opened(parsed.store), parsed.version, ROLLBACK + new_run_id(now), now)
     text = f"version {parsed.version} is current again: {done.revived} images came back, {done.retired} were retired"
     return {"text": text, "revived": done.revived, "retired": done.retired}
 
 
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.export import export
-    from tasks.storage.objects import open_store
 
-    count = export(open_store(parsed.store), parsed.kind, Path(parsed.out), parsed.channel, parsed.base_url)
+    count = export(_opened(parsed.store), parsed.kind, Path(parsed.out), parsed.channel, parsed.base_url)
     return {"text": f"{count} images exported to {parsed.out}", "images": count, "out": parsed.out}
+
+
+def _opened(url: str) -> "ObjectStore":
+    """The store, with as many writers as its newest run was told. Raises StoreNotFound where there was no run."""
+    from tasks.storage.objects import open_store
+    from tasks.storage.tables import Tables
+
+    store = open_store(url)
+    listed = (info.key for info in store.list("runs") if info.key.endswith("/config.json"))
+    told = [key for key in listed if not key.startswith(f"runs/{ROLLBACK}")]
+    if told:
+        config = json.loads(store.read(max(told)))  # a run's name begins with its time
+        return open_store(url, config.get("store", {}).get("single_writer", False))
+    if Tables(store).version("runs") < 0:
+        raise StoreNotFound(f"{store.url}: no run has published here; check --store")
+    return store
 
 
 def _duration(text: str) -> timedelta:

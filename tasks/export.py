@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from catalog_schemas.errors import ConfigError
+from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.product import Listing
+from configs.library import unknown
 from tasks.cells import inert
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
@@ -25,10 +26,16 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str)
 
     `tree` copies the files to <to>/<sku>/<name>; `shopify` writes a product CSV with an image a row, `google` a
     supplemental feed (TSV) with an image link an item. Feeds name products as the file did that they were imported
-    from, and need `base_url`, under which the store's keys are reachable. Raises ConfigError and StoreError.
+    from, and need `base_url`, under which the store's keys are reachable. Raises ConfigError, and StoreError also
+    where there is nothing to export.
     """
     tables = Tables(store)
     rows = tables.live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
+    if not rows:
+        raise StoreError(f"{store.url}: no image is live here, so there is nothing to export")
+    channels = sorted({row["channel"] for row in rows})
+    if faults := unknown([channel] if channel else [], channels, "--channel", "channel"):
+        raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
     rows = [row for row in rows if not channel or row["channel"] == channel]
     if kind == "tree":
         _write_tree(store, rows, to)

@@ -439,3 +439,59 @@ def test_the_commands_gc_rollback_and_export_do_what_they_say(
     code, answer = _said(capsys, "export", "google", *at, "--out", str(tmp_path / "feed.tsv"))
     assert code == 2
     assert "--base-url" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("verify",), ("gc",), ("rollback", "0"), ("export", "tree", "--out", "out"), ("export", "google", "--out", "out")],
+)
+def test_a_store_where_no_run_has_published_is_no_sound_and_empty_store(
+    memory: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    code, answer = _said(capsys, *command, "--store", str(memory / "typo"))
+    assert code == 4
+    assert f"{memory / 'typo'}: no run has published here; check --store" in answer["error"]
+    assert not (memory / "typo").exists()
+
+
+def test_gc_takes_what_a_first_night_left_that_was_killed(
+    store: ClockedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.write("runs/killed/config.json", b"{}")
+    store.write("runs/killed/report/summary.json", b"{}")
+    store.write("images/stray.jpg", b"x")
+    assert _said(capsys, "gc", "--store", store.url, "--grace", "0s")[1]["keys"] == ["images/stray.jpg"]
+
+
+def test_an_export_of_nothing_is_refused_and_a_channel_that_is_mistyped_is_told(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _night(store, CATALOG, "one")
+    feed = ("export", "google", "--store", store.url, "--out", str(tmp_path / "feed.tsv"), "--base-url", "https://x")
+    code, answer = _said(capsys, *feed, "--channel", "wbe")
+    assert code == 2
+    assert "--channel: no channel 'wbe' (did you mean 'web'?)" in answer["error"]
+    _night(store, {}, "two")
+    code, answer = _said(capsys, *feed)
+    assert code == 4
+    assert "no image is live" in answer["error"]
+    assert not (tmp_path / "feed.tsv").exists()
+
+
+def test_a_store_with_a_single_writer_is_rolled_back_as_its_runs_were_told(
+    store: ClockedStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _night(store, CATALOG, "one")
+    store.write("runs/older/config.json", b'{"store": {"single_writer": false}}')
+    store.write("runs/two/config.json", b'{"store": {"single_writer": true}}')
+    store.write("runs/rollback-20260103/config.json", b"{}")
+    opened: list[bool] = []
+    begin = ObjectStore.__init__
+
+    def noted(self: ObjectStore, url: str, single_writer: bool = False) -> None:
+        begin(self, url, single_writer)
+        opened.append(single_writer)
+
+    monkeypatch.setattr(ObjectStore, "__init__", noted)
+    assert _said(capsys, "rollback", str(Tables(store).version("images")), "--store", store.url)[0] == 0
+    assert opened[-1]
