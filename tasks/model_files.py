@@ -23,7 +23,7 @@ def local_file(source: str, models: Path, setting: str, what: str) -> Path:
         file = models / content_id(source)[:16] / Path(source).name
         if not file.is_file():
             root, _, name = source.rpartition("/")
-            data = open_store(root, single_writer=True).read(name)
+            data = open_store(root).read(name)
             file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=models) as folder:
                 (Path(folder) / name).write_bytes(data)
@@ -65,7 +65,7 @@ def _fetch(source: str, models: Path) -> Path:
     if not target.is_dir():
         models.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=models) as folder:
-            open_store(source, single_writer=True).fetch_folder("", Path(folder) / "model")
+            open_store(source).fetch_folder("", Path(folder) / "model")
             try:
                 (Path(folder) / "model").rename(target)
             except OSError:

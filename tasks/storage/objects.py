@@ -91,7 +91,8 @@ class ObjectStore:
             if answers != [True, False]:
                 raise StoreError(
                     f"{self.url}: the store ignores conditional writes, so two runs could overwrite each other; "
-                    "use a server that honours If-None-Match, or set single_writer: true if one run at a time writes"
+                    "use a server that honours If-None-Match, or, if one run at a time writes, set "
+                    "store.single_writer: true in the configuration"
                 )
             self._conditional = True
 

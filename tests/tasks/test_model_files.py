@@ -19,8 +19,8 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """A folder that stands for the bucket."""
 
-    def opened(url: str, single_writer: bool) -> ObjectStore:
-        return ObjectStore(url.replace("s3:/", str(tmp_path / "s3"), 1), single_writer)
+    def opened(url: str) -> ObjectStore:
+        return ObjectStore(url.replace("s3:/", str(tmp_path / "s3"), 1))
 
     monkeypatch.setattr(model_files, "open_store", opened)
     store = ObjectStore(str(tmp_path / "s3" / "shop" / "models"))
