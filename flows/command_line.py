@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from catalog_schemas.errors import PackshotError
@@ -34,13 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request to Prefect's server
     for name, value in QUIET.items():
         if not (parsed.verbose and name.startswith("PREFECT_LOGGING")):
             os.environ.setdefault(name, value)
     for name in () if parsed.verbose else QUEUES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        answer = parsed.command(parsed)
+        with lines_in_a_log(parsed):
+            answer = parsed.command(parsed)
     except PackshotError as error:
         _say(f"packshot: {error}", sys.stderr)
         return error.exit_code
@@ -49,6 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
     return int(answer.get("exit_code", 0))
+
+
+@contextmanager
+def lines_in_a_log(parsed: argparse.Namespace) -> Iterator[None]:
+    """Where standard error is no terminal, what would stand beside its bars is written there as lines."""
+    if parsed.verbose or parsed.json or sys.stderr.isatty():
+        yield
+        return
+    told, handler = logging.getLogger("tasks.progress"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    before = told.level, told.propagate
+    told.addHandler(handler)
+    told.setLevel(logging.INFO)
+    told.propagate = False  # Prefect's own handler would write it again
+    try:
+        yield
+    finally:
+        told.removeHandler(handler)
+        told.setLevel(before[0])
+        told.propagate = before[1]
 
 
 def _parser() -> argparse.ArgumentParser:

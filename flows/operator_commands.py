@@ -39,11 +39,13 @@ def add_operator_commands(add: Add) -> None:
 
 def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.context import new_run_id
+    from tasks.progress import Progress
     from tasks.repair import repair
     from tasks.verify import verify
 
     store, now = _opened(parsed.store), datetime.now(UTC)
-    found = verify(store, lambda done, total: None)
+    with Progress("verifying") as progress:
+        found = verify(store, progress.update)
     lines = [f"{found.checked} live rows checked, {len(found.faults)} faults, {len(found.orphans)} orphans"]
     lines += [f"  {one.key}: expected {one.expected[:12]}, came {one.came[:12]}" for one in found.faults[:20]]
     lines += [f"  orphan: {key}" for key in found.orphans[:20]]

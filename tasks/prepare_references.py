@@ -22,6 +22,7 @@ from tasks.imaging.segmenter import load_segmenter
 from tasks.imaging.transparency import without_shadow
 from tasks.ledger import StageResult, once
 from tasks.photos import fetched_key
+from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.sources import Sources, is_web
@@ -53,7 +54,8 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
             return _rejection(job, photo, verdict, context)
 
     def make() -> StageResult[Reference]:
-        made = each(prepared, [(job, photo) for job in jobs for photo in job.photos])
+        with Progress("preparing photos") as progress:
+            made = each(prepared, [(job, photo) for job in jobs for photo in job.photos], progress.update)
         # An adapter is named by all of its photos: without one of them it waits for the next run.
         waiting = {one.sku for one in made if isinstance(one, Rejection) and one.reason in PASSING}
         return StageResult.of([one for one in made if isinstance(one, Rejection) or one.sku not in waiting])

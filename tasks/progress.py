@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, cast
+from typing import ClassVar, Self, cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 from tqdm import tqdm
 
-EVERY_SECONDS = 5.0  # between two updates of the artifact or two log lines
+EVERY_SECONDS = 5.0  # between two updates of the artifact
+LINE_SECONDS = 60.0  # between two log lines, whatever they are about
 RELAYED_SECONDS = 0.5  # between two steps that are told to another process
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def announce(text: str) -> None:
 class Progress:
     """Progress of one task run; use as a context manager and call `update(done, total)`."""
 
+    line_at: ClassVar[float] = time.monotonic()  # of the last log line
+
     def __init__(self, what: str) -> None:
         self.what = what
         self.tell = _relay.get()
@@ -115,10 +118,10 @@ class Progress:
         if self.bar is not None:
             self.bar.total = total
             self.bar.update(done - self.bar.n)
-        if time.monotonic() - self.shown_at < EVERY_SECONDS:
-            return
-        self.shown_at = time.monotonic()
-        if self.artifact is not None:
+        now = time.monotonic()
+        if self.artifact is not None and now - self.shown_at >= EVERY_SECONDS:
+            self.shown_at = now
             update_progress_artifact(self.artifact, progress=100.0 * done / total)
-        if self.bar is None:
+        if self.bar is None and now - Progress.line_at >= LINE_SECONDS:
+            Progress.line_at = now
             logger.info("%s: %d of %d", self.what, done, total)

@@ -23,7 +23,13 @@ def threads() -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
-def each(function: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
-    """`function` of every item, in order; the first error is raised."""
+def each(
+    function: Callable[[Given], Made], items: Iterable[Given], tell: Callable[[int, int], object] = lambda *_: None
+) -> list[Made]:
+    """`function` of every item, in order; the first error is raised. `tell` hears how many of how many are done."""
+    listed, made = list(items), list[Made]()
     with threads() as pool:
-        return list(pool.map(function, items))
+        for one in pool.map(function, listed):
+            made.append(one)
+            tell(len(made), len(listed))
+    return made
