@@ -42,11 +42,12 @@ References = dict[str, tuple[Reference, ...]]
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run did, and where its report lies."""
+    """What a run did and refused, and where its report lies."""
 
     record: RunRecord
     report: ReportLinks
     warnings: tuple[str, ...]
+    rejections: tuple[Rejection, ...]
 
 
 def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
@@ -87,7 +88,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
     _forget(context, plan, adapters, [early, late])
     advice = (*preparing.advice(context, chain.from_iterable(references.values())), *enlarging.advice(context, images))
     warnings = (context.model.warning, *advice) if context.model.warning else advice
-    return RunOutcome(record, report(context, jobs, harvest, record), warnings)
+    return RunOutcome(record, report(context, jobs, harvest, record), warnings, harvest.rejections)
 
 
 def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:

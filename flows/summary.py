@@ -1,10 +1,12 @@
 """What a person reads on the terminal when a plan is made or a run has ended; the same facts as JSON."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from catalog_schemas.plan import Plan
+from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from flows.pipeline import RunOutcome
 
@@ -34,20 +36,24 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         ),
         "",
         *(f"! {warning}" for warning in outcome.warnings),
-        *([f"To photograph again: {links.reshoots}, listed in {links.reshoot}"] if links.reshoots else []),
+        *_refusals(outcome.rejections, 5),
+        *(
+            [f"Photos to mend: those of {_skus(links.reshoot_skus)}, listed in {links.reshoot}"]
+            if links.reshoot
+            else []
+        ),
         f"Gallery: {links.gallery}",
     ]
     facts = asdict(run) | asdict(links)
     facts.pop("config")
-    return {"text": "\n".join(lines), **facts}
+    return {"text": "\n".join(lines), **facts, **_refused(outcome.rejections)}
 
 
 def _headline(run: RunRecord) -> str:
     if run.adapters_trained or run.images_planned:
         return "Done."
     if run.skus_quarantined:
-        counted = "1 SKU" if run.skus_quarantined == 1 else f"{run.skus_quarantined} SKUs"
-        return f"Nothing made: {counted} quarantined, {run.skus_skipped} unchanged."
+        return f"Nothing made: {_skus(run.skus_quarantined)} quarantined, {run.skus_skipped} unchanged."
     return "Nothing to do: nothing trained, nothing rendered; the store holds it all."
 
 
@@ -64,10 +70,8 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         f"images to make:    {_counted(images)}",
         f"images unchanged:  {plan.images_skipped}; refused before: {plan.images_refused}",
         f"images to retire:  {len(plan.retired) or 'none'}",
-        *(f"  {rejection.reason}: {rejection.detail}" for rejection in plan.rejections[:20]),
+        *_refusals(plan.rejections, 20),
     ]
-    if len(plan.rejections) > 20:
-        lines.append(f"  and {len(plan.rejections) - 20} more")
     return {
         "text": "\n".join(lines),
         "products": plan.rows,
@@ -79,8 +83,27 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "images_unchanged": plan.images_skipped,
         "images_refused": plan.images_refused,
         "images_retired": len(plan.retired),
-        "rejections": [asdict(rejection) for rejection in plan.rejections],
+        **_refused(plan.rejections),
     }
+
+
+def _refusals(rejections: Sequence[Rejection], shown: int) -> Iterator[str]:
+    """What was refused, counted by reason, and the first few in their own words."""
+    if rejections:
+        yield f"Refused: {_counted(Counter(str(one.reason) for one in rejections))}"
+    yield from (f"  {one.reason}: {one.detail}" for one in rejections[:shown])
+    if len(rejections) > shown:
+        yield f"  and {len(rejections) - shown} more"
+
+
+def _refused(rejections: Sequence[Rejection]) -> dict[str, Any]:
+    """The same as JSON: all of them."""
+    counts = Counter(str(one.reason) for one in rejections)
+    return {"refused": dict(counts), "rejections": [asdict(one) for one in rejections]}
+
+
+def _skus(count: int) -> str:
+    return "1 SKU" if count == 1 else f"{count} SKUs"
 
 
 def _counted(reasons: Counter[str]) -> str:

@@ -44,7 +44,7 @@ def show_plan(plan: Plan) -> None:
 def show_run(
     context: RunContext, harvest: Harvest, run: RunRecord, gallery: str, again: Sequence[Reshoot] = ()
 ) -> None:
-    """Shows what a run has made, with thumbnails, its counts, and what to photograph again. Raises StoreError."""
+    """Shows what a run has made, with thumbnails, its counts, and the photos to mend. Raises StoreError."""
     shown = _first_of_each(harvest.images)
     products = len({image.sku for image in harvest.images})
     made = f"{_number(len(harvest.images), 'image')} of {_number(products, 'product')}"
@@ -65,7 +65,7 @@ def show_run(
             {"SKU": one.sku, "title": one.title, "photo": one.photo, "wrong": one.wrong, "to do": one.remedy}
             for one in again[:RESHOOTS_SHOWN]
         ]
-        create_table_artifact(table=rows, description=f"To photograph again: {len(again)}")
+        create_table_artifact(table=rows, description=f"Photos to mend: {len(again)}")
 
 
 def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str, to_come: int) -> None:

@@ -41,14 +41,14 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class ReportLinks:
-    """Where the run's gallery lies, and the list of what is to be photographed again: paths, or URLs of the store.
+    """Where the run's gallery lies, and the list of photos to mend: paths, or URLs of the store.
 
-    `reshoots` counts the lines of that list; `reshoot` is empty where there is none.
+    `reshoot_skus` counts the SKUs of that list; `reshoot` is empty where there is none.
     """
 
     gallery: str
     reshoot: str = ""
-    reshoots: int = 0
+    reshoot_skus: int = 0
 
 
 @task(name="report", **RETRIES)
@@ -66,7 +66,8 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
         store.write(f"{folder}/reshoot.csv", reshoot_csv(again))
     store.write(key, render_gallery(page).encode())
     store.write(f"{folder}/summary.json", canonical_json(run).encode())
-    links = ReportLinks(store.uri(key), store.uri(f"{folder}/reshoot.csv") if again else "", len(again))
+    skus = len({one.sku for one in again})
+    links = ReportLinks(store.uri(key), store.uri(f"{folder}/reshoot.csv") if again else "", skus)
     show_run(context, harvest, run, links.gallery, again)
     return links
 

@@ -1,4 +1,4 @@
-"""What a merchandiser should photograph again: the photos that are refused today, in plain words, as a CSV.
+"""What a merchandiser should mend, or photograph again: the photos that are refused today, in plain words, as a CSV.
 
 The table of rejections remembers every refusal. One counts today while the photo is the one that was refused, or,
 where no photo could be had at all, while nobody has looked at the product since.

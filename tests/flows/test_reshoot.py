@@ -17,13 +17,13 @@ QUICK = {"variants": {"techniques": ["packshot"], "colours": ["original"]}}
 
 def listed(outcome: RunOutcome) -> list[tuple[str, str, str]]:
     """SKU, photo and what is wrong, of every line."""
-    if not outcome.report.reshoots:
+    if not outcome.report.reshoot_skus:
         assert not outcome.report.reshoot
         return []
     text = Path(outcome.report.reshoot).read_bytes().decode("utf-8-sig")
     head, *rows = csv.reader(io.StringIO(text))
     assert tuple(head) == COLUMNS
-    assert len(rows) == outcome.report.reshoots
+    assert len({row[0] for row in rows}) == outcome.report.reshoot_skus
     assert all(all(cell for cell in (row[0], row[3], row[4], row[5])) for row in rows)
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
     return [(row[0], row[2], row[3]) for row in rows]
@@ -46,7 +46,7 @@ def test_the_list_tells_what_is_wrong_until_it_is_put_right(shop: Shop) -> None:
         ("'=1+1", "photos-0/gone.png", "the photo is not where the catalog says"),
     ]
     page = Path(first.report.gallery).read_text()
-    assert "4 to photograph again" in page
+    assert "Photos to mend (4)" in page
     assert "&lt;b&gt;Mug" in page
     assert "<b>Mug" not in page
     assert 'href="reshoot.csv"' in page

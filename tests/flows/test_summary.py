@@ -17,4 +17,11 @@ def test_a_night_that_only_quarantines_does_not_claim_that_all_is_well(shop: Sho
     for photo in (shop.folder / "photos-1").glob("?.png"):
         photo.write_bytes(b"rubbish " + photo.name.encode())
 
-    assert _headline(shop) == "Nothing made: 1 SKU quarantined, 1 unchanged."
+    summary = run_summary(shop.run())
+    lines = summary["text"].splitlines()
+    assert lines[0] == "Nothing made: 1 SKU quarantined, 1 unchanged."
+    assert "Refused: 4 (3 reference_unreadable, 1 sku_no_usable_references)" in lines
+    assert sum(line.startswith("  reference_unreadable: SKU spoilt, ") for line in lines) == 3
+    assert any(line.startswith("Photos to mend: those of 1 SKU, listed in ") for line in lines)
+    assert summary["refused"] == {"reference_unreadable": 3, "sku_no_usable_references": 1}
+    assert {one["sku"] for one in summary["rejections"]} == {"spoilt"}
