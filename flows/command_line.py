@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from catalog_schemas.errors import PackshotError
+from catalog_schemas.errors import ConfigError, PackshotError
 from flows.import_command import add_import_command
 from flows.operator_commands import add_operator_commands
 
@@ -160,7 +160,10 @@ def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
     from infra.demo.catalog import write_demo_catalog
 
     folder = Path(parsed.folder).absolute()
-    parsed.catalog = str(write_demo_catalog(folder / "catalog"))
+    try:
+        parsed.catalog = str(write_demo_catalog(folder / "catalog"))
+    except OSError as error:
+        raise ConfigError(f"--folder {folder}: cannot be written: {error.strerror}; choose another") from error
     parsed.store, parsed.config = str(folder / "store"), "demo"
     return _ran(parsed, wait_for_server)
 
@@ -185,8 +188,12 @@ def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _say(text: str, stream: Any) -> None:
-    stream.write(text.rstrip() + "\n")
-    stream.flush()
+    """Writes a line or more. That nobody reads it any more, as `head` does not, is no fault."""
+    try:
+        stream.write(text.rstrip() + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # for what Python flushes at exit
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argparse.ArgumentParser]
 
-ROLLBACK = "rollback-"  # how the names of rollbacks begin, which write as runs do
-
 
 def add_operator_commands(add: Add) -> None:
     """Adds them to the command line."""
@@ -74,7 +72,7 @@ def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.roll_back import roll_back
 
     now = datetime.now(UTC)
-    done = roll_back(_opened(parsed.store), parsed.version, ROLLBACK + new_run_id(now), now)
+    done = roll_back(_opened(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)
     text = f"version {parsed.version} is current again: {done.revived} images came back, {done.retired} were retired"
     return {"text": text, "revived": done.revived, "retired": done.retired}
 
@@ -92,18 +90,20 @@ def _opened(url: str) -> "ObjectStore":
     from tasks.storage.tables import Tables
 
     store = open_store(url)
-    listed = (info.key for info in store.list("runs") if info.key.endswith("/config.json"))
-    told = [key for key in listed if not key.startswith(f"runs/{ROLLBACK}")]
-    if told:
-        config = json.loads(store.read(max(told)))  # a run's name begins with its time
-        return open_store(url, config.get("store", {}).get("single_writer", False))
-    if Tables(store).version("runs") < 0:
+    begun = sorted(info.key for info in store.list("runs") if info.key.endswith("/config.json"))
+    for key in reversed(begun):  # a run's name begins with its time
+        told = json.loads(store.read(key))
+        if "store" in told:  # else it is the mark of one of these commands
+            return open_store(url, told["store"]["single_writer"])
+    if not begun and Tables(store).version("runs") < 0:
         raise StoreNotFound(f"{store.url}: no run has published here; check --store")
     return store
 
 
 def _duration(text: str) -> timedelta:
     units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-    if not (text[:-1].isdigit() and text[-1:] in units):
-        raise ConfigError(f"--grace is {text!r}; expected a number and d, h, m or s, such as 7d")
-    return timedelta(**{units[text[-1]]: int(text[:-1])})
+    if text[:-1].isdecimal() and len(text) < 12 and text[-1:] in units:
+        grace = timedelta(**{units[text[-1]]: int(text[:-1])})
+        if grace < timedelta(days=36_500):  # a century: so long ago there must be a date
+            return grace
+    raise ConfigError(f"--grace is {text!r}; expected a number and d, h, m or s, such as 7d; at most a century")

@@ -188,9 +188,10 @@ def _claim_port(host: str, port: int) -> int:
     try:
         with socket.create_server((_reachable(host), port)) as listener:
             return int(listener.getsockname()[1])
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else "ports end at 65535"
         raise ConfigError(
-            f"--port {port} on {host} cannot be had: {error.strerror}; name another, or --port 0 for one that is free"
+            f"--port {port} on {host} cannot be had: {why}; name another, or --port 0 for one that is free"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -37,13 +38,15 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str)
     if faults := unknown([channel] if channel else [], channels, "--channel", "channel"):
         raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
     rows = [row for row in rows if not channel or row["channel"] == channel]
-    if kind == "tree":
-        _write_tree(store, rows, to)
-        return len(rows)
-    if not base_url.startswith(("https://", "http://")):
+    if kind != "tree" and not base_url.startswith(("https://", "http://")):
         raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), encoding="utf-8", newline="")
+    try:
+        if kind == "tree":
+            _write_tree(store, rows, to)
+        else:
+            _write_feed(FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), to)
+    except OSError as error:
+        raise StoreError(f"{to}: cannot be written: {error.strerror}; choose another --out") from error
     return len(rows)
 
 
@@ -92,6 +95,17 @@ def _write_tree(store: ObjectStore, rows: Rows, to: Path) -> None:
         file = to / safe_name(row["sku"]) / row["channel"] / row["key"].rpartition("/")[2]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(store.read(row["key"]))
+
+
+def _write_feed(feed: str, to: Path) -> None:
+    """The whole feed, or the one that was there: a shop may read it at any time."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    fresh = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        fresh.write_text(feed, encoding="utf-8", newline="")
+        fresh.replace(to)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _by_sku(rows: Iterable[dict[str, Any]]) -> dict[str, Rows]:

@@ -435,7 +435,10 @@ def test_the_commands_gc_rollback_and_export_do_what_they_say(
     code, answer = _said(capsys, "rollback", "99", *at)
     assert code == 4
     assert "there is no version 99" in answer["error"]
-    assert _said(capsys, "gc", *at, "--grace", "soon")[0] == 2
+    for grace in ("soon", "800000d", f"{'9' * 20}d"):
+        code, answer = _said(capsys, "gc", *at, "--grace", grace)
+        assert code == 2
+        assert f"--grace is '{grace}'" in answer["error"]
     code, answer = _said(capsys, "export", "google", *at, "--out", str(tmp_path / "feed.tsv"))
     assert code == 2
     assert "--base-url" in answer["error"]
@@ -476,6 +479,43 @@ def test_an_export_of_nothing_is_refused_and_a_channel_that_is_mistyped_is_told(
     assert code == 4
     assert "no image is live" in answer["error"]
     assert not (tmp_path / "feed.tsv").exists()
+
+
+def test_an_export_that_cannot_be_written_is_named_and_leaves_what_was_there(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _night(store, CATALOG, "one")
+    file = tmp_path / "feed.tsv"
+    file.write_text("the feed of yesterday")
+    at = ("--store", store.url, "--base-url", "https://x", "--out")
+    for kind, out in (("google", tmp_path), ("tree", file), ("shopify", file / "feed.csv")):
+        code, answer = _said(capsys, "export", kind, *at, str(out))
+        assert code == 4
+        assert answer["error"].startswith(f"packshot: {out}: cannot be written: ")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert _said(capsys, "export", "google", *at, str(file))[0] == 4
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {
+        "feed.tsv": "the feed of yesterday"
+    }
+
+
+def test_a_reader_that_leaves_early_is_no_bug(store: ClockedStore) -> None:
+    _night(store, CATALOG, "one")
+    command = [sys.executable, "-m", "flows.command_line", "verify", "--store", store.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert (process.wait(120), process.stderr.read()) == (0, "")
+
+
+def test_a_demo_in_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.own_server.begin_server", lambda: lambda: None)
+    (tmp_path / "file").write_text("")
+    assert main(["demo", "--folder", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith(f"packshot: --folder {tmp_path / 'file'}: ")
 
 
 def test_a_store_with_a_single_writer_is_rolled_back_as_its_runs_were_told(

@@ -35,6 +35,11 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             serve(replace(_options(tmp_path), port=port), print)
 
 
+def test_a_port_that_no_machine_has_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--port 99999 .*--port 0"):
+        serve(replace(_options(tmp_path), port=99999), print)
+
+
 def test_a_home_has_one_server(tmp_path: Path) -> None:
     with (tmp_path / "serve.lock").open("w") as lock:
         lock.write("server 4711\n")
