@@ -8,15 +8,16 @@ Every fault in every file is reported at once.
 """
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, cast, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from catalog_schemas.errors import ConfigError
 from configs.schema import Background, Channel, Colour, MatrixRule, RunConfig, Scene
@@ -69,6 +70,13 @@ def load_library(*folders: str | Path) -> Library:
     Raises `ConfigError` that names file, entry and field of every fault.
     """
     faults: list[str] = []
+    library = _read_library(folders, faults)
+    if faults:
+        raise ConfigError("The library cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    return library
+
+
+def _read_library(folders: Iterable[str | Path], faults: list[str]) -> Library:
     roots: list[Traversable] = [resources.files("configs")]
     for folder in map(Path, folders):
         if folder.is_dir():
@@ -82,16 +90,20 @@ def load_library(*folders: str | Path) -> Library:
         channels.read(_files(root, "channels"))
         backgrounds.read(_files(root, "backgrounds.yaml"))
         colours.read(_files(root, "colours.yaml"))
-    if faults:
-        raise ConfigError("The library cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return Library(scenes.entries, backgrounds.entries, colours.entries, channels.entries)
 
 
-def load_preset(name_or_path: str | Path, library: Library | None = None) -> RunConfig:
+def load_preset(
+    name_or_path: str | Path,
+    library: Library | None = None,
+    checks: Collection[str] | None = None,
+    techniques: Collection[str] | None = None,
+) -> RunConfig:
     """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
 
     Its library's folders are looked for beside the file. Raises `ConfigError` with every fault at once: unknown keys,
-    wrong values, and names that are not in `library` (by default the shipped one with the configuration's own folders).
+    wrong values, and names that are not in `library` (by default the shipped one with the configuration's own folders),
+    or not among `checks` and `techniques`, where these are given.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():
@@ -107,19 +119,24 @@ def load_preset(name_or_path: str | Path, library: Library | None = None) -> Run
     faults: list[str] = []
     values = read_yaml(source, faults)
     config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
-    if config is not None:
-        beside = tuple(str(path.absolute().parent / Path(folder).expanduser()) for folder in config.library)
-        config = config.model_copy(update={"library": beside})
-        faults += [
-            f"{name_or_path}: {fault}" for fault in unknown_names(config, library or load_library(*config.library))
-        ]
+    right = config or _what_is_right(RunConfig, values or {})
+    beside = tuple(str(path.absolute().parent / Path(folder).expanduser()) for folder in right.library)
+    right = right.model_copy(update={"library": beside})
+    library = library or _read_library(beside, faults)
+    faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
     if faults or config is None:
         raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    return config
+    return right
 
 
-def unknown_names(config: RunConfig, library: Library) -> list[str]:
-    """One sentence for each scene, colour, background or channel that `config` names and `library` does not hold."""
+def unknown_names(
+    config: RunConfig,
+    library: Library,
+    checks: Collection[str] | None = None,
+    techniques: Collection[str] | None = None,
+) -> list[str]:
+    """One sentence for each scene, colour, background or channel that `config` names and `library` does not hold,
+    and each check and technique that it names and these do not, where they are given."""
     scenes = {*library.scenes, *GROUPS}
     matrix = config.variants
     faults = [
@@ -128,12 +145,18 @@ def unknown_names(config: RunConfig, library: Library) -> list[str]:
         *unknown(matrix.colours, library.colours, "variants.colours", "colour"),
         *unknown(matrix.backgrounds, library.backgrounds, "variants.backgrounds", "background"),
     ]
+    if checks is not None:
+        faults += unknown([check.name for check in config.checks], checks, "checks", "check")
+    if techniques is not None:
+        faults += unknown(matrix.techniques, techniques, "variants.techniques", "technique")
     rules: list[tuple[str, MatrixRule]] = [(f"variants.include.{at}", rule) for at, rule in enumerate(matrix.include)]
     rules += [(f"variants.exclude.{at}", rule) for at, rule in enumerate(matrix.exclude)]
     for place, rule in rules:
         faults += unknown(rule.scenes, scenes, f"{place}.scenes", "scene or group of scenes")
         faults += unknown(rule.colours, library.colours, f"{place}.colours", "colour")
         faults += unknown(rule.backgrounds, library.backgrounds, f"{place}.backgrounds", "background")
+        if techniques is not None:
+            faults += unknown(rule.techniques, techniques, f"{place}.techniques", "technique")
     return faults
 
 
@@ -222,6 +245,19 @@ def validated(model: type[Model], values: dict[str, Any], place: str, faults: li
     except ValidationError as error:
         faults += [f"{place}: {sentence}" for sentence in _sentences(model, error)]
         return None
+
+
+def _what_is_right(model: type[Model], values: dict[str, Any]) -> Model:
+    """The values that are right by themselves, and defaults: for what can be said of the names that stand in them."""
+    kept: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        kind, value = cast(Any, field.annotation), values.get(name)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(value, dict):
+            kept[name] = _what_is_right(kind, value)
+        elif name in values:
+            with suppress(ValidationError):
+                kept[name] = TypeAdapter(kind).validate_python(value)
+    return model.model_construct(**kept)
 
 
 def _sentences(model: type[BaseModel], error: ValidationError) -> Iterator[str]:

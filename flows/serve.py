@@ -20,8 +20,8 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_preset
 from flows.prefect_server import answers, prepare_home, server_command
+from flows.presets import runnable_preset
 from flows.processes import Companion
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     Raises CatalogError, ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the
     server or the worker ends unasked.
     """
-    load_preset(options.preset)
+    runnable_preset(options.preset)
     _refuse_open_doors(options.host)
     home = options.home.expanduser().absolute()
     prepare_home(home)

@@ -4,16 +4,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_library, load_preset, unknown_names
+from configs.library import load_library, unknown_names
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
+from flows.presets import runnable_preset
 from flows.ray_cluster import needs_ray
-from tasks.checks import find_check
 from tasks.context import RunContext, new_run_id
 from tasks.import_catalog import granted_prefixes
 from tasks.models import find_model
 from tasks.storage.objects import open_store
-from tasks.techniques import find_guided, find_technique
+from tasks.techniques import find_guided, technique_names
 
 
 def start_run(parameters: RunParameters, config: RunConfig | None = None) -> RunContext:
@@ -21,13 +21,9 @@ def start_run(parameters: RunParameters, config: RunConfig | None = None) -> Run
 
     Raises ConfigError, ModelError and StoreError.
     """
-    config = config or load_preset(parameters.preset)
+    config = config or runnable_preset(parameters.preset)
     if config.compute.on_ray:
         needs_ray()
-    for check in config.checks:
-        find_check(check.name)
-    for technique in config.variants.techniques:
-        find_technique(technique)
     catalog = _absolute(parameters.catalog)
     config = _with_prefixes(config, granted_prefixes(catalog))
     open_store(parameters.store, config.store.single_writer)
@@ -59,14 +55,14 @@ def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
 
     Raises ConfigError.
     """
-    config = load_preset(parameters.preset)
+    config = runnable_preset(parameters.preset)
     matrix = config.variants.model_dump()
     for name in ("scenes", "colours", "backgrounds", "techniques"):
         if chosen := getattr(parameters, name):
             matrix[name] = chosen
     matrix |= {"images": parameters.images, "limit_per_sku": parameters.limit_per_sku}
     config = config.model_copy(update={"variants": VariantMatrix.model_validate(matrix)})
-    if faults := unknown_names(config, load_library(*config.library)):
+    if faults := unknown_names(config, load_library(*config.library), techniques=technique_names()):
         raise ConfigError("\n".join(faults))
     return config
 

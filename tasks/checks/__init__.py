@@ -5,6 +5,7 @@ the CLIP model says `ASKS_SCORER = True`. To add one, add a file here and name i
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.variant import VariantSpec
+from configs.library import suggestion
 from tasks.imaging.pixels import shrink_rgb
 from tasks.techniques import CutOut, Pixels, Rgb
 
@@ -76,9 +78,14 @@ def asks_scorer(check: Check) -> bool:
     return getattr(check, "ASKS_SCORER", False)
 
 
+def check_names() -> list[str]:
+    """The files of this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
 def find_check(name: str) -> Check:
     """The check of that name; ConfigError where there is no such file."""
     try:
         return cast(Check, importlib.import_module(f"tasks.checks.{name}"))
     except ModuleNotFoundError as error:
-        raise ConfigError(f"checks: there is no check {name!r} in tasks/checks/") from error
+        raise ConfigError(f"checks: no check {name!r}{suggestion(name, check_names())}") from error

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
+from configs.library import suggestion
 from configs.schema import Background, Colour, GenerationConfig, Scene
 
 Rgb = NDArray[np.uint8]
@@ -113,10 +114,8 @@ def find_technique(name: str) -> Technique:
     try:
         return cast(Technique, importlib.import_module(f"tasks.techniques.{name}"))
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"variants.techniques: there is no technique {name!r} in tasks/techniques/, only "
-            f"{', '.join(technique_names())}"
-        ) from error
+        meant = suggestion(name, technique_names())
+        raise ConfigError(f"variants.techniques: no technique {name!r}{meant}") from error
 
 
 def find_guided(name: str) -> Guided | None:

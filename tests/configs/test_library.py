@@ -172,6 +172,31 @@ variants:
     assert "kitchen" not in said
 
 
+def test_every_fault_of_a_preset_is_said_at_once_whatever_kind_it_is(tmp_path):
+    text = """
+model: {source: a}
+trainning: {rank: 8}
+variants: {scenes: [woden-table], techniques: [composit], images: lots, include: [{techniques: [scetch]}]}
+checks: [{name: contrst}]
+channels: [webb]
+library: [nowhere]
+"""
+    path = written(tmp_path / "mine.yaml", text)
+    with pytest.raises(ConfigError) as caught:
+        load_preset(path, checks=["contrast"], techniques=["composite", "sketch"])
+    assert [line.removeprefix(f"  - {path}: ") for line in str(caught.value).splitlines()] == [
+        "The preset cannot be used:",
+        "variants.images: Input should be a valid integer, unable to parse string as an integer, got 'lots'",
+        "trainning: no such key (did you mean 'training'?)",
+        f"  - {tmp_path / 'nowhere'}: no such folder; expected one with scenes/, channels/ or their like in it",
+        "channels: no channel 'webb' (did you mean 'web'?)",
+        "variants.scenes: no scene or group of scenes 'woden-table' (did you mean 'wooden-table'?)",
+        "checks: no check 'contrst' (did you mean 'contrast'?)",
+        "variants.techniques: no technique 'composit' (did you mean 'composite'?)",
+        "variants.include.0.techniques: no technique 'scetch' (did you mean 'sketch'?)",
+    ]
+
+
 def test_a_users_own_library_makes_its_names_known(tmp_path):
     written(tmp_path / "scenes" / "x.yaml", "moon: {title: M, prompt: p, empty_prompt: e, group: outdoor}")
     path = written(tmp_path / "mine.yaml", "model: {source: a}\nvariants: {scenes: [moon]}\n")
