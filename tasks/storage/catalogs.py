@@ -38,9 +38,15 @@ def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
         source = attempt(lambda: _opened(uri), uri)
     except ObjectMissing:
         raise CatalogError(uri, ["expected a Parquet file, found none; check the path"]) from None
-    with _catalog_faults(uri):
-        file = pq.ParquetFile(source)
-        names = file.schema_arrow.names
+    try:
+        with _catalog_faults(uri):
+            file = pq.ParquetFile(source)
+            names = file.schema_arrow.names
+    except CatalogError:
+        if _is_another_kind(uri):
+            makes = "packshot import csv FILE --out catalog.parquet makes a catalog of a table"
+            raise CatalogError(uri, [f"expected a Parquet file, got none; {makes}"]) from None
+        raise
     if not _readable(file.metadata):
         file.close(force=True)
         raise CatalogError(uri, ["expected a whole Parquet file, got a damaged one (its footer describes no columns)"])
@@ -158,6 +164,14 @@ def _readable(shape: pq.FileMetaData) -> bool:
 def _values(shape: pq.FileMetaData) -> Iterator[int]:
     for group in map(shape.row_group, range(shape.num_row_groups)):
         yield from (group.column(number).num_values for number in range(group.num_columns))
+
+
+def _is_another_kind(uri: str) -> bool:
+    """Whether neither end of the file is as Parquet's are, so that it is no damaged one, nor empty."""
+    with _catalog_faults(uri), _opened(uri) as source:
+        first = source.read(4)
+        source.seek(-len(first), os.SEEK_END)
+        return bool(first) and b"PAR1" not in (first, source.read(4))
 
 
 def _opened(uri: str) -> Any:

@@ -63,8 +63,8 @@ REFUSED: dict[str, tuple[Spoil, list[str]]] = {
     "truncated at its beginning": (bytes_of(lambda data: data[9:]), ["whole Parquet file"]),
     "half of it": (bytes_of(lambda data: data[: len(data) // 2]), ["whole Parquet file"]),
     "its end alone": (bytes_of(lambda data: b"PAR1" + data[-2000:]), ["Parquet file"]),
-    "not Parquet": (bytes_of(lambda data: b"sku,title\n1,mug\n"), ["whole Parquet file"]),
-    "a web page": (bytes_of(lambda data: b"<!DOCTYPE html><title>Sign in</title>"), ["whole Parquet file"]),
+    "not Parquet": (bytes_of(lambda data: b"sku,title\n1,mug\n"), ["got none", "packshot import csv FILE"]),
+    "a web page": (bytes_of(lambda data: b"<!DOCTYPE html><title>Sign in</title>"), ["a Parquet file, got none"]),
     "missing columns": (
         table_of(lambda table: table.select(["sku", "brand"])),
         ["column 'title' is missing", "column 'class_noun' is missing", "column 'references' is missing"],

@@ -65,7 +65,7 @@ def test_a_catalog_is_streamed_in_batches(place) -> None:
 )
 def test_what_is_not_whole_parquet_is_a_catalog_error(place, data: bytes) -> None:
     uri = place(data)
-    with pytest.raises(CatalogError, match="expected a whole Parquet file") as caught:
+    with pytest.raises(CatalogError, match=r"expected a (whole Parquet file|Parquet file, got none)") as caught:
         open_parquet(uri)
     assert caught.value.uri == uri
     assert len(caught.value.faults) == 1
