@@ -1,5 +1,6 @@
 """The store: whole objects under keys, on a disk or in a bucket, the same to every stage."""
 
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ __all__ = ["ObjectInfo", "ObjectMissing", "ObjectStore", "open_store", "safe_nam
 
 Result = TypeVar("Result")
 
+_MISTYPED = re.compile(rf"({'|'.join((*SCHEMES, 'file'))})(:(?!//)|//)", re.IGNORECASE)  # s3:/bucket, s3//bucket
 _PROBE = "probe"  # the folder of the objects that `probe_conditional_writes` makes and removes
 _DELETE_AT_ONCE = 1000
 
@@ -190,6 +192,8 @@ class ObjectStore:
 
 def _driver(url: str) -> Disk | Bucket:
     scheme, separator, rest = url.partition("://")
+    if _MISTYPED.match(url):
+        raise StoreNotFound(f"{url}: expected a path, or a URL with ://, such as s3://bucket/prefix")
     if not separator or scheme == "file":
         folder = Path(rest if separator else url).absolute()
         if "%" in str(folder):

@@ -145,6 +145,17 @@ def test_a_store_that_is_no_store_is_refused() -> None:
             open_store(url)
 
 
+@pytest.mark.parametrize("url", ["s3:/bucket/x", "s3:bucket/x", "S3:/b", "gs//bucket", "file:/srv/x", "az:///"])
+def test_a_mistyped_url_is_no_folder(url: str) -> None:
+    with pytest.raises(StoreNotFound, match="://"):
+        open_store(url)
+
+
+def test_a_folder_may_be_called_as_a_scheme_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("s3/store").url == str(tmp_path / "s3/store")
+
+
 def test_a_secret_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(StoreDenied) as caught:
         open_store("s3://me:hunter2@bucket/x")
