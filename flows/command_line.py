@@ -1,6 +1,7 @@
 """packshot: product images from a product catalog.
 
-Each command is a thin face of a flow or a stage. With --json a command prints one JSON object and nothing else.
+Each command is a thin face of a flow or a stage. With --json a command prints one JSON object and nothing else,
+of a failure {"error": …, "exit_code": …}.
 Exit codes: 0 done, 1 a bug, 2 the catalog or the configuration, 3 the model, 4 the store, 130 interrupted.
 """
 
@@ -45,11 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with lines_in_a_log(parsed):
             answer = parsed.command(parsed)
     except PackshotError as error:
-        _say(f"packshot: {error}", sys.stderr)
-        return error.exit_code
+        return _failed(parsed, str(error), error.exit_code)
     except KeyboardInterrupt:
-        _say("packshot: interrupted; run the same command again to go on where it stopped", sys.stderr)
-        return 130
+        return _failed(parsed, "interrupted; run the same command again to go on where it stopped", 130)
     _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
     return int(answer.get("exit_code", 0))
 
@@ -185,6 +184,13 @@ def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
     )
     serve(options, lambda text: _say(text, sys.stderr if parsed.json else sys.stdout))
     return {"text": ""}
+
+
+def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:
+    _say(f"packshot: {why}", sys.stderr)
+    if parsed.json:
+        _say(json.dumps({"error": why, "exit_code": exit_code}), sys.stdout)
+    return exit_code
 
 
 def _say(text: str, stream: Any) -> None:

@@ -410,7 +410,11 @@ def test_the_command_verify_ends_with_4_on_a_flipped_byte(store: ClockedStore) -
 def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
     code = main([*arguments, "--json"])
     written = capsys.readouterr()
-    return code, json.loads(written.out) if code == 0 else {"error": written.err}
+    answer = json.loads(written.out)
+    if code:
+        assert answer["exit_code"] == code
+        assert written.err == f"packshot: {answer['error']}\n"
+    return code, answer
 
 
 def test_the_commands_gc_rollback_and_export_do_what_they_say(
@@ -491,7 +495,7 @@ def test_an_export_that_cannot_be_written_is_named_and_leaves_what_was_there(
     for kind, out in (("google", tmp_path), ("tree", file), ("shopify", file / "feed.csv")):
         code, answer = _said(capsys, "export", kind, *at, str(out))
         assert code == 4
-        assert answer["error"].startswith(f"packshot: {out}: cannot be written: ")
+        assert answer["error"].startswith(f"{out}: cannot be written: ")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     assert _said(capsys, "export", "google", *at, str(file))[0] == 4
     assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {

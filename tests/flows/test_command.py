@@ -60,7 +60,7 @@ def test_a_run_prints_one_json_object_and_nothing_else(open_shop: Shop) -> None:
 def test_a_prefect_home_that_is_no_folder_is_named(open_shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     done = _process(open_shop.command(), _without_a_server(tmp_path / "home"))
-    assert (done.returncode, done.stdout) == (2, "")
+    _says_the_same_as_json(done, 2)
     assert done.stderr.startswith(f"packshot: {tmp_path / 'home'}: Prefect's runs cannot be kept there")
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
@@ -69,7 +69,7 @@ def test_a_database_of_prefect_that_cannot_be_read_is_named(open_shop: Shop, tmp
     database = tmp_path / "prefect.db"
     database.write_bytes(b"no database" * 1000)
     done = _process(open_shop.command(), _without_a_server(tmp_path))
-    assert (done.returncode, done.stdout) == (2, "")
+    _says_the_same_as_json(done, 2)
     assert done.stderr.startswith(f"packshot: {database}: Prefect's runs cannot be read: file is not a database")
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
@@ -77,7 +77,7 @@ def test_a_database_of_prefect_that_cannot_be_read_is_named(open_shop: Shop, tmp
 def test_a_server_that_is_not_there_is_named(open_shop: Shop) -> None:
     api = f"http://127.0.0.1:{free_port()}/api"
     done = _process(open_shop.command(), dict(os.environ) | {"PREFECT_API_URL": api})
-    assert (done.returncode, done.stdout) == (2, "")
+    _says_the_same_as_json(done, 2)
     assert done.stderr.startswith(f"packshot: Prefect's server at {api} does not answer")
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
@@ -130,10 +130,16 @@ def _without_store(shop: Shop, folder: Path) -> Shop:
 def _says_in_a_process(command: list[str]) -> str:
     """The one line of a command that must end with the store's exit code."""
     said = _process(command, {name: value for name, value in os.environ.items() if name not in QUIET})
-    assert said.returncode == STORE_FAILED, said.stderr
-    assert said.stdout == ""
+    _says_the_same_as_json(said, STORE_FAILED)
     assert len(said.stderr.splitlines()) == 1, said.stderr
     return said.stderr
+
+
+def _says_the_same_as_json(done: "subprocess.CompletedProcess[str]", code: int) -> None:
+    assert done.returncode == code, done.stderr
+    answer = json.loads(done.stdout)
+    assert done.stderr == f"packshot: {answer['error']}\n"
+    assert answer["exit_code"] == code
 
 
 def _process(command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":

@@ -31,7 +31,7 @@ def _fails(shop: Shop, capfd: pytest.CaptureFixture[str], verb: str = "run") -> 
     capfd.readouterr()
     assert main(shop.command(verb)[3:]) == STORE_FAILED
     said = capfd.readouterr()
-    assert said.out == ""
+    assert json.loads(said.out) == {"error": said.err[len("packshot: ") : -1], "exit_code": STORE_FAILED}
     lines = said.err.splitlines()
     assert len(lines) == 1, said.err
     assert lines[0].startswith("packshot: ")
@@ -172,7 +172,7 @@ def test_what_a_user_got_wrong_has_its_own_exit_code(
     capfd.readouterr()
     assert main(line) == code
     said = capfd.readouterr()
-    assert said.out == ""
+    assert json.loads(said.out)["exit_code"] == code
     assert words in said.err
     assert "Traceback" not in said.err
     assert not (tmp_path / "store" / "tables").exists()
