@@ -119,8 +119,8 @@ def _refuse_if_running(store: ObjectStore, grace: timedelta, since: datetime) ->
     if running := sorted(run for run, has_ended in begun.items() if not has_ended):
         more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
         raise StoreError(
-            f"{store.url}: run {running[0]}{more} began within the last {grace} and has not ended; "
-            "wait until it has, or give a shorter --grace if it was killed"
+            f"{store.url}: run {running[0]}{more} began within the last {str(grace).removesuffix(', 0:00:00')} "
+            "and has not ended; wait until it has, or give a shorter --grace if it was killed"
         )
     return set(begun)
 

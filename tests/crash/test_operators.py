@@ -102,7 +102,7 @@ def test_gc_refuses_while_a_run_may_be_running_and_takes_a_dead_one_after_the_gr
     _killed_at(store, "cache/publishing")
     before = _files(store)
     for rehearse in (True, False):
-        with pytest.raises(StoreError, match=r"run killed began within the last 7 days.*--grace"):
+        with pytest.raises(StoreError, match=r"run killed began within the last 7 days and has not.*--grace"):
             _gc(store, rehearse)
     assert _files(store) == before
     clock.advance(LATER)
