@@ -148,7 +148,7 @@ def run_record(context: RunContext, harvest: Harvest) -> RunRecord:
     bad = len(harvest.rejections)
     return RunRecord(
         context.run_id, context.catalog, "{}", "completed", skus + bad, skus, bad, 0, 0, len(harvest.adapters),
-        count, count, 0, 0, 0, 1.0, context.started_at, now,
+        count, count, 0, 0, 0, 0, 1.0, context.started_at, now,
     )  # fmt: skip
 
 
