@@ -81,11 +81,12 @@ def place(
     size = _native(box, size or background_rgb.shape[:2], placement, side_maximum)
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
-    lit = to_linear(background_rgb)
-    lit = _shade(lit, alpha, placement.shadow)
-    blended = from_linear(lit + (to_linear(product) - lit) * alpha[..., None])
-    blended = np.where((alpha > 0)[..., None] | (lit != to_linear(background_rgb)), blended, background_rgb)
-    return blended, alpha
+    light = to_linear(background_rgb)
+    lit = _shade(light, alpha, placement.shadow)
+    ground = np.where(lit != light, from_linear(lit), background_rgb)
+    # Not in linear light: files with glass are made for programs that blend what they store, as almost all do.
+    blended = ground + (product.astype(np.float32) - ground) * alpha[..., None]
+    return np.rint(blended).astype(np.uint8), alpha
 
 
 def on_flat(

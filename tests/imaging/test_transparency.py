@@ -44,6 +44,8 @@ def test_glass_keeps_its_own_colour_on_a_new_ground():
     assert seen.sum() > 1000
     assert np.ptp(drawn[seen].reshape(-1, 3), axis=0).max() <= 3
     assert drawn[seen][:, 2].mean() > drawn[seen][:, 0].mean() + 20
+    on_white, _ = on_flat(off_white(rgb, alpha), alpha, "#ffffff", (160, 160), 0.5)
+    assert abs(on_white[seen].mean(axis=0) - 0.4 * np.array(GLASS) - 0.6 * 255).max() <= 2, "as other programs show it"
 
 
 def test_the_files_own_colours_come_back():
