@@ -1,7 +1,9 @@
 """A product's photos as square training crops, and those crops as latents, each computed once."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from tasks.engine.base_model import BaseModel
 
 TIGHTEST, LOOSEST = 1.15, 1.7  # sides of crops, in lengths of the product
 FARTHEST = 0.125  # of a crop's side, that its middle is from the product's
+AT_ONCE = 4  # squares that are encoded together, and no more of them are held
 
 
 @dataclass(frozen=True)
@@ -59,29 +62,38 @@ class EncodedCrops:
 
 def encode_crops(
     base: BaseModel,
-    photos: tuple[TrainingPhoto, ...],
+    photos: Iterable[TrainingPhoto],
     resolution: int,
     crops: int,
     flip: bool,
     background_weight: float,
     generator: torch.Generator,
 ) -> EncodedCrops:
-    """`crops` squares of each photo: all show the whole product, all but the first shifted and scaled at random."""
-    pairs = [
-        _crop(photo, resolution, jitter=number > 0, flip=flip, generator=generator)
-        for photo in photos
-        for number in range(crops)
-    ]
-    pixels, masks = torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
-    inside, product = masks[:, :1], masks[:, 1:]
-    return _encode(base, pixels, inside * (background_weight + (1 - background_weight) * product))
+    """`crops` squares of each photo: all show the whole product, all but the first shifted and scaled at random.
+
+    Photos are gone through once, and only what is encoded is kept: of a class there are hundreds.
+    """
+
+    def squares() -> Iterator[tuple[Tensor, Tensor]]:
+        for photo in photos:
+            for number in range(crops):
+                pixels, masks = _crop(photo, resolution, jitter=number > 0, flip=flip, generator=generator)
+                inside, product = masks[:1], masks[1:]
+                yield pixels, inside * (background_weight + (1 - background_weight) * product)
+
+    return _encode(base, squares())
 
 
-def encode_class_images(base: BaseModel, images: tuple[NDArray[np.uint8], ...], resolution: int) -> EncodedCrops:
+def encode_class_images(base: BaseModel, images: Iterable[NDArray[np.uint8]], resolution: int) -> EncodedCrops:
     """Square images (height, width, 3) as they are, all of them weighing the same everywhere."""
-    pixels = torch.stack([torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1 for image in images])
-    pixels = F.interpolate(pixels, (resolution, resolution), mode="bilinear", antialias=True).clamp(-1, 1)
-    return _encode(base, pixels, torch.ones(len(pixels), 1, resolution, resolution))
+
+    def squares() -> Iterator[tuple[Tensor, Tensor]]:
+        for image in images:
+            pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+            pixels = F.interpolate(pixels, (resolution, resolution), mode="bilinear", antialias=True).clamp(-1, 1)
+            yield pixels[0], torch.ones(1, resolution, resolution)
+
+    return _encode(base, squares())
 
 
 @torch.no_grad()
@@ -89,7 +101,7 @@ def encode_pictures(base: BaseModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and spread of the latents (n, channels, h, w) of pictures (n, 3, height, width) in [-1, 1], scaled."""
     parameters = next(base.vae.parameters())
     means, spreads = [], []
-    for chunk in pixels.split(4):
+    for chunk in pixels.split(AT_ONCE):
         posterior = base.vae.encode(chunk.to(parameters.device, parameters.dtype)).latent_dist
         means.append(posterior.mean)
         spreads.append(posterior.std)
@@ -97,12 +109,15 @@ def encode_pictures(base: BaseModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(means) * factor, torch.cat(spreads) * factor
 
 
-def _encode(base: BaseModel, pixels: Tensor, weight: Tensor) -> EncodedCrops:
-    mean, spread = encode_pictures(base, pixels)
-    weight = F.interpolate(weight, mean.shape[-2:], mode="area")
-    weight = weight / weight.mean((1, 2, 3), keepdim=True)
+def _encode(base: BaseModel, squares: Iterator[tuple[Tensor, Tensor]]) -> EncodedCrops:
+    """Squares and their weights, few at a time."""
+    parts = []
+    while few := tuple(islice(squares, AT_ONCE)):
+        mean, spread = encode_pictures(base, torch.stack([pixels for pixels, _ in few]))
+        weight = F.interpolate(torch.stack([weight for _, weight in few]), mean.shape[-2:], mode="area")
+        parts.append((mean, spread, weight / weight.mean((1, 2, 3), keepdim=True)))
     dtype = torch.float64 if base.dtype == torch.float64 else torch.float32
-    return EncodedCrops(mean.to(dtype), spread.to(dtype), weight.to(base.device, dtype))
+    return EncodedCrops(*(torch.cat(part).to(base.device, dtype) for part in zip(*parts, strict=True)))
 
 
 def _crop(

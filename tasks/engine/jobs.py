@@ -1,5 +1,6 @@
 """What goes into training and what comes out: one job and one outcome per SKU."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +15,17 @@ from tasks.engine.lora_file import LoraWeights
 class TrainingJob:
     """One SKU to learn.
 
-    `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `class_images`, uint8
-    (height, width, 3), are what the base model draws for `prior`: they are rehearsed where the recipe asks for
-    `prior_images`, and SKUs of one prior prompt share them. `start` is an adapter to begin with, such as one trained
-    over all SKUs of the class.
+    `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `photos` are gone through
+    whenever it enters a slot, and may be read only then. `class_images`, uint8 (height, width, 3), are what the base
+    model draws for `prior`: they are rehearsed where the recipe asks for `prior_images`, and SKUs of one prior prompt
+    share them. `start` is an adapter to begin with, such as one trained over all SKUs of the class.
     """
 
     adapter_id: str
     sku: str
     instance: str
     prior: str
-    photos: tuple[TrainingPhoto, ...]
+    photos: Iterable[TrainingPhoto]
     steps: int
     seed: int
     class_images: tuple[NDArray[np.uint8], ...] = ()

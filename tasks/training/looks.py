@@ -3,23 +3,34 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog_schemas.reference import Reference
 from configs.schema import EvaluationConfig
 from tasks.context import RunContext
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest, RenderSettings
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer
+from tasks.pixels import read_picture
+from tasks.storage.objects import ObjectStore
 
 Rgb = NDArray[np.uint8]
 PLACES = ("", ", on a wooden table", ", on green grass in a garden", ", on white marble")
 
 
 def evaluation_of(
-    context: RunContext, config: EvaluationConfig, scorer: Scorer, held_out: dict[str, list[Rgb]]
+    context: RunContext,
+    config: EvaluationConfig,
+    scorer: Scorer,
+    held_out: dict[str, tuple[Reference, ...]],
+    store: ObjectStore,
 ) -> Evaluation:
-    """The looks of a training run. `held_out` are each SKU's photos that it does not train on, by adapter id."""
+    """The looks of a training run. `held_out` are each SKU's photos that it does not train on, by adapter id; they are
+    read here, one SKU's at a time. Raises StoreError."""
     token, backdrop = context.config.training.token, context.config.training.backdrop
-    photos = {name: scorer.images(pictures) for name, pictures in held_out.items()}
+    photos = {
+        name: scorer.images([read_picture(store, reference.image_key) for reference in references])
+        for name, references in held_out.items()
+    }
 
     def requests(job: TrainingJob) -> list[RenderRequest]:
         product = job.instance.removesuffix(f", {backdrop}")

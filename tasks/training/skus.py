@@ -16,11 +16,9 @@ from tasks.engine.similarity import load_scorer
 from tasks.engine.snapshot import Snapshots
 from tasks.engine.training import DivergedAdapter, TrainingJob, steps_for, train_cohort
 from tasks.ledger import StageResult
-from tasks.pixels import read_reference
 from tasks.progress import Progress
 from tasks.storage.keys import adapter_key
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import Rgb
 from tasks.training.class_images import class_images
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
 from tasks.training.looks import evaluation_of
@@ -37,7 +35,7 @@ def train_skus(
     """What the stage of that name gives for a cohort that has not been trained yet."""
     config, started = context.config, time.perf_counter()
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
-    held_out: dict[str, list[Rgb]] = {}
+    held_out: dict[str, tuple[Reference, ...]] = {}
     starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
     classes = {name: read_lora(store.read(key)) for name, key in starts.items()}
     work = [_job(context, base, job, references[job.product.sku], held_out, store) for job in jobs]
@@ -51,7 +49,7 @@ def train_skus(
             config.compute.slots,
             progress.update,
             snapshots=_snapshots(context, jobs, store),
-            evaluation=_evaluation(context, held_out),
+            evaluation=_evaluation(context, held_out, store),
         )
     seconds = (time.perf_counter() - started) / len(jobs)
     records, rejections = [], []
@@ -63,11 +61,13 @@ def train_skus(
     return StageResult(tuple(records), tuple(rejections))
 
 
-def _evaluation(context: RunContext, held_out: dict[str, list[Rgb]]) -> Evaluation | None:
+def _evaluation(
+    context: RunContext, held_out: dict[str, tuple[Reference, ...]], store: ObjectStore
+) -> Evaluation | None:
     config = context.config.training.evaluation
     if config is None:
         return None
-    return evaluation_of(context, config, load_scorer(Path(context.model.scorer)), held_out)
+    return evaluation_of(context, config, load_scorer(Path(context.model.scorer)), held_out, store)
 
 
 def _snapshots(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> Snapshots | None:
@@ -84,7 +84,7 @@ def _job(
     base: BaseModel,
     job: SkuJob,
     references: tuple[Reference, ...],
-    held_out: dict[str, list[Rgb]],
+    held_out: dict[str, tuple[Reference, ...]],
     store: ObjectStore,
 ) -> TrainingJob:
     """The SKU's training job; where the recipe looks at SKUs, its last photos go to `held_out` instead.
@@ -94,10 +94,8 @@ def _job(
     recipe, noun = context.config.training, job.product.class_noun
     if recipe.evaluation:
         spare = min(recipe.evaluation.held_out, len(references) - 1)
-        judges = references[-spare:] if spare else references
-        held_out[job.own_adapter.id] = [read_reference(store, reference).rgb for reference in judges]
+        held_out[job.own_adapter.id] = references[-spare:] if spare else references
         references = references[: len(references) - spare]
-    photos = training_photos(context, references, store)
     prior = class_prompt(noun)
     return TrainingJob(
         adapter_id=job.own_adapter.id,
@@ -105,7 +103,7 @@ def _job(
         instance=instance_prompt(recipe, noun, job.own_adapter.colour),
         prior=prior,
         class_images=class_images(context, base, prior, recipe.prior_images, store),
-        photos=photos,
-        steps=steps_for(len(photos), recipe),
+        photos=training_photos(context, references, store),
+        steps=steps_for(len(references), recipe),
         seed=seed_of(job.own_adapter, recipe.seed),
     )

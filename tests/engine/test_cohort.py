@@ -73,6 +73,23 @@ def test_more_jobs_than_slots_all_get_their_outcome_in_the_jobs_order(base):
         assert (weights_of(outcome) - weights_of(alone)).norm() < 1e-4 * weights_of(alone).norm()
 
 
+def test_a_skus_photos_are_read_when_it_enters_its_slot(base):
+    """So that nobody holds those of all SKUs at once."""
+    seen = []
+
+    class Read:
+        def __init__(self, number):
+            self.number = number
+
+        def __iter__(self):
+            seen.append(f"photos {self.number}")
+            yield photo(self.number)
+
+    jobs = [job(number, 2, photos=Read(number)) for number in range(2)]
+    train_cohort(base, jobs, recipe(), RESOLUTION, 1, lambda done, total: seen.append("step"))
+    assert seen == ["photos 0", "step", "step", "photos 1", "step", "step"]
+
+
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("injected"), RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")]
 )

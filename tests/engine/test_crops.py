@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.engine import crops as making
 from tasks.engine.base_model import load_base
 from tasks.engine.crops import TrainingPhoto, encode_crops, trim
 from tests.engine.material import photo
@@ -24,6 +25,20 @@ def test_every_crops_weights_have_mean_one_and_no_negative(base):
     assert crops.weight.shape == (6, 1, 8, 8)
     assert torch.allclose(crops.weight.mean((1, 2, 3)), torch.ones(6), atol=1e-5)
     assert (crops.weight >= 0).all()
+
+
+def test_few_crops_are_held_before_they_are_encoded(base, monkeypatch):
+    """A class has hundreds of photos, each of which makes several float32 squares."""
+    read, encoded, encode_pictures = [], [], making.encode_pictures
+
+    def noted(base, pixels):
+        encoded.append((len(read), len(pixels)))
+        return encode_pictures(base, pixels)
+
+    monkeypatch.setattr(making, "encode_pictures", noted)
+    crops = encode(base, (read.append(number) or photo(number) for number in range(6)))
+    assert encoded == [(2, 4), (3, 4), (4, 4), (6, 4), (6, 2)], "photos read, and crops encoded"
+    assert len(crops.mean) == 18
 
 
 def test_the_first_crop_shows_the_whole_product(base):
