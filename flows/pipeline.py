@@ -15,7 +15,7 @@ from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
-from configs.schema import ComputeConfig
+from configs.schema import RunConfig
 from flows.tally import tally
 from flows.workers import Workers
 from tasks import check_variants as checking
@@ -115,7 +115,7 @@ def _train_classes(
     wanted = [spec for spec in plan.classes if spec.id in begun]
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for some in _slices(wanted, _cohort(context.config.compute, len(wanted))):
+        for some in _slices(wanted, _cohort(context.config, len(wanted))):
             own = [job for job in jobs if job.start in some]
             photos = {job.product.sku: references[job.product.sku] for job in own}
             yield workers.submit(classes.train_classes, _title("train class", some), context, some, own, photos)
@@ -160,7 +160,7 @@ def _train(
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in _slices(list(wanted), _cohort(context.config.compute, len(wanted))):
+        for slots in _slices(list(wanted), _cohort(context.config, len(wanted))):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             if cohort:
@@ -209,9 +209,15 @@ def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], draw
     forget(store, finishing.STAGE, (finishing.work_of(context, chunk, library) for chunk in chunks))
 
 
-def _cohort(compute: ComputeConfig, adapters: int) -> int:
-    """The SKUs of a cohort: no more than a device is to train at once, and few enough that every device has some."""
-    return max(1, min(compute.slots or AUTO_COHORT, -(-adapters // compute.devices)))
+def _cohort(config: RunConfig, adapters: int) -> int:
+    """The SKUs of a cohort: no more than a device is to train at once, and few enough that every device has some.
+
+    A product with a whole model of its own is one: they are trained one by one, and so none waits for another to be
+    kept.
+    """
+    if config.training.method == "dreambooth":
+        return 1
+    return max(1, min(config.compute.slots or AUTO_COHORT, -(-adapters // config.compute.devices)))
 
 
 def _chunks(context: RunContext, jobs: list[SkuJob]) -> Iterator[list[PlannedVariant]]:
