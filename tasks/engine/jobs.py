@@ -16,8 +16,8 @@ class TrainingJob:
     """One SKU to learn.
 
     `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `photos` are gone through
-    whenever it enters a slot, and may be read only then. `class_images`, uint8 (height, width, 3), are what the base
-    model draws for `prior`: they are rehearsed where the recipe asks for `prior_images`, and SKUs of one prior prompt
+    whenever it enters a slot, and may be read only then, like `class_images`, uint8 (height, width, 3): what the base
+    model draws for `prior`. They are rehearsed where the recipe asks for `prior_images`, and SKUs of one prior prompt
     share them. `start` is an adapter to begin with, such as one trained over all SKUs of the class.
     """
 
@@ -28,7 +28,7 @@ class TrainingJob:
     photos: Iterable[TrainingPhoto]
     steps: int
     seed: int
-    class_images: tuple[NDArray[np.uint8], ...] = ()
+    class_images: Iterable[NDArray[np.uint8]] = ()
     start: LoraWeights | None = None
 
 

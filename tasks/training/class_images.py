@@ -4,6 +4,7 @@ They lie at `cache/class_images/<id>/<n>.png`, where the id is the hash of the b
 """
 
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,20 @@ from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tasks.imaging.decode import encode_png
 from tasks.pixels import read_picture
 from tasks.storage.objects import ObjectStore
+from tasks.training.photos import Pictures
 from tasks.versions import RENDERER_VERSION
 
 Rgb = NDArray[np.uint8]
 
 
 def class_images(
-    context: RunContext, base: BaseModel, prompt: str, count: int | None, store: ObjectStore
-) -> tuple[Rgb, ...]:
-    """`count` images of `prompt`, none where that is empty, from the store or drawn now.
+    context: RunContext, base: BaseModel, store: ObjectStore, prompt: str
+) -> Pictures[str, Rgb] | tuple[()]:
+    """As many images of `prompt` as the recipe rehearses, drawn now where the store has them not.
 
     Raises ModelError and StoreError.
     """
+    count = context.config.training.prior_images
     if not count:
         return ()
     settings = RenderSettings.of(context.config.generation, context.resolution)
@@ -40,4 +43,4 @@ def class_images(
         if image is None:
             raise ModelError(f"{context.model.path}: the base model gave no finite image for {prompt!r}")
         store.write(keys[number], encode_png(image))
-    return tuple(read_picture(store, key) for key in keys)
+    return Pictures(partial(read_picture, store), keys)

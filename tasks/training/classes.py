@@ -66,5 +66,5 @@ def _job(
         photos=training_photos(context, photos, store),
         steps=recipe.steps_maximum,
         seed=seed_of(spec, recipe.seed),
-        class_images=class_images(context, base, prior, recipe.prior_images, store),
+        class_images=class_images(context, base, store, prior),
     )

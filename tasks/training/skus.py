@@ -1,7 +1,9 @@
 """Trains one cohort of SKUs: from their prepared photos to ordinary LoRA files with their records."""
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from catalog_schemas.adapter import AdapterRecord
@@ -9,7 +11,7 @@ from catalog_schemas.identity import content_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
-from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.base_model import load_base
 from tasks.engine.lora_file import read_lora
 from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import load_scorer
@@ -19,7 +21,7 @@ from tasks.ledger import StageResult
 from tasks.progress import Progress
 from tasks.storage.keys import adapter_key
 from tasks.storage.objects import ObjectStore
-from tasks.training.class_images import class_images
+from tasks.training.class_images import Rgb, class_images
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
 from tasks.training.looks import evaluation_of
 from tasks.training.photos import training_photos
@@ -36,9 +38,10 @@ def train_skus(
     config, started = context.config, time.perf_counter()
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
     held_out: dict[str, tuple[Reference, ...]] = {}
+    rehearsed = cache(partial(class_images, context, base, store))
     starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
     classes = {name: read_lora(store.read(key)) for name, key in starts.items()}
-    work = [_job(context, base, job, references[job.product.sku], held_out, store) for job in jobs]
+    work = [_job(context, job, references[job.product.sku], held_out, rehearsed, store) for job in jobs]
     work = [replace(one, start=classes.get(job.own_adapter.start)) for one, job in zip(work, jobs, strict=True)]
     with Progress("training steps") as progress:
         outcomes = train_cohort(
@@ -81,15 +84,16 @@ def _snapshots(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> S
 
 def _job(
     context: RunContext,
-    base: BaseModel,
     job: SkuJob,
     references: tuple[Reference, ...],
     held_out: dict[str, tuple[Reference, ...]],
+    rehearsed: Callable[[str], Iterable[Rgb]],
     store: ObjectStore,
 ) -> TrainingJob:
-    """The SKU's training job; where the recipe looks at SKUs, its last photos go to `held_out` instead.
+    """The SKU's training job, with what is `rehearsed` of its class.
 
-    A SKU with too few photos to spare any is judged by those it learns from.
+    Where the recipe looks at SKUs, its last photos go to `held_out` instead. A SKU with too few photos
+    to spare any is judged by those it learns from.
     """
     recipe, noun = context.config.training, job.product.class_noun
     if recipe.evaluation:
@@ -102,7 +106,7 @@ def _job(
         sku=job.product.sku,
         instance=instance_prompt(recipe, noun, job.own_adapter.colour),
         prior=prior,
-        class_images=class_images(context, base, prior, recipe.prior_images, store),
+        class_images=rehearsed(prior),
         photos=training_photos(context, references, store),
         steps=steps_for(len(references), recipe),
         seed=seed_of(job.own_adapter, recipe.seed),

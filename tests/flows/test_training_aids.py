@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from catalog_schemas.errors import ConfigError
+from tasks.training import class_images
 from tasks.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.models.tiny import build_tiny_clip
@@ -20,11 +22,12 @@ def small(shop: Shop) -> Shop:
     return shop
 
 
-def test_class_images_are_drawn_once_for_all_skus_of_a_noun(shop: Shop) -> None:
+def test_class_images_are_drawn_and_read_once_for_all_skus_of_a_noun(shop: Shop) -> None:
     small(shop).changes["training"] = {"prior_images": 3}
-    assert shop.run().record.adapters_trained == 2
+    with patch.object(class_images, "read_picture", wraps=class_images.read_picture) as read:
+        assert shop.run().record.adapters_trained == 2
     images = list(shop.objects.list("cache/class_images"))
-    assert len(images) == 3
+    assert len(images) == read.call_count == 3
     shop.add("mug-3", 8, class_noun="mug")
     assert shop.run().record.adapters_trained == 1
     again = list(shop.objects.list("cache/class_images"))
