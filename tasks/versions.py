@@ -1,6 +1,6 @@
 """Parts of identities: raise one when the same input would give other output, and all of it is made anew."""
 
-TRAINER_VERSION = 2  # adapters
+TRAINER_VERSION = 3  # adapters
 RENDERER_VERSION = 2  # drafts
 GATE_VERSION = 2  # verdicts of the checks that packshot brings
 FINISHER_VERSION = 2  # renditions

@@ -92,10 +92,12 @@ def _job(
 ) -> TrainingJob:
     """The SKU's training job, with what is `rehearsed` of its class.
 
-    Where the recipe looks at SKUs, its last photos go to `held_out` instead. A SKU with too few photos
-    to spare any is judged by those it learns from.
+    Where the recipe looks at SKUs, its last photos go to `held_out` instead. A SKU with too few photos to spare any is
+    judged by those it learns from. The order in which the catalog lists them means as little as it does in the
+    adapter's id.
     """
     recipe, noun = context.config.training, job.product.class_noun
+    references = tuple(sorted(references, key=lambda reference: reference.id))
     if recipe.evaluation:
         spare = min(recipe.evaluation.held_out, len(references) - 1)
         held_out[job.own_adapter.id] = references[-spare:] if spare else references

@@ -5,11 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.plan import SkuJob
+from catalog_schemas.product import Product
 from catalog_schemas.reference import Reference
+from configs.schema import RunConfig
 from tasks.imaging.decode import encode_png
 from tasks.storage.objects import ObjectStore
 from tasks.threads import AT_ONCE
 from tasks.training.photos import training_photos
+from tasks.training.skus import _job
 
 
 class Counting(ObjectStore):
@@ -28,10 +33,27 @@ def test_photos_are_read_few_at_a_time_and_again_for_whoever_asks_again(tmp_path
     store = Counting(str(tmp_path))
     store.write("photo.png", encode_png(np.full((64, 64, 3), 200, np.uint8)))
     store.write("mask.png", encode_png(np.ones((64, 64), np.float32)))
-    photo = Reference("id", "mug", "photo.png", "photo.png", "mask.png", 64, 64, "given", 1.0, 1.0)
-    photos = training_photos(SimpleNamespace(resolution=64), [photo] * 11, store)
+    photos = training_photos(SimpleNamespace(resolution=64), [_photo("id")] * 11, store)
     assert not store.seen
     assert next(iter(photos)).rgb.shape == (64, 64, 3)
     assert len(store.seen) == 2 * AT_ONCE
     assert len(list(photos)) == 11
     assert len(store.seen) == 2 * (AT_ONCE + 11)
+
+
+def test_the_order_of_a_skus_photos_changes_neither_what_it_learns_from_nor_what_judges_it(tmp_path: Path) -> None:
+    """Nor its adapter's id: two runs of the same catalog in another order are to train the same."""
+    config = {"model": {"source": "model"}, "training": {"evaluation": {"held_out": 1}}}
+    context = SimpleNamespace(config=RunConfig.model_validate(config), resolution=64)
+    spec = AdapterSpec("mug", "mug", "model", ("a", "b", "c"), "recipe", 1)
+    job = SkuJob(Product("mug", "Mug", "mug", ("photo.png",)), (), spec, "new", ())
+    for order in ("abc", "cab"):
+        held_out = dict[str, tuple[Reference, ...]]()
+        photos = tuple(_photo(name) for name in order)
+        made = _job(context, job, photos, held_out, lambda prior: (), Counting(str(tmp_path)))
+        assert [photo.id for photo in made.photos.named] == ["a", "b"]
+        assert [photo.id for photo in held_out[spec.id]] == ["c"]
+
+
+def _photo(name: str) -> Reference:
+    return Reference(name, "mug", "photo.png", "photo.png", "mask.png", 64, 64, "given", 1.0, 1.0)
