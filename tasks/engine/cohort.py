@@ -17,7 +17,16 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
-from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged, rate_at
+from tasks.engine.jobs import (
+    HALF_SCALE,
+    RUNAWAY,
+    DivergedAdapter,
+    Outcome,
+    TrainedAdapter,
+    TrainingJob,
+    diverged,
+    rate_at,
+)
 from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
@@ -27,7 +36,6 @@ from tasks.engine.tenant import Tenant
 from tasks.engine.text import first_rows, tokenize
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
-HALF_SCALE = 4096.0  # of a float16 model's loss: its gradients, of some 1e-4 / pixels, would round to nothing
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 

@@ -19,7 +19,16 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import encode_prompt
 from tasks.engine.crops import encode_class_images, encode_crops
-from tasks.engine.jobs import RUNAWAY, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, diverged, rate_at
+from tasks.engine.jobs import (
+    HALF_SCALE,
+    RUNAWAY,
+    DivergedAdapter,
+    Outcome,
+    TrainedAdapter,
+    TrainingJob,
+    diverged,
+    rate_at,
+)
 from tasks.engine.lora_file import LoraWeights
 from tasks.engine.objective import Objective
 from tasks.engine.tenant import Tenant
@@ -59,13 +68,16 @@ def _train(
     tenant.loss_before = objective.probe(tenant)
     parameters = list(learned.values())
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    scaler = torch.amp.GradScaler(base.device.type, init_scale=HALF_SCALE, enabled=base.dtype == torch.float16)
     for step in range(1, job.steps + 1):
         tenant.step = step
         optimizer.param_groups[0]["lr"] = rate_at(recipe, step, job.steps)
         loss = objective.losses([tenant]).sum()
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
         step_done()
         if step % CHECK_EVERY == 0 and not math.isfinite(float(loss.detach())):

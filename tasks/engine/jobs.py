@@ -68,6 +68,7 @@ class DivergedAdapter:
 
 
 RUNAWAY = 4.0  # times the probes' loss before training at which a trained SKU counts as diverged
+HALF_SCALE = 4096.0  # of a float16 model's loss: its gradients, of some 1e-4 / pixels, would round to nothing
 Outcome = TrainedAdapter | DivergedAdapter
 
 

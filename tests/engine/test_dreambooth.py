@@ -13,6 +13,7 @@ from configs.schema import TrainingConfig
 from tasks.engine.base_model import load_base
 from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.lora_file import read_lora, write_lora
+from tasks.engine.objective import Objective
 from tasks.engine.rendering import RenderRequest, render
 from tasks.engine.training import DivergedAdapter, train_cohort
 from tests.engine.material import HEADER, SETTINGS, job, poisoned, recipe, strong_adapter, train
@@ -121,6 +122,18 @@ def test_the_prior_holds_the_class_to_the_base_models_answer(base):
         with torch.no_grad():
             drifts.append(float((predict(base, noisy, times, text, unet) - predict(base, noisy, times, text)).norm()))
     assert drifts[1] < 0.8 * drifts[0]
+
+
+def test_half_precision_learns_what_single_precision_learns(base, folders, monkeypatch):
+    """In a large picture each latent has little of the loss: in float16 its gradients would round to nothing."""
+    losses, learned = Objective.losses, []
+    monkeypatch.setattr(Objective, "losses", lambda objective, tenants: losses(objective, tenants) / 1024)
+    how = recipe(method="dreambooth", learning_rate=1e-3, prior_weight=0.0, weight_decay=0.0)
+    for one in (base, load_base(folders["sd"], "float16", "cpu")):
+        changes = train(one, [job(0, 3)], how)[0].weights.differences
+        learned.append(torch.cat([changes[name].float().flatten() for name, _ in base.unet.named_parameters()]))
+    assert torch.cosine_similarity(*learned, 0) > 0.99
+    assert (learned[1] == 0).float().mean() < 0.001
 
 
 @pytest.mark.parametrize(
