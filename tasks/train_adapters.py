@@ -8,6 +8,7 @@ from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
 from tasks.retrying import RETRIES
+from tasks.storage.keys import snapshot_key
 
 STAGE = "train_adapters"
 
@@ -29,7 +30,10 @@ def train_adapters(
 
         return train_skus(context, STAGE, jobs, references, store)
 
-    return once(store, STAGE, AdapterRecord, work_of(jobs), train)
+    result = once(store, STAGE, AdapterRecord, work_of(jobs), train)
+    if context.config.compute.snapshot_steps:
+        store.delete([snapshot_key(work_of(jobs))])
+    return result
 
 
 def work_of(jobs: list[SkuJob]) -> list[str]:

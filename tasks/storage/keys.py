@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote
 
 from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.identity import content_id
 
 TEMPORARY = ".tmp-"  # what is being written; never a key, never listed
 
@@ -51,3 +52,8 @@ def adapter_folder(spec: AdapterSpec) -> str:
 def adapter_key(spec: AdapterSpec) -> str:
     """The store key of an adapter's LoRA file."""
     return f"{adapter_folder(spec)}/adapter.safetensors"
+
+
+def snapshot_key(adapters: list[str]) -> str:
+    """The store key of what a killed training of the adapters with these ids goes on from."""
+    return f"cache/snapshots/{content_id(adapters)}.safetensors"

@@ -7,7 +7,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from catalog_schemas.adapter import AdapterRecord
-from catalog_schemas.identity import content_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
@@ -19,7 +18,7 @@ from tasks.engine.snapshot import Snapshots
 from tasks.engine.training import DivergedAdapter, TrainingJob, steps_for, train_cohort
 from tasks.ledger import StageResult
 from tasks.progress import Progress
-from tasks.storage.keys import adapter_key
+from tasks.storage.keys import adapter_key, snapshot_key
 from tasks.storage.objects import ObjectStore
 from tasks.training.class_images import Rgb, class_images
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
@@ -78,7 +77,7 @@ def _snapshots(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> S
     every = context.config.compute.snapshot_steps
     if not every:
         return None
-    key = f"cache/snapshots/{content_id([job.own_adapter.id for job in jobs])}.safetensors"
+    key = snapshot_key([job.own_adapter.id for job in jobs])
     return Snapshots(every, lambda state: store.write(key, state), store.read(key) if store.exists(key) else None)
 
 

@@ -119,3 +119,4 @@ def test_how_a_cohort_is_computed_changes_nothing_of_what_it_learns(
     assert shop.run().record.adapters_trained == plain.run().record.adapters_trained == 2
     one, other = (one.tables.read("adapters", ["sku", "sha256"]).to_pydict() for one in (shop, plain))
     assert one == other
+    assert not shop.keys("cache/snapshots"), "what is kept needs none any more"
