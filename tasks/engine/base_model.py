@@ -71,6 +71,15 @@ class BaseModel:
         return str(self.pipeline.scheduler.config.prediction_type)
 
     @property
+    def kind(self) -> str:
+        """Which Stable Diffusion it is: "sd1", "sd2", "sd2-v" (velocity) or "sdxl"; 2.x has wider texts than 1.x."""
+        if self.family == "sdxl":
+            return "sdxl"
+        if self.unet.config.cross_attention_dim != 1024:
+            return "sd1"
+        return "sd2-v" if self.prediction == "v_prediction" else "sd2"
+
+    @property
     def latent_scale(self) -> int:
         """Pixels of a side per latent."""
         return int(self.pipeline.vae_scale_factor)

@@ -21,7 +21,7 @@ _BUNDLED = {"te": "string_to_param.*", "te1": "clip_l", "te2": "clip_g"}
 _DIFFERENCES = {"weight": ".diff", "bias": ".diff_b"}
 _EMBEDDED = {"te": "emb_params", "te1": "clip_l", "te2": "clip_g"}
 PREFIX, DOWN, UP, ALPHA = "lora_unet_", ".lora_down.weight", ".lora_up.weight", ".alpha"
-# kohya's name of the base model's version, and the Stability model spec's of its architecture
+# by kind of base model, kohya's name of its version, and the Stability model spec's of its architecture
 _VERSIONS = {
     "sd1": ("sd_v1", "stable-diffusion-v1"),
     "sd2": ("sd_v2", "stable-diffusion-v2-512"),
@@ -64,11 +64,11 @@ class LoraWeights:
 
 @dataclass(frozen=True)
 class LoraHeader:
-    """What the file says of itself. `recipe` is the canonical JSON of the adapter's spec, `prediction` the base
-    model's prediction type."""
+    """What the file says of itself. `kind` is the base model's (`BaseModel.kind`), `prediction` its prediction type,
+    and `recipe` the canonical JSON of the adapter's spec."""
 
     name: str
-    family: str
+    kind: str
     base_model: str
     trigger: str
     resolution: int
@@ -175,13 +175,12 @@ def _with_sorted_header(data: bytes) -> bytes:
 
 
 def _metadata(lora: LoraWeights, header: LoraHeader) -> dict[str, str]:
-    kind = _kind(lora, header)
-    version, architecture = _VERSIONS[kind]
+    version, architecture = _VERSIONS[header.kind]
     own = {"conv_dim": str(lora.rank), "conv_alpha": str(float(lora.alpha))} if "convolution" in lora.targets else {}
     arguments = {"ss_network_args": json.dumps(own)} if own else {}
     return arguments | {
         "ss_base_model_version": version,
-        "ss_v2": str(kind.startswith("sd2")),
+        "ss_v2": str(header.kind.startswith("sd2")),
         "ss_network_module": "networks.lora",
         "ss_network_dim": str(lora.rank),
         "ss_network_alpha": str(float(lora.alpha)),
@@ -197,13 +196,3 @@ def _metadata(lora: LoraWeights, header: LoraHeader) -> dict[str, str]:
         "modelspec.trigger_phrase": header.trigger,
         "packshot.recipe": header.recipe,
     }
-
-
-def _kind(lora: LoraWeights, header: LoraHeader) -> str:
-    """The key of _VERSIONS. Stable Diffusion 2.x is known by its text encoder's width, 1024 instead of 768."""
-    if header.family != "sd":
-        return header.family
-    widths = {down.shape[1] for name, (down, _) in lora.modules.items() if name.endswith("attn2_to_k")}
-    if 1024 not in widths:
-        return "sd1"
-    return "sd2-v" if header.prediction == "v_prediction" else "sd2"

@@ -46,7 +46,7 @@ def keep_adapter(
     recipe = context.config.training
     header = LoraHeader(
         name=spec.sku or spec.class_noun,
-        family=base.family,
+        kind=base.kind,
         base_model=spec.base_model,
         trigger=join_words(spec.colour, recipe.token, spec.class_noun),
         resolution=context.resolution,

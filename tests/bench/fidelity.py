@@ -80,7 +80,7 @@ class Bench:
         started = self.clock()
         outcomes = train_cohort(self.base, jobs, how, self.base.resolution, slots or len(jobs), quiet, evaluation=looks)
         seconds = (self.clock() - started) / len(jobs)
-        header = LoraHeader("bench", self.base.family, "bench", "sks", self.settings.width, "{}", self.base.prediction)
+        header = LoraHeader("bench", self.base.kind, "bench", "sks", self.settings.width, "{}", self.base.prediction)
         good = {one.sku: one for one in outcomes if isinstance(one, TrainedAdapter)}
         return Trained({sku: write_lora(one.weights, header) for sku, one in good.items()}, good, seconds)
 

@@ -10,7 +10,7 @@ import torch
 
 from tasks.engine.lora_file import LoraHeader, LoraWeights, write_lora
 
-HEADER = LoraHeader("mug-1", "sd", "tiny", "sks mug", 64, '{"rank":4}')
+HEADER = LoraHeader("mug-1", "sd1", "tiny", "sks mug", 64, '{"rank":4}')
 
 
 def counted_file(*names: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from catalog_schemas.errors import ModelError
 from configs.schema import ModelConfig
 from tasks.engine.bank import AdapterBank
-from tasks.engine.base_model import download, load_base, pick_device
+from tasks.engine.base_model import BaseModel, download, load_base, pick_device
 from tasks.engine.noise import NoiseSchedule
 
 
@@ -28,6 +29,23 @@ def test_a_model_is_loaded_once(folders):
     base = load_base(folders["sd"], "float32", "cpu")
     assert (base.family, base.latent_scale, base.resolution) == ("sd", 8, 64)
     assert not any(parameter.requires_grad for parameter in base.unet.parameters())
+
+
+@pytest.mark.parametrize(
+    ("family", "width", "prediction", "kind"),
+    [
+        ("sd", 768, "epsilon", "sd1"),
+        ("sd", 768, "v_prediction", "sd1"),
+        ("sd", 1024, "epsilon", "sd2"),
+        ("sd", 1024, "v_prediction", "sd2-v"),
+        ("sdxl", 2048, "epsilon", "sdxl"),
+    ],
+)
+def test_the_kind_of_model_is_known_by_what_it_reads_and_answers(family, width, prediction, kind):
+    unet = SimpleNamespace(config=SimpleNamespace(cross_attention_dim=width))
+    scheduler = SimpleNamespace(config=SimpleNamespace(prediction_type=prediction))
+    pipeline = SimpleNamespace(unet=unet, scheduler=scheduler)
+    assert BaseModel(family, pipeline, torch.device("cpu"), torch.float32).kind == kind
 
 
 def test_pickled_weights_are_refused(copy):

@@ -79,7 +79,7 @@ def test_text_encoders_of_the_skus_own_read_its_prompts_and_no_others(folders, m
     outcome = train(base, [job(0, 4)], how)[0]
     encoders = {name.partition(".")[0] for name in outcome.weights.differences if name.startswith("te")}
     assert encoders == set(base.text_encoders)
-    data = write_lora(outcome.weights, dataclasses.replace(HEADER, family=base.family))
+    data = write_lora(outcome.weights, dataclasses.replace(HEADER, kind=base.kind))
     assert f"lora_{min(encoders)}_text_model_encoder_layers_0_self_attn_q_proj.diff" in load_tensors(data)
     requests = [dataclasses.replace(MUG, adapter=key) for key in ("", "mug", "")]
     plain, own, again = render(base, requests, SETTINGS, {"mug": data}, 1)

@@ -96,7 +96,7 @@ def test_diffusers_draws_the_same_with_the_exported_lora_and_words(folders, mode
     base = load_base(folders[model], "float32", "cpu")
     how = method("pivotal", text_encoder=True)
     outcome = train(base, [words(0, 8)], how)[0]
-    header = dataclasses.replace(HEADER, family=base.family)
+    header = dataclasses.replace(HEADER, kind=base.kind)
     data = write_lora(outcome.weights, header)
     ours = render(base, [RenderRequest(PROMPT, "blurry", 2, "mug")], SETTINGS, {"mug": data}, 1)[0]
     kind = StableDiffusionPipeline if model == "sd" else StableDiffusionXLPipeline
@@ -151,7 +151,7 @@ def test_adapters_of_every_kind_share_a_batch(folders):
 def test_files_with_words_read_back(folders):
     base = load_base(folders["sdxl"], "float32", "cpu")
     lora = train(base, [words(0, 2)], method("pivotal", text_encoder=True))[0].weights
-    back = read_lora(write_lora(lora, dataclasses.replace(HEADER, family="sdxl")))
+    back = read_lora(write_lora(lora, dataclasses.replace(HEADER, kind="sdxl")))
     assert back.word == "zqx"
     assert {name: tuple(rows.shape) for name, rows in back.tokens.items()} == {"te1": (2, 32), "te2": (2, 32)}
     assert back.modules.keys() == lora.modules.keys()
