@@ -1,5 +1,7 @@
 """What a SKU in training is shown to, and judged by: a few fixed prompts, its held-out photos, and a CLIP model."""
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,8 @@ def evaluation_of(
         if not drawn:
             return Score(-1.0, -1.0)
         features = scorer.images([image for image, _ in drawn])
-        plain = job.instance.removesuffix(f", {backdrop}").replace(f"{token} ", "")
+        plain = job.instance.removesuffix(f", {backdrop}")
+        plain = re.sub(rf"\b{re.escape(token)} ", "", plain)
         texts = scorer.texts([plain + place for _, place in drawn])
         likeness = float((features @ photos[job.adapter_id].T).mean())
         return Score(likeness, float((features * texts).sum(1).mean()))
