@@ -71,6 +71,7 @@ def encode_crops(
 ) -> EncodedCrops:
     """`crops` squares of each photo: all show the whole product, all but the first shifted and scaled at random.
 
+    A photo whose mask is empty is all product.
     Photos are gone through once, and only what is encoded is kept: of a class there are hundreds.
     """
 
@@ -79,7 +80,8 @@ def encode_crops(
             for number in range(crops):
                 pixels, masks = _crop(photo, resolution, jitter=number > 0, flip=flip, generator=generator)
                 inside, product = masks[:1], masks[1:]
-                yield pixels, inside * (background_weight + (1 - background_weight) * product)
+                weight = inside * (background_weight + (1 - background_weight) * product)
+                yield pixels, weight if weight.any() else inside
 
     return _encode(base, squares())
 

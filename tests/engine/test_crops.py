@@ -76,7 +76,11 @@ def test_past_the_photos_edge_nothing_is_learned(base):
 
 def test_an_empty_mask_takes_the_whole_photo(base):
     flat = TrainingPhoto(np.full((40, 40, 3), 90, np.uint8), np.zeros((40, 40), np.float32))
-    assert encode(base, (flat,), crops=2).mean.isfinite().all()
+    whole = TrainingPhoto(flat.rgb, np.ones((40, 40), np.float32))
+    for background in (0.25, 0.0):
+        crops = encode(base, (flat,), crops=2, background=background)
+        assert crops.mean.isfinite().all()
+        assert torch.allclose(crops.weight[0], encode(base, (whole,), crops=1).weight[0])
 
 
 def test_crops_follow_their_seed(base):
