@@ -69,9 +69,10 @@ def step_bytes(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig,
     rows = 4 * probe.bank.weights.numel() * probe.bank.weights.element_size()
     if counted:
         return rows + cuda_peak(probe)
+    there = [probe.bank.weights, *base.parameters().values()]
     with _kept_for_backward() as kept:
         probe.run()
-    return rows + sum(kept.values())
+    return rows + sum(kept[address] for address in kept.keys() - {_address(tensor) for tensor in there})
 
 
 def new_probe(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, steps: int) -> Cohort:
@@ -103,7 +104,9 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "mps":
         return min(available, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     limit, used = (_number(CGROUP / name) for name in ("memory.max", "memory.current"))
-    return available if limit is None or used is None else min(available, max(limit - used, 0))
+    if limit is None or used is None:
+        return available
+    return min(available, max(limit - used + _files_kept(), 0))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -114,23 +117,32 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 @contextmanager
 def _kept_for_backward() -> Iterator[dict[int, int]]:
-    """The bytes of every storage that autograd keeps inside, by address; the model's own parameters are not counted."""
+    """The bytes of every storage that autograd keeps inside, by address; weights are among them."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, torch.nn.Parameter):
-            storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
+        kept[_address(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         yield kept
 
 
+def _address(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
 def _number(file: Path) -> int | None:
     """The number in a file; None where there is none, or no limit."""
     text = file.read_text().strip() if file.is_file() else ""
     return int(text) if text.isdigit() else None
+
+
+def _files_kept() -> int:
+    """Bytes of files that the container has read and that make room for whoever asks: they count as used."""
+    file = CGROUP / "memory.stat"
+    counts = dict(line.split() for line in file.read_text().splitlines()) if file.is_file() else {}
+    return int(counts.get("inactive_file", 0))
 
 
 def _quiet(done: int, total: int) -> None:

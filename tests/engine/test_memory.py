@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tasks.engine import memory
 from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.memory import SHARE, cuda_peak, fitting_slots, free_bytes, new_probe, step_bytes
@@ -38,8 +39,27 @@ def test_one_sku_needs_no_measurement(base):
     assert fitting_slots(base, JOBS[:1], recipe(), RESOLUTION, lambda device: pytest.fail("asked")) == 1
 
 
-def test_the_machine_says_how_much_is_free():
+def test_the_model_itself_is_not_counted_as_memory_that_a_step_takes(base):
+    """Nor are the adapters' weights a second time: a cohort would be thought to need a model more than it does."""
+    probe = new_probe(base, JOBS[:1], recipe(), RESOLUTION, 1)
+    counted = step_bytes(base, JOBS[:1], recipe(), RESOLUTION)
+    with memory._kept_for_backward() as kept:
+        probe.run()
+    own = {tensor.untyped_storage().data_ptr() for tensor in (probe.bank.weights, *base.parameters().values())}
+    assert own & kept.keys()
+    rows = 4 * probe.bank.weights.nbytes
+    assert counted - rows == pytest.approx(sum(size for at, size in kept.items() if at not in own), rel=0.02)
+
+
+def test_the_machine_says_how_much_is_free(monkeypatch, tmp_path):
+    """In a container the files that were read, such as a model's, count as used, but make room for whoever asks."""
     assert free_bytes(torch.device("cpu")) > 0
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    for name, text in (("max", "9000\n"), ("current", "8000\n"), ("stat", "anon 2000\ninactive_file 5000\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert free_bytes(torch.device("cpu")) == 6000
+    (tmp_path / "memory.stat").unlink()
+    assert free_bytes(torch.device("cpu")) == 1000
 
 
 def test_without_a_number_of_slots_the_device_decides_and_the_adapters_are_the_same(base):
