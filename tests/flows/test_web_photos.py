@@ -70,7 +70,7 @@ def test_another_setting_makes_new_images_without_fetching_again(web_shop: Shop,
 def test_a_server_that_is_down_for_a_night_retires_and_quarantines_nothing(web_shop: Shop, site: WebServer) -> None:
     live = {row["image_id"] for row in web_shop.live()}
     site.down = True
-    web_shop.rows[0]["title"] = "Another title"
+    web_shop.rows[0]["attributes"] = {"material": "clay"}  # a row to look at, and nothing to make
     web_shop.rows.append(product_row("new", [f"{site.endpoint}/new/0.png"]))
     web_shop.add("new at home", 4)
     run = web_shop.run().record
