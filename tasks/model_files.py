@@ -1,4 +1,7 @@
-"""A model's files on this machine: as they are named, fetched first where they lie in a store, and hashed."""
+"""A model's files on this machine: as they are named, fetched first where they lie in a store, and hashed.
+
+What has been fetched is never compared with the store again: a new version has a new name.
+"""
 
 import hashlib
 import re
