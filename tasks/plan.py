@@ -40,9 +40,7 @@ from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRA
 STAGE = "plan"
 UNKNOWN_SHOWN = 20  # SKUs, in a message
 SAMPLER = {"steps", "guidance", "scheduler"}  # of the generation, as training draws
-NEIGHBOURS = (
-    50  # SKUs before and after one that is not in the catalog, among which the one that was meant is looked for
-)
+NEIGHBOURS = 50  # SKUs on either side of one that is not in the catalog, among which it may have been meant
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
