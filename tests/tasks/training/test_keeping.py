@@ -28,7 +28,7 @@ def test_the_instance_prompt_names_token_noun_and_backdrop() -> None:
 
 def test_of_two_runs_that_train_one_sku_at_once_the_first_counts_for_both(tmp_path: Path) -> None:
     config = RunConfig(model=ModelConfig(source="none"))
-    spec, base = AdapterSpec("mug-1", "mug", "model", ("photo",), "{}", 2), SimpleNamespace(family="sd", prediction="v")
+    spec, base = AdapterSpec("mug-1", "mug", "model", ("photo",), "{}", 2), SimpleNamespace(kind="sd1", prediction="v")
     context = RunContext("run", "", str(tmp_path), config, ModelFolder("", "", 64, ""), datetime.now(UTC))
     store = context.open()
 
