@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from catalog_schemas.rejection import Reason, Rejection
-from tasks.storage.keys import safe_name
+from tasks.storage.keys import NAME_LENGTH, safe_name
 from tasks.storage.sources import open_parquet, row_batches
 
 STAGE = "read_catalog"
 REQUIRED_TEXTS = ("sku", "title", "class_noun")
-NAME_LENGTH = 255  # bytes of a name in any file system; a SKU names a folder
 LENGTHS = {"sku": NAME_LENGTH, "title": 500, "class_noun": 80, "category": 500, "brand": 200, "locale": 35}
 LISTED_MAXIMUM = 1_000  # references, masks or attributes of a row
 ATTRIBUTE_LENGTH = 20_000

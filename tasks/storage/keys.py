@@ -7,6 +7,7 @@ from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.identity import content_id
 
 TEMPORARY = ".tmp-"  # what is being written; never a key, never listed
+NAME_LENGTH = 255  # bytes of a name in any file system
 
 _PART = re.compile(r"[A-Za-z0-9._%=+@~-]+")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
@@ -45,8 +46,8 @@ def text_of(name: str) -> str:
 
 
 def adapter_folder(spec: AdapterSpec) -> str:
-    """Where an adapter's objects lie in the store."""
-    return f"adapters/{safe_name(spec.sku or f'class {spec.class_noun}')}/{spec.id[:16]}"
+    """Where an adapter's objects lie in the store; a class noun that makes too long a name is cut."""
+    return f"adapters/{safe_name(spec.sku or f'class {spec.class_noun}')[:NAME_LENGTH]}/{spec.id[:16]}"
 
 
 def adapter_key(spec: AdapterSpec) -> str:

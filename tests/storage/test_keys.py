@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.storage.keys import check_key, safe_name, text_of
+from catalog_schemas.adapter import AdapterSpec
+from tasks.storage.keys import adapter_key, check_key, safe_name, text_of
 
 HOSTILE = [
     "",
@@ -71,3 +72,9 @@ def test_hostile_skus_have_harmless_names() -> None:
 def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(AssertionError, match="not a store key"):
         check_key(key)
+
+
+def test_the_longest_class_noun_names_a_folder_that_any_file_system_takes() -> None:
+    keys = {adapter_key(AdapterSpec("", noun, "model", (), "{}", 1)) for noun in ("mug", "茶" * 80, "茶" * 79 + "壶")}
+    assert len(keys) == 3, "the adapter's id tells cut names apart"
+    assert all(check_key(key) and max(map(len, key.split("/"))) <= 255 for key in keys)
