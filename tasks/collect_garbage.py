@@ -38,8 +38,8 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
 
     A run that began within the grace period and has not ended may be using any of them: then nothing is deleted and
     StoreError names the run. A run that was killed counts as running until the grace period is over, so that its
-    next attempt finds what it had finished. Rows are never deleted, nor what a
-    publication that was cut off or a stage's record that stays refers to.
+    next attempt finds what it had finished. Rows are never deleted, nor what a publication that was cut off or a
+    stage's record that stays refers to.
 
     A run that begins meanwhile waits for at most a batch, after which StoreError says that the rest is left. What
     remains is a collection that stands still in a batch for longer than runs are patient (`running.PATIENCE`), and

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.product import Listing
 from configs.library import unknown
 from tasks.cells import inert
+from tasks.replacing import replacing
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
@@ -44,7 +44,10 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str)
         if kind == "tree":
             _write_tree(store, rows, to)
         else:
-            _write_feed(FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), to)
+            with replacing(to) as fresh:  # a shop may read the feed at any time
+                fresh.write_text(
+                    FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), encoding="utf-8", newline=""
+                )
     except OSError as error:
         raise StoreError(f"{to}: cannot be written: {error.strerror}; choose another --out") from error
     return len(rows)
@@ -95,17 +98,6 @@ def _write_tree(store: ObjectStore, rows: Rows, to: Path) -> None:
         file = to / safe_name(row["sku"]) / row["channel"] / row["key"].rpartition("/")[2]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(store.read(row["key"]))
-
-
-def _write_feed(feed: str, to: Path) -> None:
-    """The whole feed, or the one that was there: a shop may read it at any time."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    fresh = to.with_name(f".{to.name}.{os.getpid()}.part")
-    try:
-        fresh.write_text(feed, encoding="utf-8", newline="")
-        fresh.replace(to)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _by_sku(rows: Iterable[dict[str, Any]]) -> dict[str, Rows]:

@@ -8,7 +8,7 @@ records why. Only what cannot be read at all is left out, and told.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from catalog_schemas.product import CATALOG_SCHEMA, Product
 from configs.class_nouns import ClassNouns, load_class_nouns
 from tasks.importers import EXAMPLES, Found, Report, find_importer
 from tasks.read_catalog import RowReader
+from tasks.replacing import replacing
 
 ROW_GROUP_ROWS = 20_000
 ROW_GROUP_CHARACTERS = 64_000_000
@@ -228,16 +229,11 @@ def _replaced(out: Path, source: Path) -> Iterator[Path]:
     """A path to write to, which becomes `out` if all goes well and is gone otherwise."""
     if out.absolute() == source.absolute():
         raise CatalogError(str(source), ["--out is the file itself; write the catalog elsewhere"])
-    fresh = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield fresh
-        os.replace(fresh, out)  # noqa: PTH105
+        with replacing(out) as fresh:
+            yield fresh
     except OSError as error:
         raise StoreError(f"{out}: expected a file that can be written, got {error}") from error
-    finally:
-        with suppress(OSError):
-            fresh.unlink()
 
 
 def _grant(catalog: Path, folder: Path | None) -> None:

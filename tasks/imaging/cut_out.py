@@ -23,7 +23,7 @@ from skimage import color, graph
 
 from tasks.imaging.grab_cut import grab_cut
 from tasks.imaging.outline import Outline, agreement, fenced_off, outline_of
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, nearest, scale_mask, shrink_rgb
+from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, border_of, nearest, scale_mask, shrink_rgb
 
 Segment = Callable[[Rgb], Mask]
 """How surely each pixel belongs to the product, 0 to 1."""
@@ -217,7 +217,7 @@ def _blemishes(small: Rgb, kept: Bools) -> Bools:
     holes, count = ndimage.label(~kept)
     sizes = np.bincount(holes.ravel(), minlength=count + 1)
     fills = (sizes > 0) & (sizes <= 0.02 * kept.sum())
-    outer = np.unique(np.concatenate([[0], holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
+    outer = np.unique(np.append(border_of(holes), 0))
     fills[outer] = False
     outside = np.isin(holes, outer) & ~kept
     lab = np.asarray(color.rgb2lab(small), dtype=np.float32)

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
-from tasks.imaging.pixels import Mask, Rgb
+from tasks.imaging.pixels import Mask, Rgb, border_of
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 
@@ -115,7 +115,7 @@ def decode_mask(data: bytes, size: tuple[int, int], decoder: Callable[[bytes, in
 
 def _is_inverted(mask: Mask) -> bool:
     height, width = mask.shape
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    border = border_of(mask)
     middle = mask[height // 3 : height - height // 3, width // 3 : width - width // 3]
     return float(border.mean()) > 0.8 and float(middle.mean()) < 0.5
 

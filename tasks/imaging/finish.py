@@ -13,7 +13,7 @@ from catalog_schemas.rejection import Reason
 from configs.schema import Channel
 from tasks.imaging.framing import filling, framed
 from tasks.imaging.marking import Marks, xmp_packet
-from tasks.imaging.pixels import Bools, Mask, Rgb, box_of, scale_mask, scale_rgb
+from tasks.imaging.pixels import Bools, Mask, Rgb, border_of, box_of, scale_mask, scale_rgb
 
 _LOWEST_QUALITY = 40  # below, JPEG blocks show on plain surfaces
 _NEAR_WHITE = 244  # a draft's studio white; the flood from the border stops at anything darker
@@ -54,7 +54,7 @@ def _size(rgb: Rgb, channel: Channel) -> tuple[int, int]:
 
 def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> tuple[Rgb, Bools]:
     """The product on exact white, its longer side within the channel's fill, and where it is."""
-    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    border = border_of(rgb)
     near_white = float((border >= _NEAR_WHITE).all(axis=1).mean())
     if near_white < _WHITE_BORDER:
         raise Rejected(
@@ -91,7 +91,7 @@ def _product(rgb: Rgb, mask: Mask | None) -> Bools:
 def _white_around(rgb: Rgb) -> Bools:
     """The near-white area that reaches the picture's border; white inside the product is not part of it."""
     labels, _ = ndimage.label((rgb >= _NEAR_WHITE).all(axis=2))
-    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    border = np.unique(border_of(labels))
     return np.asarray(np.isin(labels, border[border > 0]))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from configs.schema import Channel
 from tasks.imaging.colour import rgb_of
-from tasks.imaging.pixels import Mask, Rgb, box_of, scale_mask, scale_rgb, shrink_rgb
+from tasks.imaging.pixels import Mask, Rgb, border_of, box_of, scale_mask, scale_rgb, shrink_rgb
 
 _MARGIN = 0.05  # on each side of a product that a crop keeps, as a share of its own size, where the draft has as much
 _AROUND = 0.03  # how far around a product its shadow and its rim are taken for it, as a share of the picture
@@ -57,7 +57,7 @@ def filling(rows: slice, columns: slice, width: int, height: int, scale: float, 
 
 def _is_flat(rgb: Rgb) -> bool:
     """Whether the picture's border is of one colour, as it is around a cut-out whose shadow does not reach it."""
-    return all(bool((side == rgb[0, 0]).all()) for side in (rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]))
+    return bool((border_of(rgb) == rgb[0, 0]).all())
 
 
 def _roomy(product: slice, side: int) -> float:

@@ -9,9 +9,8 @@ from skimage import color, metrics
 from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_rgb, shrink_mask
 
 _CLUSTERS = 5
-_FRAME = (
-    0.012  # of the longer side: nearer to the picture's frame a product is cut off, for GrabCut takes that for backdrop
-)
+# Of the longer side: nearer to the picture's frame a product is cut off, for GrabCut takes that for backdrop.
+_FRAME = 0.012
 
 
 @dataclass(frozen=True, slots=True, eq=False)

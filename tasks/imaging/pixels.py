@@ -56,6 +56,11 @@ def box_of(mask: Mask, threshold: float = 0.5) -> tuple[slice, slice]:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
+def border_of(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """The outermost pixels of a picture or mask (height, width, …), those of the corners twice."""
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+
+
 def nearest(values: npt.NDArray[_Number], where: Bools) -> npt.NDArray[_Number]:
     """For each pixel the values (height, width, channels) of the nearest one in `where`, which must hold some."""
     _, numbers = cv2.distanceTransformWithLabels(

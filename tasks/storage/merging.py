@@ -14,10 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS_PER_FILE = 100_000
-SMALL, FILES = (
-    ROWS_PER_FILE // 4,
-    20,
-)  # more than so many files of fewer rows are made into one: each is a read of its own
+SMALL = ROWS_PER_FILE // 4  # rows: files of fewer are made into one where there are more of them than FILES
+FILES = 20  # each is a read of its own
 
 
 @dataclass(frozen=True, slots=True)
