@@ -53,9 +53,10 @@ class SkuJob:
 class Plan:
     """All the work of a run.
 
-    `jobs` holds SKUs with something to do, `skipped` counts SKUs whose images are all in the store, `quarantined`
-    names SKUs whose row or photos were refused, with the verdicts in `rejections`. `images_skipped` counts images
-    that the store holds and `images_refused` those that the quality gate refused before.
+    `jobs` holds SKUs with something to do, `skipped` counts SKUs whose images are all in the store and `waiting` those
+    that are left to the next run, `quarantined` names SKUs whose row or photos were refused, with the verdicts in
+    `rejections`. `images_skipped` counts images that the store holds and `images_refused` those that the quality gate
+    refused before.
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
@@ -66,6 +67,7 @@ class Plan:
     jobs: tuple[SkuJob, ...]
     rows: int
     skipped: int
+    waiting: int
     quarantined: tuple[str, ...]
     rejections: tuple[Rejection, ...]
     images_skipped: int

@@ -8,10 +8,11 @@ from datetime import datetime
 class RunRecord:
     """A row of `tables/runs`.
 
-    SKUs: `skus_input` = `skus_published` + `skus_quarantined` + `skus_failed` + `skus_skipped`, where skipped means
-    that the store already held everything. Images: `images_planned` = `images_published` + `images_rejected` +
-    `images_failed`; `images_skipped` were already there and are not part of the plan. `images_retired` were live, and
-    have no place any more: their SKU, or the scene, colour or technique that they show, is no longer asked for.
+    SKUs: `skus_input` = `skus_published` + `skus_quarantined` + `skus_failed` + `skus_skipped` + `skus_waiting`, where
+    skipped means that the store already held everything, and waiting that the next run is to look at them.
+    Images: `images_planned` = `images_published` + `images_rejected` + `images_failed`; `images_skipped` were already
+    there and are not part of the plan. `images_retired` were live, and have no place any more: their SKU, or the scene,
+    colour or technique that they show, is no longer asked for.
     """
 
     run_id: str
@@ -23,6 +24,7 @@ class RunRecord:
     skus_quarantined: int
     skus_failed: int
     skus_skipped: int
+    skus_waiting: int
     adapters_trained: int
     images_planned: int
     images_published: int

@@ -12,11 +12,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog_schemas.errors import ConfigError, PackshotError
 from flows.import_command import add_import_command
 from flows.operator_commands import add_operator_commands
+
+if TYPE_CHECKING:
+    from flows.parameters import RefreshParameters
 
 QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failure is one message of ours, not a traceback of the orchestrator's
@@ -93,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
         added.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
         _add_config(added)
+        _add_limit(added)
     add_import_command(add)
     demo = add("demo", _demo, "write the demo catalog and run it; the second time there is nothing to do")
     demo.add_argument("--folder", default="out/demo", help="where the demo's catalog and store go")
@@ -108,6 +112,18 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="demo, sd15, sdxl, or the path of a YAML file")
 
 
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    what = "new or changed products that one run looks at; the others wait for the next one (default: all)"
+    parser.add_argument("--limit", type=_count, default=0, metavar="N", help=what)
+
+
+def _count(text: str) -> int:
+    """A number of products, as argparse is to read it."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of products, 1 or more, not {text!r}")
+    return int(text)
+
+
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
     parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
@@ -118,6 +134,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cron", default="0 2 * * *", help="when the nightly refresh runs")
     parser.add_argument("--timezone", default="UTC", help="the time zone of --cron, such as Europe/Berlin")
+    _add_limit(parser)
     parser.add_argument("--home", default="~/.packshot/prefect", help="where the server keeps its runs and logs")
 
 
@@ -130,24 +147,29 @@ def _run(parsed: argparse.Namespace) -> dict[str, Any]:
 def _ran(parsed: argparse.Namespace, wait_for_server: Callable[[], None]) -> dict[str, Any]:
     """Prefect and torch are loaded by the commands that need them: here, while the server starts."""
     from flows.own_server import needs_server
-    from flows.parameters import RefreshParameters
     from flows.refresh_catalog import refresh_catalog
     from flows.summary import run_summary
 
     wait_for_server()
     with needs_server():
-        outcome = refresh_catalog(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
+        outcome = refresh_catalog(_refresh(parsed))
     return run_summary(outcome)
 
 
-def _plan(parsed: argparse.Namespace) -> dict[str, Any]:
+def _refresh(parsed: argparse.Namespace) -> "RefreshParameters":
     from flows.parameters import RefreshParameters
+
+    where = {"catalog": parsed.catalog, "store": parsed.store, "preset": parsed.config}
+    return RefreshParameters(**where, limit=parsed.limit)
+
+
+def _plan(parsed: argparse.Namespace) -> dict[str, Any]:
     from flows.start import start_run
     from flows.summary import plan_summary
-    from tasks.plan import Selection, make_plan
+    from tasks.plan import make_plan
 
-    context = start_run(RefreshParameters(catalog=parsed.catalog, store=parsed.store, preset=parsed.config))
-    return plan_summary(make_plan(context, Selection()))
+    parameters = _refresh(parsed)
+    return plan_summary(make_plan(start_run(parameters), parameters.products))
 
 
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -163,7 +185,7 @@ def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
         parsed.catalog = str(write_demo_catalog(folder / "catalog"))
     except OSError as error:
         raise ConfigError(f"--folder {folder}: cannot be written: {error.strerror}; choose another") from error
-    parsed.store, parsed.config = str(folder / "store"), "demo"
+    parsed.store, parsed.config, parsed.limit = str(folder / "store"), "demo", 0
     return _ran(parsed, wait_for_server)
 
 
@@ -180,6 +202,7 @@ def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
         port=parsed.port,
         cron=parsed.cron,
         timezone=parsed.timezone,
+        limit=parsed.limit,
         home=Path(parsed.home),
     )
     serve(options, lambda text: _say(text, sys.stderr if parsed.json else sys.stdout))

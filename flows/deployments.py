@@ -47,10 +47,11 @@ class Places:
 
 @dataclass(frozen=True)
 class Nightly:
-    """When the refresh runs: a cron line, and the time zone that it is meant in."""
+    """When the refresh runs, by a cron line in a time zone, and how many products it looks at; 0: all."""
 
     cron: str
     timezone: str
+    limit: int = 0
 
     def next_run(self, after: datetime) -> datetime:
         """The first time after `after`, in the schedule's own zone. Raises ConfigError where either is wrong."""
@@ -92,7 +93,7 @@ async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
         "nightly-refresh",
         schedule=Cron(nightly.cron, timezone=nightly.timezone),
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        parameters=_prefilled(RefreshParameters(**vars(places))),
+        parameters=_prefilled(RefreshParameters(**vars(places), limit=nightly.limit)),
         tags=["nightly"],
         **shared,
     )

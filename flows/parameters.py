@@ -59,6 +59,19 @@ class RunParameters(BaseModel):
 class RefreshParameters(RunParameters):
     """The whole catalog: only what is new or has changed is made. All is filled in already: press Submit."""
 
+    limit: int = Field(
+        0,
+        title="At most so many products",
+        description="Products that are new or changed and go beyond it wait for the next run. 0: all",
+        ge=0,
+        json_schema_extra={"position": 1},
+    )
+
+    @property
+    def products(self) -> Selection:
+        """The whole catalog."""
+        return Selection(limit=self.limit)
+
 
 class MakeVariantsParameters(RunParameters):
     """Say which products (SKUs or a category), choose scenes and colours, and press Submit at the bottom."""

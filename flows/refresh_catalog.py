@@ -5,7 +5,6 @@ from prefect import flow
 from flows.parameters import RefreshParameters
 from flows.pipeline import RunOutcome, run_pipeline
 from flows.start import start_run
-from tasks.plan import Selection
 
 
 @flow(name="refresh-catalog", persist_result=False)
@@ -15,4 +14,4 @@ def refresh_catalog(parameters: RefreshParameters) -> RunOutcome:
     What the store holds is not made again, so a second run on the same catalog does nothing. A bad row, photo or
     image costs itself alone and is listed with its reason.
     """
-    return run_pipeline(start_run(parameters), Selection())
+    return run_pipeline(start_run(parameters), parameters.products)

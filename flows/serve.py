@@ -42,6 +42,7 @@ class ServeOptions:
     port: int = 4200
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
+    limit: int = 0
     home: Path = Path("~/.packshot/prefect")
 
 
@@ -72,7 +73,7 @@ def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Cal
     with Companion("server", server_command(options.host, port), home / "server.log", lock) as server:
         from flows import deployments  # while the server starts, too
 
-        nightly = deployments.Nightly(options.cron, options.timezone)
+        nightly = deployments.Nightly(options.cron, options.timezone, options.limit)
         nightly.next_run(datetime.now(UTC))
         places = _places(options)
         server.wait_until(lambda: answers(f"{url}/api"))

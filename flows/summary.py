@@ -18,8 +18,16 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         _headline(run),
         "",
         _table(
-            ("", "in", "published", "unchanged", "quarantined", "failed"),
-            ("SKUs", run.skus_input, run.skus_published, run.skus_skipped, run.skus_quarantined, run.skus_failed),
+            ("", "in", "published", "unchanged", "waiting", "quarantined", "failed"),
+            (
+                "SKUs",
+                run.skus_input,
+                run.skus_published,
+                run.skus_skipped,
+                run.skus_waiting,
+                run.skus_quarantined,
+                run.skus_failed,
+            ),
         ),
         "",
         _table(
@@ -36,6 +44,7 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         ),
         "",
         *(f"! {warning}" for warning in outcome.warnings),
+        *([f"{_skus(run.skus_waiting)} left to the next run: --limit"] if run.skus_waiting else []),
         *_refusals(outcome.rejections, 5),
         *(
             [f"Photos to mend: those of {_skus(links.reshoot_skus)}, listed in {links.reshoot}"]
@@ -52,8 +61,9 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
 def _headline(run: RunRecord) -> str:
     if run.adapters_trained or run.images_planned:
         return "Done."
-    if run.skus_quarantined:
-        return f"Nothing made: {_skus(run.skus_quarantined)} quarantined, {run.skus_skipped} unchanged."
+    if run.skus_quarantined or run.skus_waiting:
+        others = f"{run.skus_waiting} waiting, " if run.skus_waiting else ""
+        return f"Nothing made: {_skus(run.skus_quarantined)} quarantined, {others}{run.skus_skipped} unchanged."
     return "Nothing to do: nothing trained, nothing rendered; the store holds it all."
 
 
@@ -65,7 +75,8 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         images[one.reason] += len(one.channels)
     lines = [
         f"{plan.rows} products: {len(plan.jobs)} with something to do, {plan.skipped} unchanged, "
-        f"{len(plan.quarantined)} quarantined",
+        + (f"{plan.waiting} left to the next run, " if plan.waiting else "")
+        + f"{len(plan.quarantined)} quarantined",
         f"adapters to train: {_counted(adapters)}",
         f"images to make:    {_counted(images)}",
         f"images unchanged:  {plan.images_skipped}; refused before: {plan.images_refused}",
@@ -77,6 +88,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "products": plan.rows,
         "with_work": len(plan.jobs),
         "unchanged": plan.skipped,
+        "waiting": plan.waiting,
         "quarantined": list(plan.quarantined),
         "adapters": dict(adapters),
         "images": dict(images),

@@ -30,6 +30,7 @@ def tally(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest,
         skus_quarantined=len(plan.quarantined) + len(plan.jobs) - len(jobs),
         skus_failed=sum(job.product.sku not in published for job in jobs),
         skus_skipped=plan.skipped,
+        skus_waiting=plan.waiting,
         adapters_trained=sum(bool(adapter.sku) for adapter in harvest.adapters),
         images_planned=images_planned,
         images_published=len(harvest.images),
@@ -41,7 +42,8 @@ def tally(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest,
         started_at=context.started_at,
         finished_at=now,
     )
-    outcomes = record.skus_published + record.skus_quarantined + record.skus_failed + record.skus_skipped
+    dealt_with = record.skus_published + record.skus_quarantined + record.skus_failed
+    outcomes = dealt_with + record.skus_skipped + record.skus_waiting
     assert outcomes == record.skus_input, f"{record.skus_input} SKUs went in, {outcomes} came out"
     assert record.images_failed >= 0, f"{images_planned} images were planned, more came out"
     return record

@@ -78,9 +78,9 @@ def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str,
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
     return [
         {"what": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
-         "refused": run.skus_quarantined, "failed": run.skus_failed, "retired": ""},
+         "waiting": run.skus_waiting, "refused": run.skus_quarantined, "failed": run.skus_failed, "retired": ""},
         {"what": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
-         "refused": run.images_rejected, "failed": run.images_failed, "retired": run.images_retired},
+         "waiting": "", "refused": run.images_rejected, "failed": run.images_failed, "retired": run.images_retired},
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
-from catalog_schemas.product import CATALOG_SCHEMA
+from catalog_schemas.product import CATALOG_SCHEMA, Product
 from tasks.context import RunContext
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
@@ -72,6 +72,20 @@ class Changes:
             self.fingerprints[sku] = fingerprint
             self.images -= images
         return back
+
+    def put_off(self, products: list[Product], limit: int) -> list[Product]:
+        """Takes from `products` those beyond the first `limit`, and returns them: the next run is to look at them.
+
+        Those that every run looks at, for a photo that could not be had, come last, so that they keep no other waiting.
+        """
+        if not limit:
+            return []
+        products.sort(key=lambda product: self.known.get(product.sku, ("new",))[0] == "")
+        waiting = products[limit:]
+        del products[limit:]
+        for product in waiting:
+            del self.fingerprints[product.sku]
+        return waiting
 
     def gone(self) -> list[str]:
         """SKUs that this catalog had and has no more."""

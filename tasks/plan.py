@@ -46,10 +46,19 @@ CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of eac
 
 @dataclass(frozen=True)
 class Selection:
-    """Which products of the catalog a run is about; empty fields select all."""
+    """Which products of the catalog a run is about; empty fields select all.
+
+    Of the whole catalog, `limit` are looked at in one run, where it is not 0: the others wait for the next ones.
+    """
 
     skus: tuple[str, ...] = ()
     category: str = ""
+    limit: int = 0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the whole catalog is meant, and what it has no more is to be retired."""
+        return not self.skus and not self.category
 
     def holds(self, product: Product) -> bool:
         """Whether the product is meant: its SKU is named, and its category contains the one asked for."""
@@ -109,9 +118,10 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
     known_photos = KnownPhotos(context, tables)
     if any(map(is_web, context.config.catalog.reference_prefixes)):
         sources.seen, sources.keep = known_photos.seen(), keep
-    changes = read_changes(context, tables, sources) if selection == Selection() else None
+    changes = read_changes(context, tables, sources) if selection.is_all else None
     counts = _Counts()
     products = list(_products(context, selection, changes, counts))
+    waiting = [] if changes is None else changes.put_off(products, selection.limit)
     gone = [] if changes is None else changes.gone()
     with look_at(context, known_photos, sources) as look:
         listed = look.at(products)
@@ -122,7 +132,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
         counts.skipped += len(changes.passed["published"])
         counts.quarantined += changes.passed["quarantined"]
         counts.images_skipped += changes.images
-    counts.rows = len(products) + counts.skipped + len(counts.quarantined)
+    counts.rows = len(products) + len(waiting) + counts.skipped + len(counts.quarantined)
     photos = [] if changes is None else known_photos.news(products, listed, gone)
     planner = _Planner(context, known, retires=changes is not None)
     usable = let_through(context, products, [without_placeholders(one, placeholders) for one in listed])
@@ -133,6 +143,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
         jobs=tuple(jobs),
         rows=counts.rows,
         skipped=counts.skipped,
+        waiting=len(waiting),
         quarantined=tuple(counts.quarantined),
         rejections=tuple(counts.rejections),
         images_skipped=counts.images_skipped + counts.held.total(),
@@ -168,7 +179,7 @@ def _products(context: RunContext, selection: Selection, changes: Changes | None
     if changes is not None:
         changes.refuse_a_broken_catalog(context)
     _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
-    if not some and not counts.rejections and selection != Selection():
+    if not some and not counts.rejections and not selection.is_all:
         raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
 
 

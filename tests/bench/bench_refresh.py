@@ -288,7 +288,7 @@ def _run(context: RunContext, plan: Plan, images: int) -> RunRecord:
     now = datetime.now(UTC)
     jobs = len(plan.jobs)
     return RunRecord(
-        context.run_id, context.catalog, "{}", "completed", plan.rows, jobs, 0, 0, plan.skipped, 0,
+        context.run_id, context.catalog, "{}", "completed", plan.rows, jobs, 0, 0, plan.skipped, 0, 0,
         images, images, 0, 0, plan.images_skipped, len(plan.retired), 0.0, context.started_at, now,
     )  # fmt: skip
 

@@ -147,7 +147,7 @@ def run_record(context: RunContext, harvest: Harvest) -> RunRecord:
     skus = len({image.sku for image in harvest.images})
     bad = len(harvest.rejections)
     return RunRecord(
-        context.run_id, context.catalog, "{}", "completed", skus + bad, skus, bad, 0, 0, len(harvest.adapters),
+        context.run_id, context.catalog, "{}", "completed", skus + bad, skus, bad, 0, 0, 0, len(harvest.adapters),
         count, count, 0, 0, 0, 0, 1.0, context.started_at, now,
     )  # fmt: skip
 

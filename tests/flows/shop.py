@@ -23,7 +23,7 @@ from flows.parameters import RefreshParameters
 from flows.pipeline import RunOutcome
 from flows.refresh_catalog import refresh_catalog
 from flows.start import start_run
-from tasks.plan import Selection, make_plan
+from tasks.plan import make_plan
 from tasks.storage.keys import is_unfinished
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
@@ -43,6 +43,7 @@ class Shop:
     store: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
     changes: dict[str, Any] = field(default_factory=dict)
+    limit: int = 0
 
     def __post_init__(self) -> None:
         self.store = self.store or str(self.folder / "store")
@@ -61,7 +62,7 @@ class Shop:
         """Writes catalog and configuration as they are now."""
         catalog = write_catalog(self.folder / "catalog.parquet", self.rows)
         config = write_tiny_config(self.folder / "config.yaml", self.model, **self.changes)
-        return RefreshParameters(catalog=str(catalog), store=self.store, preset=str(config))
+        return RefreshParameters(catalog=str(catalog), store=self.store, preset=str(config), limit=self.limit)
 
     def run(self) -> RunOutcome:
         """The nightly flow, in this process."""
@@ -69,7 +70,8 @@ class Shop:
 
     def plan(self) -> Plan:
         """What it would do."""
-        return make_plan(start_run(self.parameters()), Selection())
+        asked = self.parameters()
+        return make_plan(start_run(asked), asked.products)
 
     def command(self, verb: str = "run") -> list[str]:
         """The same as a command."""

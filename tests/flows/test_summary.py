@@ -1,6 +1,6 @@
 """What the terminal says first is what happened."""
 
-from flows.summary import run_summary
+from flows.summary import plan_summary, run_summary
 from tests.flows.shop import Shop
 
 
@@ -11,6 +11,9 @@ def _headline(shop: Shop) -> str:
 def test_a_night_that_only_quarantines_does_not_claim_that_all_is_well(shop: Shop) -> None:
     shop.add("good", 0)
     shop.add("spoilt", 1)
+    shop.limit = 1
+    assert "1 SKU left to the next run: --limit" in run_summary(shop.run())["text"]
+    assert "2 products: 1 with something to do, 1 unchanged, 0 quarantined" in plan_summary(shop.plan())["text"]
     assert _headline(shop) == "Done."
     assert _headline(shop) == "Nothing to do: nothing trained, nothing rendered; the store holds it all."
 

@@ -68,7 +68,7 @@ def test_an_absent_table_is_empty_and_has_its_schema(tables: Tables) -> None:
 
 
 def test_records_come_back_as_they_were(tables: Tables) -> None:
-    run = RunRecord("r1", "catalog.parquet", "{}", "completed", *range(10, 22), 1.5, NOW, NOW)
+    run = RunRecord("r1", "catalog.parquet", "{}", "completed", *range(10, 23), 1.5, NOW, NOW)
     assert tables.merge("runs", rows_of("runs", [run]), "run_id", "r1") == 1
     assert from_table(RunRecord, tables.read("runs")) == [run]
 

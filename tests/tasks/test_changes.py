@@ -29,12 +29,12 @@ Row = dict[str, Any]
 def night(tmp_path: Path) -> Callable[..., Plan]:
     """A night over these rows, less all pictures: what it plans, after the tables have learned of its SKUs."""
 
-    def plan(rows: list[Row], catalog: str = "catalog.parquet", **settings: Any) -> Plan:
-        write_catalog(tmp_path / catalog, rows)
+    def plan(rows: list[Row], named: str = "catalog.parquet", limit: int = 0, **settings: Any) -> Plan:
+        write_catalog(tmp_path / named, rows)
         config, now = RunConfig.model_validate(tiny_config(Path("model"), **settings)), datetime.now(UTC)
-        file, store = str(tmp_path / catalog), str(tmp_path / "store")
+        file, store = str(tmp_path / named), str(tmp_path / "store")
         context = RunContext(new_run_id(now), file, store, config, MODEL, now)
-        plan = make_plan(context, Selection())
+        plan = make_plan(context, Selection(limit=limit))
         records = sku_records(context, plan, list(plan.jobs), Harvest((), (), plan.rejections))
         if records:
             updated = ("catalog", "fingerprint", "status", "images", "run_id", "updated_at")
@@ -63,6 +63,29 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
 
     assert salt(replace(MODEL, path="/elsewhere")) == salt(MODEL)
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
+
+
+def test_a_limited_run_leaves_the_rest_to_the_next_ones(night: Callable[..., Plan], row: Callable[..., Row]) -> None:
+    rows = [row(f"sku-{n}") for n in range(5)]
+    nights = [night(rows, limit=2) for _ in range(4)]
+    looked_at = [[job.product.sku for job in plan.jobs] for plan in nights]
+    assert looked_at == [["sku-0", "sku-1"], ["sku-2", "sku-3"], ["sku-4"], []]
+    assert [(plan.rows, plan.skipped, plan.waiting) for plan in nights] == [(5, 0, 3), (5, 2, 1), (5, 4, 0), (5, 5, 0)]
+    shorter = night([row("sku-0", title="another"), row("sku-1", title="another"), *rows[2:4]], limit=1)
+    assert ([job.product.sku for job in shorter.jobs], shorter.waiting, shorter.gone) == (["sku-0"], 1, ("sku-4",))
+
+
+def test_rows_that_every_run_looks_at_keep_no_other_waiting(
+    night: Callable[..., Plan], row: Callable[..., Row]
+) -> None:
+    """Their web server is down, night after night."""
+    web = {"allow_private_addresses": True, "seconds": 0.2}
+    catalog = {"reference_prefixes": ["https://127.0.0.1:1/"], "web": web}
+    away = row("sku-0", references=["https://127.0.0.1:1/a.png"], masks=[])
+    first = night([away], limit=1, catalog=catalog)
+    assert [one.reason for one in first.rejections] == [Reason.REFERENCE_UNREACHABLE, Reason.SKU_NO_USABLE_REFERENCES]
+    second = night([away, row("sku-1")], limit=1, catalog=catalog)
+    assert ([job.product.sku for job in second.jobs], second.waiting) == (["sku-1"], 1)
 
 
 @pytest.mark.parametrize(
