@@ -7,42 +7,17 @@ makes it belong is around it: a contact shadow and a soft cast shadow.
 from dataclasses import dataclass
 from typing import TypeVar
 
-import cv2
 import numpy as np
 
 from tasks.imaging.colour import from_linear, rgb_of, to_linear
 from tasks.imaging.cut_out import decontaminate
-from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_mask, scale_rgb
+from tasks.imaging.pixels import Mask, Rgb, box_of, scale_mask, scale_rgb
+from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, shade
 
 Array = TypeVar("Array", Rgb, Mask)
 Box = tuple[slice, slice]  # rows and columns
 
-_FOOT = 0.2  # how far above its lowest point a product still touches the ground, seen from a little above
-_DIMNESS = 0.8  # of the ground around a product's foot, as a share of the line's below it
 _FAINT = 0.1  # of the mask: what shows less may be cut off
-_SIGMA = 4  # pixels; a wider blur is that wide in a smaller picture
-
-
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """The shadow of a product: lengths are shares of the product's longer side, strengths are 0 (none) to 1 (black).
-
-    `contact` is the dark line where it stands, `cast` the soft silhouette on the ground. `offset_x` and `offset_y`
-    move the cast shadow right and down, `length` is its depth on the ground, `blur` its softness, `colour` its hue.
-    """
-
-    contact: float = 0.92
-    cast: float = 0.6
-    offset_x: float = 0.2
-    offset_y: float = 0.0
-    length: float = 0.3
-    blur: float = 0.04
-    colour: str = "#1c1814"
-
-
-NO_SHADOW = Shadow(contact=0.0, cast=0.0)
-SOFT_SHADOW = Shadow(contact=0.5, cast=0.22, offset_x=0.02, length=0.16, blur=0.05, colour="#20222a")
-FLOATING_SHADOW = Shadow(contact=0.0, cast=0.25, offset_x=0.0, offset_y=0.1, length=0.1, blur=0.06)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +32,7 @@ class Placement:
     share: float = 0.6
     x: float = 0.5
     surface: float | None = 0.85
-    shadow: Shadow = Shadow()
+    shadow: Shadow = CAST_SHADOW
 
 
 AS_TRAINED = Placement(share=0.86, surface=None)  # as a LoRA has seen its product: large, and in the middle
@@ -82,7 +57,7 @@ def place(
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
     light = to_linear(background_rgb)
-    lit = _shade(light, alpha, placement.shadow)
+    lit = shade(light, alpha, placement.shadow)
     ground = np.where(lit != light, from_linear(lit), background_rgb)
     # Not in linear light: files with glass are made for programs that blend what they store, as almost all do.
     blended = ground + (product.astype(np.float32) - ground) * alpha[..., None]
@@ -164,63 +139,3 @@ def _pasted(array: Array, size: tuple[int, int], top: int, left: int) -> Array:
     part = array[y - top : size[0] - top, x - left : size[1] - left]
     canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
     return canvas
-
-
-def _shade(lit: Floats, alpha: Mask, shadow: Shadow) -> Floats:
-    """The background darkened by the product's shadows."""
-    darkness = np.maximum(shadow.cast * _cast(alpha, shadow), shadow.contact * _contact(alpha))[..., None]
-    if darkness.max() == 0:
-        return lit
-    tint = to_linear(np.array(rgb_of(shadow.colour), np.uint8))
-    # A shadow keeps the ground's texture: light is taken away, and only a little of the tint is laid over it.
-    darkness = np.where(darkness < 0.004, 0.0, darkness)
-    return (lit * (1.0 - darkness) + tint * lit.mean() * darkness).astype(np.float32)
-
-
-def _cast(alpha: Mask, shadow: Shadow) -> Floats:
-    """The silhouette laid down on the ground behind the product's foot, and blurred; its peak is 1."""
-    if shadow.cast == 0:
-        return np.zeros_like(alpha)
-    rows, columns = box_of(alpha)
-    side = max(rows.stop - rows.start, columns.stop - columns.start)
-    squash = min(1.0, shadow.length * side / (rows.stop - rows.start))
-    foot = rows.stop - 1
-    lean = shadow.offset_x * side / max(shadow.length * side, 1.0)
-    # Where each shadow pixel comes from: up the product by `squash`, and sideways the more the farther it falls.
-    matrix = np.array(
-        [
-            [1.0, lean, -lean * foot],
-            [0.0, 1.0 / squash, foot - foot / squash - shadow.offset_y * side / squash],
-        ]
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fallen = cv2.warpAffine(alpha, matrix, (alpha.shape[1], alpha.shape[0]), flags=flags)
-    return _blurred(fallen, max(0.8, shadow.blur * side))
-
-
-def _contact(alpha: Mask) -> Floats:
-    """A thin dark line under the parts of the product that touch the ground, and the dimness around it, where the
-    product keeps the light away; its peak is 1."""
-    rows, columns = box_of(alpha)
-    side = max(rows.stop - rows.start, columns.stop - columns.start)
-    height = alpha.shape[0]
-    solid = alpha >= 0.5
-    lowest = height - 1 - np.argmax(solid[::-1], axis=0)
-    near = np.clip(1.0 - (rows.stop - 1 - lowest) / (_FOOT * side), 0.0, 1.0) * solid.any(axis=0)
-    band = np.zeros_like(alpha)
-    thickness = max(1, round(0.012 * side))
-    for column in np.flatnonzero(near > 0):
-        band[max(0, lowest[column] - thickness) : lowest[column] + thickness, column] = near[column]
-    line = _blurred(band, max(0.8, 0.018 * side), max(0.6, 0.009 * side))
-    around = _blurred(band, max(1.6, 0.05 * side))
-    return np.maximum(line / max(float(line.max()), 1e-6), _DIMNESS * around / max(float(around.max()), 1e-6))
-
-
-def _blurred(values: Floats, sigma_x: float, sigma_y: float = 0.0) -> Floats:
-    """A Gaussian blur; a wide one is made of fewer pixels, which look the same and take a tenth of the time."""
-    sigma_y = sigma_y or sigma_x
-    height, width = values.shape[:2]
-    step = max(1, int(min(sigma_x, sigma_y) / _SIGMA))
-    small = cv2.resize(values, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), sigmaX=sigma_x / step, sigmaY=sigma_y / step)
-    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

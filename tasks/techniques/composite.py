@@ -3,8 +3,9 @@
 from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
-from tasks.imaging.compose import SOFT_SHADOW, Placement, on_flat, place
+from tasks.imaging.compose import Placement, on_flat, place
 from tasks.imaging.recolour import recolour
+from tasks.imaging.shadow import SOFT_SHADOW
 from tasks.techniques import WHITE, Material, Pixels, Words
 
 USES_ADAPTER = False

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tasks.imaging.compose import NO_SHADOW, SOFT_SHADOW, Placement, Shadow, on_flat, place
+from tasks.imaging.compose import Placement, on_flat, place
 from tasks.imaging.measure import fill_ratio, pixel_colour_difference, white_share_of_border
 from tasks.imaging.pixels import box_of
+from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow
 from tests.imaging.pictures import mug, wooden_table
 
 PRODUCT, MASK = mug(256)

@@ -1,0 +1,148 @@
+"""The shadows that a product throws on the ground: a contact shadow where it stands, and a soft cast shadow."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tasks.imaging.colour import rgb_of, to_linear
+from tasks.imaging.pixels import Floats, Mask, box_of
+
+_FOOT = 0.2  # how far above the ground line a product may still touch the ground, seen from a little above
+_DIMNESS = 0.8  # of the ground around a product's foot, as a share of the line's below it
+_FLATNESS = 0.55  # of a circle on the ground, seen from a little above: its height as a share of its width
+_NEAR, _FAR = 0.5, 2.0  # softness of a cast shadow where it begins and where it ends, as shares of `Shadow.blur`
+_FADE = 0.5  # of a cast shadow's strength, lost where it ends
+_SPAN = 0.3  # of the product's width: nearer to its lowest point there is no other that it stands on
+_STEEP = 0.4  # rows per column: what rises more hangs over the ground
+_ROUND = 0.24  # of the rise: a round foot bulges a quarter of it or more below the line from its lowest point
+_SIGMA = 4  # pixels; a wider blur is that wide in a smaller picture
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The shadow of a product: lengths are shares of the product's longer side, strengths are 0 (none) to 1 (black).
+
+    `contact` is the dark line where it stands, `cast` the soft silhouette on the ground. `length` is how deep the cast
+    shadow is on the ground, `offset_x` how far right it ends, `blur` its softness, `colour` its hue.
+    """
+
+    contact: float = 0.92
+    cast: float = 0.6
+    offset_x: float = 0.36
+    length: float = 0.2
+    blur: float = 0.04
+    colour: str = "#1c1814"
+
+
+CAST_SHADOW = Shadow()
+NO_SHADOW = Shadow(contact=0.0, cast=0.0)
+SOFT_SHADOW = Shadow(contact=0.5, cast=0.22, offset_x=0.02, length=0.16, blur=0.035, colour="#20222a")
+
+
+class _Ground(NamedTuple):
+    """The line on which a product stands: its row at the product's lowest point in `column`, and its slope."""
+
+    row: int
+    column: int
+    slope: float
+
+    def rows(self, columns: Floats | npt.NDArray[np.intp]) -> Floats:
+        return self.row + self.slope * (columns - self.column)
+
+
+def shade(light: Floats, alpha: Mask, shadow: Shadow) -> Floats:
+    """The background, in linear light, darkened by the shadows of the product with the mask `alpha`."""
+    if max(shadow.cast, shadow.contact) == 0 or not (alpha >= 0.5).any():  # a thread, scaled down, is nowhere solid
+        return light
+    ground = _ground(alpha)
+    darkness = np.maximum(shadow.cast * _cast(alpha, ground, shadow), shadow.contact * _contact(alpha, ground))
+    # A shadow keeps the ground's texture: light is taken away, and only a little of the tint is laid over it.
+    darkness = np.where(darkness < 0.004, 0.0, darkness)[..., None]
+    tint = to_linear(np.array(rgb_of(shadow.colour), np.uint8))
+    return (light * (1.0 - darkness) + tint * light.mean() * darkness).astype(np.float32)
+
+
+def _ground(alpha: Mask) -> _Ground:
+    """Through the product's lowest point, and from there level, or up to what else it stands on: a wheel, a heel.
+
+    It is level where two such lines rise, one to each side: a saucer's rims hang over the ground.
+    """
+    columns, lowest = _profile(alpha)
+    row, width = int(lowest.max()), max(1, int(np.ptp(columns)))
+    column = int(np.median(columns[lowest == row]))
+    slopes = []
+    for side in (-1, 1):
+        distance = (columns - column) * side
+        beyond, between = distance >= max(1.0, _SPAN * width), (distance > 0) & (distance < _SPAN * width)
+        if not beyond.any():
+            continue
+        slope = float(((row - lowest[beyond]) / distance[beyond]).min())
+        bulge = lowest[between] - (row - slope * distance[between])
+        if slope <= _STEEP and bulge.max(initial=0.0) <= _ROUND * slope * _SPAN * width:
+            slopes.append(-side * slope)
+    return _Ground(row, column, slopes[0] if len(slopes) == 1 else 0.0)
+
+
+def _profile(alpha: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The columns that the product takes, and its lowest row in each."""
+    solid = alpha >= 0.5
+    columns = np.flatnonzero(solid.any(axis=0))
+    return columns, len(alpha) - 1 - np.argmax(solid[::-1, columns], axis=0)
+
+
+def _cast(alpha: Mask, ground: _Ground, shadow: Shadow) -> Floats:
+    """The silhouette laid down on the ground behind the product's foot, and blurred; its peak is 1 at most."""
+    if shadow.cast == 0:
+        return np.zeros_like(alpha)
+    rows, columns = box_of(alpha)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    depth = max(shadow.length * side, 1.0)
+    squash = min(1.0, depth / (rows.stop - rows.start))
+    lean, slope = squash * shadow.offset_x * side / depth, ground.slope
+    level = ground.row - slope * ground.column
+    # A point at a height above the ground line falls that far behind it, squashed, and sideways the more the higher.
+    matrix = np.array(
+        [
+            [1.0 + lean * slope, -lean, lean * level],
+            [(1.0 - squash) * slope, squash, (1.0 - squash) * level],
+        ]
+    )
+    fallen = cv2.warpAffine(alpha, matrix, alpha.shape[::-1], flags=cv2.INTER_LINEAR)
+    # A lamp has a size: a shadow is the softer and the fainter the farther it falls.
+    near, far = (_on_ground(fallen, share * shadow.blur * side) for share in (_NEAR, _FAR))
+    x, y = np.arange(alpha.shape[1], dtype=np.float32), np.arange(len(alpha), dtype=np.float32)
+    distance = np.clip((ground.rows(x) - y[:, None]) / np.float32(depth), 0.0, 1.0)
+    return (near + distance * (far - near)) * (1.0 - _FADE * distance)
+
+
+def _contact(alpha: Mask, ground: _Ground) -> Floats:
+    """A thin dark line under the parts of the product that touch the ground, and the dimness around it, where the
+    product keeps the light away; its peak is 1."""
+    rows, box_columns = box_of(alpha)
+    side = max(rows.stop - rows.start, box_columns.stop - box_columns.start)
+    columns, lowest = _profile(alpha)
+    near = np.clip(1.0 - ((ground.rows(columns) - lowest) / (_FOOT * side)) ** 2, 0.0, 1.0)
+    band = np.zeros_like(alpha)
+    thickness = max(1, round(0.012 * side))
+    for column, row, strength in zip(columns, lowest, near, strict=True):
+        band[max(0, row - thickness) : row + thickness, column] = strength
+    line = _blurred(band, max(0.8, 0.018 * side), max(0.6, 0.009 * side))
+    around = _on_ground(band, 0.08 * side)
+    return np.maximum(line / max(float(line.max()), 1e-6), _DIMNESS * around / max(float(around.max()), 1e-6))
+
+
+def _on_ground(values: Floats, sigma: float) -> Floats:
+    """A blur that is as deep as it is wide on the ground, which is seen from a little above."""
+    return _blurred(values, max(0.8, sigma), max(0.8, _FLATNESS * sigma))
+
+
+def _blurred(values: Floats, sigma_x: float, sigma_y: float) -> Floats:
+    """A Gaussian blur; a wide one is made of fewer pixels, which look the same and take a tenth of the time."""
+    height, width = values.shape
+    across, down = max(1, int(sigma_x / _SIGMA)), max(1, int(sigma_y / _SIGMA))
+    small = cv2.resize(values, (-(-width // across), -(-height // down)), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), sigmaX=sigma_x / across, sigmaY=sigma_y / down)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
