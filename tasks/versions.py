@@ -3,5 +3,5 @@
 TRAINER_VERSION = 3  # adapters
 RENDERER_VERSION = 3  # drafts
 GATE_VERSION = 2  # verdicts of the checks that packshot brings
-FINISHER_VERSION = 2  # renditions
+FINISHER_VERSION = 3  # renditions
 PREPARER_VERSION = 3  # prepared photos, where those of an earlier run are taken

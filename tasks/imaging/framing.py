@@ -2,13 +2,15 @@
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from configs.schema import Channel
 from tasks.imaging.colour import rgb_of
 from tasks.imaging.pixels import Mask, Rgb, border_of, box_of, scale_mask, scale_rgb, shrink_rgb
 
 _MARGIN = 0.05  # on each side of a product that a crop keeps, as a share of its own size, where the draft has as much
-_AROUND = 0.03  # how far around a product its shadow and its rim are taken for it, as a share of the picture
+_AROUND = 0.03  # how far around a product its rim is taken for it, as a share of the picture
+_SHADOW = (0.3, 0.15, 0.15, 0.5)  # its shadow: above and below its foot, left and right of it, as shares of its side
 _FILLED = 256  # pixels of the longer side in which the product's place is filled: smooth, and soon done
 _SOFTNESS = (0.002, 0.006, 0.012)  # of what is continued, nearer and farther: sigmas, as shares of the picture
 _DISTANCE = 0.3  # from the draft's edge, where it is softest
@@ -43,7 +45,8 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
         canvas = np.empty((height, width, 3), np.uint8)
         canvas[:] = pad
     else:
-        canvas = _continued(_without(inner, mask[source_rows, source_columns]), top, left, (height, width))
+        ground = _without(inner, rgb, mask, source_rows, source_columns)
+        canvas = _continued(ground, top, left, (height, width))
     canvas[top : top + inner_height, left : left + inner_width] = inner
     return canvas
 
@@ -79,17 +82,17 @@ def _visible(product: slice, side: int, length: int, scale: float) -> tuple[slic
     return slice(start, start + cropped), 0, length
 
 
-def _without(rgb: Rgb, mask: Mask) -> Rgb:
-    """The picture with the product's place filled, row by row, from both its sides: scenes lie in layers.
+def _without(inner: Rgb, rgb: Rgb, mask: Mask, source_rows: slice, source_columns: slice) -> Rgb:
+    """`inner`, which shows these rows and columns of the draft, with the place of product and shadow filled.
 
-    `mask` is of the same view, in any size.
+    It is filled row by row from both its sides in the draft: scenes lie in layers.
     """
-    height, width = rgb.shape[:2]
     small = shrink_rgb(rgb, _FILLED)
     lines, columns = np.arange(small.shape[0])[:, None], np.arange(small.shape[1])
     small_mask = scale_mask(mask, small.shape[1], small.shape[0])
     reach = 2 * round(_AROUND * max(small_mask.shape)) + 1
     near = cv2.dilate(small_mask, np.ones((reach, reach), np.uint8))
+    near[_shadow_of(small_mask)] = 1.0
     near[:, [0, -1]] = small_mask[:, [0, -1]]  # where the draft ends just beside the product, that is the background
     product = near >= 0.02
     before = np.maximum.accumulate(np.where(product, -1, columns), axis=1)
@@ -97,9 +100,29 @@ def _without(rgb: Rgb, mask: Mask) -> Rgb:
     share = (columns - before) / np.maximum(after - before, 1)
     share = np.where(before < 0, 1.0, np.where(after == len(columns), 0.0, share))[..., None]
     filled = small[lines, np.maximum(before, 0)] * (1 - share) + small[lines, np.minimum(after, columns[-1])] * share
-    filled = cv2.resize(np.rint(filled).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
-    near = cv2.resize(near, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.where(near[..., None] >= 0.02, filled, rgb)
+    across, down = len(columns) / rgb.shape[1], len(lines) / rgb.shape[0]
+    seen = (
+        source_columns.start * across,
+        source_rows.start * down,
+        source_columns.stop * across,
+        source_rows.stop * down,
+    )
+    ground, hidden = (
+        np.asarray(Image.fromarray(values).resize(inner.shape[1::-1], Image.Resampling.BILINEAR, seen))
+        for values in (np.rint(filled).astype(np.uint8), product.astype(np.uint8) * 255)
+    )
+    return np.where(hidden[..., None] > 0, ground, inner)
+
+
+def _shadow_of(mask: Mask) -> tuple[slice, slice]:
+    """The rows and columns that the product's shadow may lie in."""
+    rows, columns = box_of(mask)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    above, below, left, right = (round(share * side) for share in _SHADOW)
+    return (
+        slice(max(0, rows.stop - above), rows.stop + below),
+        slice(max(0, columns.start - left), columns.stop + right),
+    )
 
 
 def _continued(rgb: Rgb, top: int, left: int, size: tuple[int, int]) -> Rgb:

@@ -3,8 +3,10 @@ import pytest
 
 from configs.library import load_library
 from configs.schema import Channel
+from tasks.imaging.compose import Placement, place
 from tasks.imaging.framing import framed
-from tests.imaging.pictures import gradient
+from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW
+from tests.imaging.pictures import gradient, mug
 
 COVERING = {name: rules for name, rules in load_library().channels.items() if rules.fit == "cover" and rules.width}
 RED = (250, 0, 0)
@@ -32,6 +34,20 @@ def test_covering_a_channel_never_cuts_the_product_or_shows_it_twice(name, shape
     assert red.sum() > 0.97 * tall * wide
     assert min(rows[0], size[1] - 1 - rows[-1]) >= 0.03 * tall
     assert min(columns[0], size[0] - 1 - columns[-1]) >= 0.03 * wide
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.75])
+@pytest.mark.parametrize("size", [(135, 240), (120, 240), (300, 157)])
+def test_a_shadow_is_not_seen_again_in_what_is_continued(size, share):
+    product, scene = mug(256), gradient(256, 256) // 2 + 60
+    seen = []
+    for shadow in (CAST_SHADOW, NO_SHADOW):
+        rgb, mask = place(*product, scene, Placement(share, surface=0.8, shadow=shadow))
+        seen.append(framed(rgb, mask, *size, COVERING["instagram-story"]).astype(int))
+    darker = (seen[1] - seen[0]).max(axis=2) > 4
+    foot = np.flatnonzero((abs(seen[1] - seen[0]).max(axis=2) > 40).any(axis=1))[-1]
+    assert darker[: foot + 1].any()
+    assert not darker[foot + round(0.15 * size[1]) :].any()
 
 
 @pytest.mark.parametrize("size", [(60, 120), (120, 60)])
