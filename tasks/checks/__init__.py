@@ -4,16 +4,13 @@ A check is a module with `measure(subject) -> float`; the bounds of that number 
 the CLIP model says `ASKS_SCORER = True`. To add one, add a file here and name it under `checks` in a preset.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from catalog_schemas.errors import ConfigError
 from catalog_schemas.variant import VariantSpec
-from configs.library import suggestion
+from tasks.by_name import find, names_in
 from tasks.imaging.pixels import shrink_rgb
 from tasks.techniques import CutOut, Pixels, Rgb
 
@@ -80,12 +77,9 @@ def asks_scorer(check: Check) -> bool:
 
 def check_names() -> list[str]:
     """The files of this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return names_in(__name__)
 
 
 def find_check(name: str) -> Check:
-    """The check of that name; ConfigError where there is no such file."""
-    try:
-        return cast(Check, importlib.import_module(f"tasks.checks.{name}"))
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"checks: no check {name!r}{suggestion(name, check_names())}") from error
+    """The check of that name; ConfigError where there is no such file, or where it lacks what `Check` asks."""
+    return cast(Check, find(__name__, name, "checks", Check))

@@ -7,8 +7,6 @@ several of them read. What an importer cannot make sense of goes into the report
 on; a file that is not of its kind raises CatalogError with every fault.
 """
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from catalog_schemas.product import Product
+from tasks.by_name import find, names_in
 
 EXAMPLES = 20
 
@@ -68,9 +67,9 @@ class Importer(Protocol):
 
 def kinds() -> list[str]:
     """The names of the importers, without loading them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    return names_in(__name__)
 
 
 def find_importer(kind: str) -> Importer:
-    """The importer of that name, one of `kinds()`."""
-    return cast(Importer, importlib.import_module(f"{__name__}.{kind}"))
+    """The importer of that name; ConfigError where there is no such file, or where it lacks what `Importer` asks."""
+    return cast(Importer, find(__name__, kind, "import", Importer))

@@ -4,8 +4,6 @@ A technique is a module with what `Technique` lists, and with what `Guided` adds
 noise alone. To add one, add a file here and name it in `variants.techniques`.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
@@ -13,11 +11,10 @@ from typing import Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog_schemas.errors import ConfigError
 from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
-from configs.library import suggestion
 from configs.schema import Background, Colour, GenerationConfig, Scene
+from tasks.by_name import find, names_in, refuse_without
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -106,22 +103,21 @@ class Guided(Technique, Protocol):
 
 def technique_names() -> list[str]:
     """The files of this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return names_in(__name__)
 
 
 def find_technique(name: str) -> Technique:
-    """The technique of that name; ConfigError where there is no such file."""
-    try:
-        return cast(Technique, importlib.import_module(f"tasks.techniques.{name}"))
-    except ModuleNotFoundError as error:
-        meant = suggestion(name, technique_names())
-        raise ConfigError(f"variants.techniques: no technique {name!r}{meant}") from error
+    """The technique of that name; ConfigError where there is no such file, or where it lacks what `Technique` asks."""
+    return cast(Technique, find(__name__, name, "variants.techniques", Technique))
 
 
 def find_guided(name: str) -> Guided | None:
-    """The technique of that name where it is a guided one."""
+    """The technique of that name where it is a guided one; ConfigError as `find_technique`."""
     technique = find_technique(name)
-    return cast(Guided, technique) if hasattr(technique, "guide") else None
+    if not hasattr(technique, "guide"):
+        return None
+    refuse_without(technique, Guided)
+    return cast(Guided, technique)
 
 
 def join_words(*parts: str) -> str:
