@@ -19,9 +19,9 @@ def prompt(words: Words) -> str:
 
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
-    """The model's picture as it is."""
+    """The model's picture as it is; the product is where the guide had it, if there was one."""
     assert material.drawn is not None, "its prompt is never empty"
-    return Pixels(material.drawn)
+    return Pixels(material.drawn, material.guide.mask if material.guide else None)
 
 
 def _behind(background: Background) -> str:

@@ -46,6 +46,4 @@ def guide(variant: VariantSpec, material: Material) -> Pixels:
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
     """The model's picture; the product is where its edges were."""
-    assert material.drawn is not None, "its prompt is never empty"
-    assert material.guide is not None, "it is guided"
-    return Pixels(material.drawn, material.guide.mask)
+    return regenerate.make(variant, material)
