@@ -17,7 +17,7 @@ class VariantSpec:
     of the network that enlarges what the model has drawn, or empty. Where that is done, or a draft shows a photo's own
     pixels, `side_maximum` is how long its longer side may become. Where the model is guided by a picture,
     `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
-    identity of the model that follows edges.
+    identity of the model that follows edges. `technique_version` is the technique's own, where it has one.
     """
 
     sku: str
@@ -45,6 +45,7 @@ class VariantSpec:
     strength: float | None = None
     controlnet: str = ""
     upscaler: str = ""
+    technique_version: int | None = None
 
     @property
     def id(self) -> str:

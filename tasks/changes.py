@@ -14,6 +14,7 @@ from catalog_schemas.product import CATALOG_SCHEMA, Product
 from tasks.context import RunContext
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
+from tasks.techniques import find_technique, version_of
 from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
@@ -165,6 +166,7 @@ def _salt(context: RunContext) -> str:
     """Everything besides the row that decides what is made of it."""
     config = context.config
     library = context.library()
+    own = {name: version for name in config.variants.techniques if (version := version_of(find_technique(name)))}
     return content_id(
         [
             config.model_dump(mode="json", exclude={"compute", "store", "model"}),
@@ -175,6 +177,7 @@ def _salt(context: RunContext) -> str:
             {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
             [library.channels[name].rules for name in config.channels],
             [TRAINER_VERSION, RENDERER_VERSION, GATE_VERSION, FINISHER_VERSION],
+            *([own] if own else []),  # none: the night before knew of no such thing, and its rows are to hold
         ]
     )
 

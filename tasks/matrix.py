@@ -9,7 +9,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.library import Library
 from configs.schema import Background, Colour, GenerationConfig, MatrixRule, Scene, VariantMatrix
-from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique
+from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique, version_of
 
 NO_SCENE = Scene(name="plain", title="Plain", group="studio", prompt="", empty_prompt="")
 NO_COLOUR = Colour(name="original", title="Original")
@@ -152,4 +152,5 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         strength=guided.strength(generation) if guided else None,
         controlnet=drawing.controlnet if guided and guided.GUIDE == "edges" else "",
         upscaler=upscaler,
+        technique_version=version_of(technique),
     )

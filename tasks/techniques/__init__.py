@@ -68,7 +68,11 @@ class Material:
 
 
 class Technique(Protocol):
-    """The contract of a file in this folder."""
+    """The contract of a file in this folder.
+
+    It may have a `VERSION` besides: a number to set, and to raise, where its pixels become others of the same variant
+    and material. Then what it has made is made again, and neither scenes nor other techniques' pictures are.
+    """
 
     USES_ADAPTER: bool
     DIMENSIONS: frozenset[str]  # of scene, colour, background, seed: those that change the picture
@@ -118,6 +122,11 @@ def find_guided(name: str) -> Guided | None:
         return None
     refuse_without(technique, Guided)
     return cast(Guided, technique)
+
+
+def version_of(technique: Technique) -> int | None:
+    """The technique's own version, where it has one."""
+    return getattr(technique, "VERSION", None)
 
 
 def join_words(*parts: str) -> str:

@@ -18,6 +18,7 @@ from tasks.models import ModelFolder
 from tasks.plan import Selection, make_plan
 from tasks.publish import Harvest, sku_records
 from tasks.storage.tables import Tables, rows_of
+from tasks.techniques import find_technique
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 
@@ -86,6 +87,16 @@ def test_rows_that_every_run_looks_at_keep_no_other_waiting(
     assert [one.reason for one in first.rejections] == [Reason.REFERENCE_UNREACHABLE, Reason.SKU_NO_USABLE_REFERENCES]
     second = night([away, row("sku-1")], limit=1, catalog=catalog)
     assert ([job.product.sku for job in second.jobs], second.waiting) == (["sku-1"], 1)
+
+
+def test_a_technique_that_makes_other_pixels_makes_a_night_look_at_every_row(
+    night: Callable[..., Plan], row: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night([row("a")])
+    assert not night([row("a")]).fingerprints
+    monkeypatch.setattr(find_technique("composite"), "VERSION", 1, raising=False)
+    assert night([row("a")]).fingerprints.keys() == {"a"}
+    assert not night([row("a")]).fingerprints
 
 
 @pytest.mark.parametrize(

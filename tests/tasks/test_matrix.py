@@ -11,6 +11,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.library import load_library
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
+from tasks.drawing import scene_key
 from tasks.matrix import Drawing, expand
 from tasks.techniques import find_guided, find_technique
 
@@ -142,6 +143,15 @@ def test_how_far_a_guide_counts_is_part_of_those_that_it_guides_alone(matrix: Va
         assert (before.id != restyled.id) == (before.technique == "restyle")
         assert (before.id != along.id) == (before.technique == "sketch")
         assert (before.strength is None) == (find_guided(before.technique) is None)
+
+
+def test_a_techniques_own_version_makes_what_it_has_made_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = VariantMatrix(scenes=("wooden-table",), techniques=("restyle", "composite", "packshot"))
+    before = {spec.technique: spec for spec in _expand(matrix)}
+    monkeypatch.setattr(find_technique("composite"), "VERSION", 1, raising=False)
+    after = {spec.technique: spec for spec in _expand(matrix)}
+    assert {name for name in before if before[name].id != after[name].id} == {"composite"}
+    assert scene_key(before["composite"]) == scene_key(after["composite"]), "the scene is drawn as it was"
 
 
 def test_restyle_stands_in_the_scene_of_a_composite_and_is_told_what_regenerate_is() -> None:
