@@ -12,7 +12,11 @@ from configs.schema import Channel, CheckConfig, TrainingConfig
 NAMES: list[tuple[Any, str, str]] = [
     (TrainingConfig().model_dump(mode="json"), "3de6c13cdecc", "every adapter"),
     (AdapterSpec("mug-1", "mug", "model", ("photo",), "recipe", 3), "6900ede45392", "every adapter"),
-    (VariantSpec("mug-1", *"abcd", 0, *[""] * 6, ("photo",), 1, 1.0, "", 64, 64, 0.8, 2), "b514a812e01b", "every image"),
+    (
+        VariantSpec("mug-1", *"abcd", 0, *[""] * 6, ("photo",), 1, 1.0, "", 64, 64, 0.8, 2),
+        "b514a812e01b",
+        "every image",
+    ),
     (Channel(name="web", title="Web").rules, "5b01cb400353", "every rendition"),
     (CheckConfig(name="contrast", minimum=8).model_dump(mode="json"), "6ef1c52f1a14", "what the gate refused"),
 ]
