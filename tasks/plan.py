@@ -1,10 +1,8 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
-import difflib
 import io
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice, zip_longest
 
@@ -35,12 +33,11 @@ from tasks.read_catalog import RowReader, catalog_batches
 from tasks.retrying import RETRIES
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
+from tasks.unknown_skus import refuse_unknown
 from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
-UNKNOWN_SHOWN = 20  # SKUs, in a message
 SAMPLER = {"steps", "guidance", "scheduler"}  # of the generation, as training draws
-NEIGHBOURS = 50  # SKUs on either side of one that is not in the catalog, among which it may have been meant
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
@@ -178,35 +175,9 @@ def _products(context: RunContext, selection: Selection, changes: Changes | None
         first += len(batch)
     if changes is not None:
         changes.refuse_a_broken_catalog(context)
-    _refuse_unknown(selection, reader.seen | {rejection.sku for rejection in counts.rejections})
+    refuse_unknown(selection.skus, reader.seen | {rejection.sku for rejection in counts.rejections})
     if not some and not counts.rejections and not selection.is_all:
         raise ConfigError(f"no product of {context.catalog} is in the category {selection.category!r}")
-
-
-def _refuse_unknown(selection: Selection, seen: Set[str]) -> None:
-    """Raises ConfigError for SKUs that the catalog does not hold: a mistyped one would otherwise just be missing."""
-    unknown = [sku for sku in selection.skus if sku not in seen]
-    if not unknown:
-        return
-    shown = unknown[:UNKNOWN_SHOWN]
-    meant = list(zip(shown, _close_to(shown, seen), strict=True))
-    lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
-    more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
-    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
-
-
-def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
-    """For each of `skus` the one seen that may have been meant, if any.
-
-    To compare it with each of 100,000 takes seconds. What is meant begins or ends alike, and so is its neighbour in the
-    order of SKUs, or in that of SKUs read backwards.
-    """
-    ways: list[Callable[[str], str]] = [str, lambda sku: sku[::-1]]
-    orders = [(way, sorted(seen, key=way)) for way in ways]
-    for sku in skus:
-        at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]
-        near = {one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]}
-        yield difflib.get_close_matches(sku, sorted(near), n=1)
 
 
 def _recipe(context: RunContext) -> str:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from catalog_schemas.errors import ConfigError
-from tasks.plan import UNKNOWN_SHOWN, Selection, _refuse_unknown
+from tasks.unknown_skus import UNKNOWN_SHOWN, refuse_unknown
 
 
 def test_mistyped_skus_of_a_large_catalog_are_found_within_seconds() -> None:
@@ -13,7 +13,7 @@ def test_mistyped_skus_of_a_large_catalog_are_found_within_seconds() -> None:
     typos = {"SHOP-0012345-BLU-XL": "SHOP-0012345-BLK-XL", "SHQP-0054321-BLK-XL": "SHOP-0054321-BLK-XL"}
     started = time.process_time()
     with pytest.raises(ConfigError) as refused:
-        _refuse_unknown(Selection(skus=(*typos, *("quite another",) * UNKNOWN_SHOWN)), seen)
+        refuse_unknown([*typos, *["quite another"] * UNKNOWN_SHOWN], seen)
     assert time.process_time() - started < 5.0
     for typo, meant in typos.items():
         assert f"{typo} (did you mean {meant}?)" in str(refused.value)

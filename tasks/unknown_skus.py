@@ -1,0 +1,36 @@
+"""SKUs that a run was asked for and that the catalog does not hold."""
+
+import difflib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Set
+
+from catalog_schemas.errors import ConfigError
+
+UNKNOWN_SHOWN = 20  # SKUs, in a message
+NEIGHBOURS = 50  # SKUs on either side of one that is not in the catalog, among which it may have been meant
+
+
+def refuse_unknown(skus: Iterable[str], seen: Set[str]) -> None:
+    """Raises ConfigError for SKUs that the catalog does not hold: a mistyped one would otherwise just be missing."""
+    unknown = [sku for sku in skus if sku not in seen]
+    if not unknown:
+        return
+    shown = unknown[:UNKNOWN_SHOWN]
+    meant = list(zip(shown, _close_to(shown, seen), strict=True))
+    lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
+    more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
+    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
+
+
+def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
+    """For each of `skus` the one seen that may have been meant, if any.
+
+    To compare it with each of 100,000 takes seconds. What is meant begins or ends alike, and so is its neighbour in the
+    order of SKUs, or in that of SKUs read backwards.
+    """
+    ways: list[Callable[[str], str]] = [str, lambda sku: sku[::-1]]
+    orders = [(way, sorted(seen, key=way)) for way in ways]
+    for sku in skus:
+        at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]
+        near = {one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]}
+        yield difflib.get_close_matches(sku, sorted(near), n=1)
