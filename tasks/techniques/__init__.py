@@ -76,6 +76,7 @@ class Technique(Protocol):
 
     USES_ADAPTER: bool
     DIMENSIONS: frozenset[str]  # of scene, colour, background, seed: those that change the picture
+    # without "scene" a background that has no colour of its own counts as white
     SOURCE_TYPE: Literal["generated", "composite", "none"]  # the IPTC digital source type
 
     @staticmethod
