@@ -55,6 +55,22 @@ def test_a_deep_shadow_takes_the_colour_and_neutral_parts_beside_it_do_not(targe
     assert dark[..., 0].max() < 0.85 * goal[0]
 
 
+def test_a_coloured_products_grey_parts_are_not_its_colour_though_they_are_a_little_more_of_it():
+    rgb = np.full((100, 100, 3), (170, 40, 50), np.uint8)
+    rgb[:55] = (120, 120, 122)
+    after = recolour(rgb, np.ones((100, 100), np.float32), "#2b5fb3")
+    assert (after[:50] == rgb[:50]).all()
+    assert abs(after[60:].astype(int) - rgb_of("#2b5fb3")).max() <= 2
+
+
+@pytest.mark.parametrize("pixels", [1, 23])
+def test_a_product_of_few_pixels_has_a_colour_too(pixels):
+    mask = np.zeros((8, 8), np.float32)
+    mask.ravel()[:pixels] = 1.0
+    after = recolour(np.full((8, 8, 3), (170, 40, 50), np.uint8), mask, "#2b5fb3")
+    assert abs(after[mask == 1].astype(int) - rgb_of("#2b5fb3")).max() <= 2
+
+
 def test_outside_the_mask_no_byte_changes():
     assert (recolour(RGB, MASK, "#2b5fb3")[MASK == 0] == RGB[MASK == 0]).all()
 
