@@ -57,6 +57,17 @@ def test_what_is_continued_begins_where_the_draft_ends(size):
     assert max(steps) < 12
 
 
+def test_what_is_continued_mirrors_what_lies_beside_the_product():
+    rgb, mask = drafted(0.8, 0.8)
+    rgb[mask == 0], rgb[:12, 80:120] = (60, 60, 200), (60, 200, 60)
+    for turn in (0, 1):
+        shown, where = (np.ascontiguousarray(one.swapaxes(0, 1)) if turn else one for one in (rgb, mask))
+        seen = framed(shown, where, *((120, 60) if turn else (60, 120)), COVERING["meta-link"])
+        above = (seen.swapaxes(0, 1) if turn else seen)[24].astype(int)  # the draft begins at 26
+        assert abs(above[28:32] - (60, 200, 60)).max() < 30
+        assert abs(above[[5, -5]] - (60, 60, 200)).max() < 30
+
+
 def test_a_flat_background_stays_exactly_flat():
     rgb, mask = drafted(0.8, 0.8)
     rgb[mask == 0] = (240, 236, 229)
