@@ -179,6 +179,24 @@ def test_before_a_flat_background_there_is_no_scene_and_no_picture_is_drawn_twic
             assert not spec.scene_prompt
 
 
+def test_a_cut_out_stands_once_on_every_flat_background_and_once_on_white() -> None:
+    """A background that is a scene's leaves a cut-out white, and there is one white."""
+    backgrounds = ("scene", "brick", "light-grey", "sage", "white")
+    specs = _expand(VariantMatrix(backgrounds=backgrounds, techniques=("packshot",), colours=("original",)))
+    assert [(one.background, one.background_hex) for one in specs] == [
+        (name, LIBRARY.backgrounds[name].hex) for name in ("white", "light-grey", "sage")
+    ]
+
+
+def test_what_is_not_wanted_in_any_picture_and_in_a_scene_is_told_where_the_model_draws() -> None:
+    scene = next(name for name, one in LIBRARY.scenes.items() if one.negative_prompt)
+    generation = GENERATION.model_copy(update={"negative_prompt": "blurry"})
+    specs = expand(MUG, VariantMatrix(scenes=(scene,), techniques=TECHNIQUES), generation, LIBRARY, DRAWING)
+    told = {one.technique: one.negative_prompt for one in specs if one.scene in (scene, "plain")}
+    both = f"blurry, {LIBRARY.scenes[scene].negative_prompt}"
+    assert told == {name: "" if name == "packshot" else both for name in TECHNIQUES}
+
+
 def test_a_flat_background_is_told_to_the_model_in_words() -> None:
     matrix = VariantMatrix(scenes=("wooden-table",), backgrounds=("scene", "light-grey", "brick"))
     prompts = {spec.background: spec.prompt for spec in _expand(matrix)}
