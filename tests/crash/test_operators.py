@@ -201,8 +201,9 @@ def test_gc_leaves_what_a_younger_record_speaks_of(store: ClockedStore, clock: C
 
 
 def test_a_gc_that_is_killed_at_any_operation_leaves_a_store_that_the_next_night_completes(
-    memory: Path, clock: Clock
+    memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tasks.collect_garbage.BATCH", 4)
     for number in range(100):
         store = ClockedStore(str(memory / str(number)), Clock())
         _killed_at(store, "cache/publishing")

@@ -1,0 +1,86 @@
+"""Repairs of stores where nights, and repairs, were killed."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.repair import Repair, repair
+from tasks.running import runs_begun
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables, rows_of
+from tasks.verify import Fault, verify
+from tests.crash.crashing import crash_hook
+from tests.crash.night import EPOCH, adapter_id, adapter_record, context_of, run_night
+from tests.crash.soundness import content, read_tables, violations
+from tests.crash.watched import Killed, Operation, WatchedStore, pass_on
+
+CATALOG = {"mug": 1, "vase": 1}
+
+
+@pytest.fixture
+def store(memory: Path) -> WatchedStore:
+    """A store after a night."""
+    store = WatchedStore(str(memory / "store"))
+    run_night(store, CATALOG, "one")
+    return store
+
+
+def _faults(store: ObjectStore) -> tuple[Fault, ...]:
+    return verify(store, lambda *_: None).faults
+
+
+def _damage(store: ObjectStore, photo: int) -> None:
+    """An image and the adapter of the mug."""
+    rows = read_tables(store)
+    store.write(next(row["key"] for row in rows["images"] if row["sku"] == "mug" and not row["retired_at"]), b"damaged")
+    store.delete([row["key"] for row in rows["adapters"] if row["adapter_id"] == adapter_id("mug", photo)])
+
+
+def test_a_repair_that_is_killed_at_any_operation_is_completed_by_another(memory: Path, store: WatchedStore) -> None:
+    whole, damaged = content(read_tables(store)), store.url
+    _damage(store, photo=1)
+    for number in range(100):
+        store = WatchedStore(str(shutil.copytree(damaged, memory / str(number))))
+        store.hook = crash_hook("after", number, store)
+        try:
+            repair(store, _faults(store), "killed", EPOCH)
+        except Killed:
+            store.hook = pass_on
+            repair(store, _faults(store), "repair", EPOCH)
+            run_night(store, CATALOG, "two")
+            assert violations(store) == []
+            assert content(read_tables(store)) == whole
+        else:
+            break
+    assert number >= 5
+
+
+def test_a_repair_publishes_first_what_a_killed_run_had_begun_to_and_counts_as_a_run(store: WatchedStore) -> None:
+    def kill(operation: Operation, call: Callable[[], Any]) -> Any:
+        if "tables/images" in operation.keys[0]:
+            raise Killed
+        return call()
+
+    store.hook = kill
+    with pytest.raises(Killed):
+        run_night(store, CATALOG | {"mug": 2}, "killed")
+    store.hook = pass_on
+    _damage(store, photo=2)
+    assert repair(store, _faults(store), "repair", EPOCH) == Repair(0, 1), "the damaged image has been replaced"
+    assert runs_begun(store, EPOCH)["repair"], "it has ended"
+    run_night(store, CATALOG | {"mug": 3}, "two")
+    assert violations(store) == []
+
+
+def test_learned_words_that_are_lost_cost_their_adapter_alone(store: WatchedStore) -> None:
+    record, _ = adapter_record(context_of(store, "two"), "mug", 1)
+    words = f"{record.key.rpartition('/')[0]}/embedding.safetensors"
+    rows = rows_of("adapters", [replace(record, embedding=words)])
+    Tables(store).merge("adapters", rows, "adapter_id", "two", ("embedding",))
+    assert repair(store, _faults(store), "repair", EPOCH) == Repair(0, 1)
+    assert not store.exists(record.key), "or training would find it there"
+    assert [row["sku"] for row in Tables(store).live_adapters().to_pylist()] == ["vase"]
