@@ -20,7 +20,7 @@ from tasks.collect_garbage import Garbage, collect_garbage
 from tasks.roll_back import Rollback, roll_back
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import TABLES, Tables, rows_of
+from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
 from tasks.verify import verify
 from tests.crash.crashing import OTHERS, crash_hook
 from tests.crash.night import adapter_id, adapter_record, context_of, plan, run_night
@@ -248,9 +248,11 @@ def test_gc_sweeps_what_killed_writers_left(store: ClockedStore, clock: Clock) -
 
 
 def test_gc_takes_adapters_that_nothing_has_needed_for_two_grace_periods(store: ClockedStore, clock: Clock) -> None:
-    """The newest adapter of a SKU that is still there is what its next image is drawn with."""
+    """The newest adapter of a SKU that is still there is what its next image is drawn with, though it has none now."""
     _night(store, CATALOG, "one")
     _night(store, {"mug": 2}, "two")
+    unwanted = with_retired_at(Tables(store).live_images(), clock.now())
+    Tables(store).merge("images", unwanted, "image_id", "three", ("retired_at",))
     named = {row["adapter_id"]: row["key"] for row in read_tables(store)["adapters"]}
     newest = named.pop(adapter_id("mug", 2))
     for days in (LATER, LATER):
