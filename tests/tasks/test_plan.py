@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from catalog_schemas.errors import ConfigError
 from catalog_schemas.plan import SkuJob
 from configs.schema import RunConfig
 from tasks.context import RunContext
@@ -21,6 +22,32 @@ def catalog(tmp_path: Path) -> Path:
     return write_catalog(
         tmp_path / "catalog.parquet", [product_row("mug-1", **write_photos(tmp_path / "photos", 0, 1))]
     )
+
+
+def _context(catalog: Path, **changes: Any) -> RunContext:
+    config = RunConfig.model_validate(tiny_config(Path("model"), **changes))
+    model = ModelFolder("", "model", 64, "")
+    return RunContext("run", str(catalog), str(catalog.parent / "store"), config, model, datetime.now(UTC))
+
+
+def test_a_class_learns_from_the_first_photo_of_each_sku_then_from_the_second_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.plan.CLASS_PHOTOS", 4)
+    counts = {"b": 2, "c": 1, "a": 2}  # in the order of the catalog, which decides nothing
+    rows = [product_row(sku, **write_photos(tmp_path / sku, at, counts[sku], side=64)) for at, sku in enumerate(counts)]
+    plan = make_plan(
+        _context(write_catalog(tmp_path / "catalog.parquet", rows), training={"start_from": "class"}), Selection()
+    )
+    photos = {job.product.sku: [photo.id for photo in job.photos] for job in plan.jobs}
+    [learned] = plan.classes
+    assert set(learned.references) == {photos["a"][0], photos["b"][0], photos["c"][0], photos["a"][1]}
+
+
+def test_a_category_that_no_product_is_in_is_refused(catalog: Path) -> None:
+    assert make_plan(_context(catalog), Selection(category="")).jobs
+    with pytest.raises(ConfigError, match=r"no product of .* is in the category 'garden'"):
+        make_plan(_context(catalog), Selection(category="garden"))
 
 
 def _planned(catalog: Path, scorer: str = "", **changes: Any) -> tuple[RunContext, SkuJob]:
