@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
-
-SkuStatus = Literal["published", "quarantined", "retired"]
 
 
 @dataclass(frozen=True, slots=True)

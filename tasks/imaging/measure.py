@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from skimage import color, metrics
+from skimage import color
 
 from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_rgb, shrink_mask
 
@@ -100,11 +100,6 @@ def fill_ratio(mask: Mask) -> float:
     return max((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
 
 
-def area_ratio(mask: Mask) -> float:
-    """Share of the picture's area that the product covers."""
-    return float(mask.mean())
-
-
 def mask_overlap(mask_a: Mask, mask_b: Mask) -> float:
     """Intersection over union of two masks of one size; 1.0 when both are empty."""
     union = np.maximum(mask_a, mask_b).sum()
@@ -161,17 +156,6 @@ def changed_cells(rgb_a: Rgb, rgb_b: Rgb) -> int:
     """How many cells of an 8 x 8 grid have visibly another colour: more than 10 apart in CIEDE2000."""
     labs = [color.rgb2lab(cv2.resize(rgb, (8, 8), interpolation=cv2.INTER_AREA)) for rgb in (rgb_a, rgb_b)]
     return int((color.deltaE_ciede2000(*labs) > 10).sum())
-
-
-def ssim(rgb_a: Rgb, rgb_b: Rgb) -> float:
-    """Structural similarity (Wang et al. 2004) of two pictures of one size, at least 7 pixels a side; 1 is equal."""
-    return float(metrics.structural_similarity(rgb_a, rgb_b, channel_axis=2))
-
-
-def psnr(rgb_a: Rgb, rgb_b: Rgb) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures of one size; infinite when they are equal."""
-    error = float(((rgb_a.astype(np.float64) - rgb_b) ** 2).mean())
-    return float("inf") if error == 0 else 10.0 * float(np.log10(255.0**2 / error))
 
 
 def _grey(rgb: Rgb) -> Floats:
