@@ -53,9 +53,7 @@ def check_variants(
     specs = {planned.spec.id: planned.spec for planned in chunk}
 
     def make() -> StageResult[CheckedDraft]:
-        from tasks.engine.similarity import load_scorer  # torch is loaded where there is something to check
-
-        scorer = load_scorer(Path(context.model.scorer)) if context.model.scorer else None
+        scorer = _scorer(context)
         mine: dict[str, list[tuple[VariantSpec, Draft]]] = defaultdict(list)
         for draft in drafts.records:
             spec = specs[draft.variant_id]
@@ -69,6 +67,14 @@ def check_variants(
 def work_of(context: RunContext, chunk: list[PlannedVariant]) -> list[str]:
     """The identity of a chunk at this gate."""
     return [gate_id(planned.spec, context) for planned in chunk]
+
+
+def _scorer(context: RunContext) -> "Scorer | None":
+    if not context.model.scorer:
+        return None
+    from tasks.engine.similarity import load_scorer  # torch is loaded where a check may ask the model
+
+    return load_scorer(Path(context.model.scorer))
 
 
 def _judge_all(
