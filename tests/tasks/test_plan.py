@@ -44,6 +44,14 @@ def test_a_class_learns_from_the_first_photo_of_each_sku_then_from_the_second_as
     assert set(learned.references) == {photos["a"][0], photos["b"][0], photos["c"][0], photos["a"][1]}
 
 
+def test_an_adapter_does_not_know_the_order_of_its_photos(tmp_path: Path) -> None:
+    photos, ids = write_photos(tmp_path / "photos", 0, 3, side=64), list[str]()
+    for listed in (photos, {name: entries[::-1] for name, entries in photos.items()}):
+        catalog = write_catalog(tmp_path / "catalog.parquet", [product_row("mug-1", **listed)])
+        ids.append(_planned(catalog)[1].own_adapter.id)
+    assert ids[0] == ids[1]
+
+
 def test_a_category_that_no_product_is_in_is_refused(catalog: Path) -> None:
     assert make_plan(_context(catalog), Selection(category="")).jobs
     with pytest.raises(ConfigError, match=r"no product of .* is in the category 'garden'"):
