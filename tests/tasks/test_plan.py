@@ -52,6 +52,22 @@ def test_an_adapter_does_not_know_the_order_of_its_photos(tmp_path: Path) -> Non
     assert ids[0] == ids[1]
 
 
+def test_a_request_hears_of_the_rows_that_it_asks_for_alone(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 0, 1, side=64)
+    rows = [product_row("good", **photos), product_row("bad", [])]
+    context = _context(write_catalog(tmp_path / "catalog.parquet", rows))
+    plan = make_plan(context, Selection(skus=("good",)))
+    assert ([job.product.sku for job in plan.jobs], plan.rejections) == (["good"], ())
+    plan = make_plan(context, Selection(skus=("bad",)))
+    assert (plan.jobs, [one.sku for one in plan.rejections]) == ((), ["bad"]), "it is in the catalog"
+
+
+def test_a_channel_gets_the_techniques_that_it_admits_alone(catalog: Path) -> None:
+    [job] = make_plan(_context(catalog, channels=["web", "amazon-main"]), Selection()).jobs
+    admitted = {one.spec.technique: one.channels for one in job.variants}
+    assert admitted == {"regenerate": ("web",), "composite": ("web",), "packshot": ("web", "amazon-main")}
+
+
 def test_a_category_that_no_product_is_in_is_refused(catalog: Path) -> None:
     assert make_plan(_context(catalog), Selection(category="")).jobs
     with pytest.raises(ConfigError, match=r"no product of .* is in the category 'garden'"):
