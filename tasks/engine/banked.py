@@ -115,7 +115,7 @@ class BankedEmbedding(nn.Module):
     def __init__(self, base: nn.Embedding, route: Route, number: int, rows: nn.Parameter) -> None:
         super().__init__()
         self.base = base
-        self.rows = rows
+        self._rows = (rows,)  # no parameter of the module's: a text encoder's first one says what precision it has
         self.number = number
         self._route = route
 
@@ -131,7 +131,8 @@ class BankedEmbedding(nn.Module):
         if route.off or not route.learned:
             return y
         places = route.learned[self.number]
-        learned = self.rows if route.index is None else self.rows[route.index]
+        (rows,) = self._rows
+        learned = rows if route.index is None else rows[route.index]
         learned = learned.repeat_interleave(len(ids) // len(learned), 0)
         index = places.clamp(min=0)[..., None].expand(-1, -1, learned.shape[-1])
         return torch.where(places[..., None] >= 0, learned.gather(1, index).to(y.dtype), y)

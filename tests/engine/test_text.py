@@ -71,6 +71,15 @@ def test_a_cohort_learns_words_and_text_encoders_as_each_sku_does_alone(folders,
         assert (numbers(outcome) - alone).norm() < 1e-9 * alone.norm()
 
 
+@pytest.mark.parametrize(("model", "name"), [("sd", "pivotal"), ("sdxl", "textual-inversion")])
+def test_words_are_learned_and_drawn_in_half_precision(folders, model, name):
+    base = load_base(folders[model], "bfloat16", "cpu")
+    outcome = train(base, [words(0, 2)], method(name))[0]
+    requests = [RenderRequest(PROMPT, "blurry", 1, "mug"), RenderRequest(PROMPT, "", 1)]
+    images = render(base, requests, SETTINGS, {"mug": write_lora(outcome.weights, HEADER)}, 2)
+    assert all(image is not None for image in images)
+
+
 @pytest.mark.parametrize("name", ["textual-inversion", "pivotal"])
 def test_training_words_lowers_the_loss_and_changes_only_what_it_should(folders, name):
     base = load_base(folders["sd"], "float32", "cpu")
