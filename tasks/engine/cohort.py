@@ -31,7 +31,7 @@ from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
 from tasks.engine.selection import Evaluation, best_of
-from tasks.engine.slot_optimizer import SlotAdamW
+from tasks.engine.slot_optimizer import SlotAdamW, to_device
 from tasks.engine.tenant import Tenant
 from tasks.engine.text import first_rows, tokenize
 
@@ -142,7 +142,7 @@ class Cohort:
         """One forward and backward pass of all tenants, each in its own rows."""
         tenants = [self.tenants[slot] for slot in sorted(self.tenants)]
         everyone = len(tenants) == self.bank.slots
-        slots = None if everyone else torch.tensor(sorted(self.tenants), device=self.base.device)
+        slots = None if everyone else to_device(torch.tensor(sorted(self.tenants)), self.base.device)
         self.bank.gradients.zero_()
         with self.bank.routed(slots), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="grad and param do not obey")  # the rows are strided by design

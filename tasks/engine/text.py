@@ -15,6 +15,7 @@ from torch import Tensor
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning
+from tasks.engine.slot_optimizer import to_device
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ def tokenize(base: BaseModel, prompt: str, word: str = "", count: int = 0) -> To
 
 def encode(base: BaseModel, bank: AdapterBank, prompts: list[Tokens]) -> Conditioning:
     """The embeddings that the pipeline's own encoder gives, row after row, with the adapters that are routed to."""
-    ids = [torch.cat(rows).to(base.device) for rows in zip(*(prompt.ids for prompt in prompts), strict=True)]
-    learned = [torch.cat(rows).to(base.device) for rows in zip(*(prompt.learned for prompt in prompts), strict=True)]
+    ids, learned = (
+        [to_device(torch.cat(rows), base.device) for rows in zip(*parts, strict=True)]
+        for parts in ([prompt.ids for prompt in prompts], [prompt.learned for prompt in prompts])
+    )
     with bank.reading(learned):
         outputs = [
             encoder(rows, output_hidden_states=True)
