@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -74,11 +75,20 @@ class Companion:
     def stop(self) -> None:
         """Ends what it has started, then itself: asked first, and killed after `GRACE_SECONDS`. Does nothing twice."""
         if self.has_ended:
+            _end(_session(self.process.pid))  # where it was killed, what it has started goes on
             return
         itself = psutil.Process(self.process.pid)
         _end(itself.children(recursive=True))
         _end([itself])
         self.process.wait()
+
+
+def _session(leader: int) -> Iterator[psutil.Process]:
+    """The processes of a session whose leader has ended; of none where its id was given anew."""
+    for process in psutil.process_iter() if not psutil.pid_exists(leader) else ():
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader:
+                yield process
 
 
 def _end(processes: Iterable[psutil.Process]) -> None:

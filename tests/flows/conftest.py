@@ -22,6 +22,7 @@ PROCESSES = {
     "test_interrupted.py",
     "test_kill.py",
     "test_prefect_server.py",
+    "test_processes.py",
     "test_serve.py",
     "test_stores.py",
 }  # half of the time, most of it in processes of their own
