@@ -16,6 +16,7 @@ from flows.ray_cluster import Cluster, load_engine
 from tasks.progress import stoppable
 
 DEVICE_TAG = "gpu"  # on the tasks that train and draw
+STOPS_WITHIN = 8.0  # seconds that a stopped run waits for its work, before whoever stopped it kills it (serve: 15)
 
 
 class Workers:
@@ -30,13 +31,17 @@ class Workers:
         self._runner = ThreadPoolTaskRunner[Any](max_workers=3 * self.at_once)
         self._cluster = Cluster(compute) if compute.on_ray else None
         self._entered = ExitStack()
+        self._running = ExitStack()
 
     def __enter__(self) -> Self:
         self._stop = self._entered.enter_context(stoppable())
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._entered.__exit__(*error)
+        """Waits for the threads, unless the run was stopped and some did not heed it: one that waits for a device that
+        another run has is Prefect's, and cannot be told."""
+        with self._entered:
+            self._running.__exit__(*error)
 
     def start(self) -> None:
         """Loads torch, diffusers and transformers, or starts what does: seconds that a night with nothing to do is
@@ -45,7 +50,7 @@ class Workers:
             self._entered.enter_context(self._cluster)
         else:
             load_engine()
-        self._entered.enter_context(self._runner)
+        self._running.enter_context(self._runner)
 
     def submit(self, stage: Task[..., Any], title: str, *arguments: Any, at_once: int = 1) -> PrefectFuture[Any]:
         """One task run. Of those that need a device, each device is given `at_once`."""
@@ -72,7 +77,9 @@ class Workers:
         except BaseException as error:
             if not isinstance(error, Exception):  # Ctrl-C or SIGTERM: nobody wants to wait for what is under way
                 self._stop()
+                if wait(list(running), STOPS_WITHIN).not_done:
+                    self._running.pop_all()
+            else:
+                wait(list(running))
             raise
-        finally:
-            wait(list(running))
         return results

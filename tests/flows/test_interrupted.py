@@ -2,11 +2,20 @@
 
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from prefect import flow, task
+from prefect.futures import PrefectFuture
 
+import flows.workers
+from configs.schema import ComputeConfig
+from flows.workers import Workers
 from tests.flows.shop import Shop, assert_whole
 
 SECONDS = 300  # on a busy machine
@@ -48,3 +57,32 @@ def _wait_until_it_trains(run: "subprocess.Popen[str]", store: Path) -> None:
         assert run.poll() is None, run.communicate()
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_has(prefect: str) -> None:
+    """Prefect's wait heeds no stop; who waited for it was killed, and its run counted as going for gc."""
+    had = threading.Event()
+
+    @task
+    def waits() -> None:
+        had.wait(SECONDS)
+
+    def stages(workers: Workers) -> Iterator[PrefectFuture[Any]]:
+        yield workers.submit(waits, "draw")
+        raise KeyboardInterrupt
+
+    @flow
+    def run() -> None:
+        with Workers(ComputeConfig()) as workers:
+            workers.start()
+            workers.results(stages(workers), ahead=2)
+
+    watchdog = threading.Timer(30, had.set)
+    watchdog.start()
+    try:
+        with patch.object(flows.workers, "STOPS_WITHIN", 0.1), pytest.raises(KeyboardInterrupt):
+            run()
+        assert not had.is_set()
+    finally:
+        watchdog.cancel()
+        had.set()
