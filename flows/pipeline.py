@@ -1,5 +1,6 @@
 """The way of a run through its stages: the same for the nightly refresh, a merchandiser's click and the laptop."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVEL
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
@@ -56,8 +58,15 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     Raises PackshotError where the run as a whole cannot go on; then nothing of it is published, and the next run
     takes up what its stages have finished.
     """
+    _let_extra_loggers_speak()
     with at_work(context.open(), context.run_id, context.config.model_dump_json(indent=2).encode()):
         return _run(context, selection)
+
+
+def _let_extra_loggers_speak() -> None:
+    """Prefect gives them its handler and no level: the root's would let nothing below WARNING through."""
+    for name in PREFECT_LOGGING_EXTRA_LOGGERS.value():
+        logging.getLogger(name).setLevel(PREFECT_LOGGING_LEVEL.value())
 
 
 def _run(context: RunContext, selection: Selection) -> RunOutcome:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
+from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVEL, temporary_settings
 
 from flows.refresh_catalog import refresh_catalog
 from tasks.training import skus as training
@@ -45,8 +46,18 @@ def two(shop: Shop) -> Shop:
     return shop
 
 
+@pytest.fixture
+def served() -> Iterator[None]:
+    """As `packshot serve` sets it, so that packshot's own lines are on the run's page."""
+    with temporary_settings(updates={PREFECT_LOGGING_EXTRA_LOGGERS: "flows,tasks", PREFECT_LOGGING_LEVEL: "INFO"}):
+        yield
+    for name in ("flows", "tasks"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("served")
 def test_the_gallery_has_what_needs_no_adapter_before_training(two: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    with _seen_in_training(two) as pages, caplog.at_level(logging.INFO, "tasks.progress"):
+    with _seen_in_training(two) as pages:
         state = refresh_catalog(two.parameters(), return_state=True)
     (page,) = pages
     assert RELOADS in page
