@@ -286,6 +286,7 @@ class _Planner:
             upscaler=self.context.model.upscaler_identity,
         )
         slots = set[str]()
+        counts.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
         for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):
             slots |= {slot_of(spec, channel.name) for channel in self.channels}
             admitting = [c for c in self.channels if not c.techniques or spec.technique in c.techniques]

@@ -162,6 +162,19 @@ def test_what_has_no_place_any_more_is_counted_before_it_is_retired_and_after(op
     assert len(open_shop.live()) == len(kept)
 
 
+def test_a_product_that_was_left_out_for_a_night_gets_its_images_back(shop: Shop) -> None:
+    shop.changes["variants"] = {"techniques": ["packshot"], "colours": ["original"]}
+    shop.add("a", 0)
+    shop.add("b", 1)
+    shop.run()
+    shop.changes["variants"] |= {"exclude": [{"skus": ["a"]}]}
+    assert shop.run().record.images_retired == 1
+    assert {row["sku"]: row["images"] for row in shop.table("skus")} == {"a": 0, "b": 1}
+    del shop.changes["variants"]["exclude"]
+    assert shop.run().record.images_published == 1
+    assert {row["sku"] for row in shop.live()} == {"a", "b"}
+
+
 def test_a_product_that_is_new_is_made_alone(open_shop: Shop) -> None:
     open_shop.add("new", 5)
     assert set(_why(open_shop)) == {("new", "new")}
