@@ -22,9 +22,9 @@ def list_photos(
     """
     found = [entry for reference in product.references for entry in _expand(reference, sources)]
     if not found:
-        raise Rejected(
-            Reason.ROW_NO_REFERENCES, f"SKU {product.sku}: {', '.join(product.references)} holds no photo; add some"
-        )
+        listed = f"{', '.join(product.references)} holds no photo"
+        detail = f"SKU {product.sku}: {listed}; add some (folders in a folder are not searched)"
+        raise Rejected(Reason.ROW_NO_REFERENCES, detail)
     masks = product.masks if any(product.masks) else ("",) * len(found)
     if len(masks) != len(found):
         detail = f"SKU {product.sku}: {len(found)} photos but {len(masks)} masks; give one mask per photo, or none"

@@ -35,7 +35,7 @@ _WORDS = {
     ),
     Reason.REFERENCE_TOO_LARGE: ("the file is too large", "save it smaller: 4,000 pixels a side are plenty"),
     Reason.REFERENCE_UNREADABLE: (
-        "the file is damaged, or no photo",
+        "the file is damaged, or no JPEG, PNG or WebP",
         "save it again as JPEG or PNG and upload it; else take it again",
     ),
     Reason.REFERENCE_TOO_SMALL: ("the photo is too small", "take it again, or send the original and no thumbnail"),

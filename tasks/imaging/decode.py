@@ -18,6 +18,7 @@ from tasks.imaging.pixels import Mask, Rgb, border_of
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 _KINDS = ("a JPEG", "a PNG", "a WebP")
+_NO_PICTURES = ("an empty file", "a web page", "a ZIP archive", "gzip data", "unknown data")
 _SIGNATURES = (
     (b"GIF8", "a GIF"),
     (b"II*\0", "a TIFF"),
@@ -76,7 +77,10 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
     except UnidentifiedImageError:
         kind = kind_of(data)
         fault = "but damaged in its header" if kind in _KINDS else "not a JPEG, PNG or WebP image"
-        raise Rejected(Reason.REFERENCE_UNREADABLE, f"{kind}, {fault}: upload the photo again") from None
+        upload = (
+            "upload the photo again" if kind in (*_KINDS, *_NO_PICTURES) else "save it as JPEG or PNG, and upload that"
+        )
+        raise Rejected(Reason.REFERENCE_UNREADABLE, f"{kind}, {fault}: {upload}") from None
     # Decoders raise anything from struct.error to KeyError on damaged files; each of them is this one verdict.
     except Exception as error:
         raise Rejected(

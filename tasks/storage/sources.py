@@ -28,7 +28,8 @@ from tasks.storage.web import Web, is_below, web_url
 
 __all__ = ["Seen", "Sources", "open_parquet", "row_batches"]
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp")
+OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp")  # no decoder is run on these
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONNECTING = threading.Lock()
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENXIO)
@@ -102,7 +103,8 @@ class Sources:
     def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:
         """The photos that are meant: a folder stands for its photo files in order of their names, blanks for nothing.
 
-        Files are not looked at beyond this: `read` judges each. Raises Rejected(REFERENCE_FORBIDDEN), StoreError.
+        After them come its files of other image formats, so that somebody hears of them. Files are not looked at beyond
+        this: `read` judges each. Raises Rejected(REFERENCE_FORBIDDEN), StoreError.
         """
         photos: list[str] = []
         for reference in filter(None, (text.strip() for text in references)):
@@ -111,7 +113,7 @@ class Sources:
             if names is None:
                 photos.append(uri)
             else:
-                photos += [f"{uri}/{name}" for name in sorted(names) if name.lower().endswith(PHOTO_SUFFIXES)]
+                photos += [f"{uri}/{name}" for name in _photo_names(names)]
         return photos
 
     def read(self, uri: str, limit: int) -> bytes:
@@ -237,6 +239,15 @@ class Sources:
         """Connections do not outlive a fork."""
         if self._process != os.getpid():
             self._forget_connections()
+
+
+def _photo_names(names: list[str]) -> list[str]:
+    """Photos first, then those in formats that are not read and stand for no photo beside them; none that is hidden."""
+    shown = sorted(name for name in names if not name.startswith("."))  # macOS zips "._a.jpg" beside each a.jpg
+    photos = [name for name in shown if name.lower().endswith(PHOTO_SUFFIXES)]
+    stems = {posixpath.splitext(name)[0].lower() for name in photos}
+    others = [name for name in shown if name.lower().endswith(OTHER_SUFFIXES)]
+    return photos + [name for name in others if posixpath.splitext(name)[0].lower() not in stems]
 
 
 def is_web(uri: str) -> bool:

@@ -103,6 +103,12 @@ FOLDERS: dict[str, tuple[str, Make, int, list[Reason]]] = {
         0,
         [Reason.ROW_NO_REFERENCES],
     ),
+    "with a phone's photos": (
+        "phone",
+        lambda folder: ((folder / "phone").mkdir(), (folder / "phone/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")),
+        1,
+        [Reason.REFERENCE_UNREADABLE],
+    ),
     "that holds itself": ("loop", deep, 1, []),
     "that is the catalog's own": (".", nothing, 0, [Reason.ROW_NO_REFERENCES]),
     "outside": ("..", nothing, 0, [FORBIDDEN, Reason.SKU_NO_USABLE_REFERENCES]),
