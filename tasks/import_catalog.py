@@ -215,7 +215,9 @@ def _is_text(product: Product) -> bool:
 
 
 def _located(reference: str, folder: Path) -> str:
-    """Relative to the file becomes absolute, since the catalog may lie elsewhere."""
+    """Relative to the file becomes absolute, since the catalog may lie elsewhere; Windows' backslashes become slashes."""
+    if "\\" in reference and "/" not in reference:
+        reference = reference.replace("\\", "/")
     return reference if "://" in reference or "::" in reference else os.path.join(folder, reference)  # noqa: PTH118
 
 

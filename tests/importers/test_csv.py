@@ -33,6 +33,7 @@ def test_every_column_finds_its_place(shop: Shop):
         ("https://x/a?w=1;v=2;https://x/b?c=1&amp;d=2", ["https://x/a?w=1;v=2", "https://x/b?c=1&amp;d=2"]),
         ("https://x/a?w=1;b.jpg", ["https://x/a?w=1", "b.jpg"]),
         ("mugs, blue/a,b.jpg", ["mugs, blue/a,b.jpg"]),
+        ("mugs\\a.jpg|mugs\\blue", ["mugs/a.jpg", "mugs/blue"]),
     ],
 )
 def test_a_cell_of_photos_comes_apart_between_them(shop: Shop, cell: str, photos: list[str]):
