@@ -123,7 +123,8 @@ class _Run:
         for one in found:
             product = self._completed(one)
             if not _is_text(product):
-                self.report.leave_out(one.line, "holds bytes that are not UTF-8; save the file as UTF-8")
+                why = "holds bytes that are not UTF-8; save the file as UTF-8, in Excel as 'CSV UTF-8'"
+                self.report.leave_out(one.line, why)
                 continue
             self._judge(one.line, product)
             self.written += 1
@@ -215,7 +216,7 @@ def _is_text(product: Product) -> bool:
 
 
 def _located(reference: str, folder: Path) -> str:
-    """Relative to the file becomes absolute, since the catalog may lie elsewhere; Windows' backslashes become slashes."""
+    """Relative to the file becomes absolute, since the catalog may lie elsewhere; Windows' backslashes are slashes."""
     if "\\" in reference and "/" not in reference:
         reference = reference.replace("\\", "/")
     return reference if "://" in reference or "::" in reference else os.path.join(folder, reference)  # noqa: PTH118
