@@ -7,6 +7,7 @@ from pathlib import Path
 
 from catalog_schemas.product import Product
 from tasks.importers import Found, Report
+from tasks.importers.formats.html import decoded
 from tasks.importers.formats.table import Layout, TableRow, table_rows
 
 PHOTO_COLUMNS = ("references", "photos", "images", "photo", "image")
@@ -42,6 +43,11 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
+def text_of(name: str, text: str) -> str:
+    """A field's text as a person would read it; a SKU is what the shop's system says."""
+    return text if name == "sku" else decoded(text)
+
+
 def _column(cell: str) -> str:
     name = " ".join(cell.lower().split())
     joined = name.replace(" ", "_")
@@ -59,7 +65,7 @@ def _found(row: TableRow, report: Report) -> Found:
     if any("," in photo and "://" not in photo for photo in references):
         report.remark(row.line, "rows with a comma in a photo's name, taken as it is; between photos write |")
     product = Product(
-        **{name: cells.get(name, "") for name in TEXT_COLUMNS},
+        **{name: text_of(name, cells.get(name, "")) for name in TEXT_COLUMNS},
         references=references,
         masks=_parts(cells.get("masks", "")),
         attributes={name: cell for name, cell in cells.items() if name not in known and cell},

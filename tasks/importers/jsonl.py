@@ -8,7 +8,7 @@ from typing import Any
 from catalog_schemas.errors import CatalogError
 from catalog_schemas.product import Product
 from tasks.importers import Found, Report
-from tasks.importers.csv import PHOTO_COLUMNS, TEXT_COLUMNS, parse_time
+from tasks.importers.csv import PHOTO_COLUMNS, TEXT_COLUMNS, parse_time, text_of
 from tasks.importers.formats.lines import LINE_MAXIMUM, open_lines
 
 
@@ -49,7 +49,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _found(line: int, fields: dict[str, Any], report: Report) -> Found:
     photos = next((name for name in PHOTO_COLUMNS if name in fields), PHOTO_COLUMNS[0])
     known = {*TEXT_COLUMNS, photos, "masks", "updated_at", "attributes"}
-    texts = {name: _text(name, fields.get(name)) for name in TEXT_COLUMNS}
+    texts = {name: text_of(name, _text(name, fields.get(name))) for name in TEXT_COLUMNS}
     attributes = fields.get("attributes") or {}
     if not isinstance(attributes, dict):
         raise ValueError(f"attributes: expected an object, got {_kind(attributes)}")

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from catalog_schemas.errors import CatalogError, StoreError
@@ -7,6 +9,10 @@ from tasks.storage.sources import Sources
 from tests.importers.shop import Shop
 
 PLAIN = "sku,title,class_noun,photos\n"
+
+
+def _table(row: dict[str, str]) -> str:
+    return "\t".join(row) + "\n" + "\t".join(row.values()) + "\n"
 
 
 def test_every_column_finds_its_place(shop: Shop):
@@ -41,6 +47,15 @@ def test_a_cell_of_photos_comes_apart_between_them(shop: Shop, cell: str, photos
     (product,) = shop.read()[0].values()
     assert [photo.removeprefix(f"{shop.folder}/") for photo in product.references] == photos
     assert any("comma" in remark for remark in report.remarks) == (photos == [cell])
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_entities_of_html_are_the_characters_they_stand_for(shop: Shop, kind: str):
+    texts = {"sku": "R&amp;D", "title": "Bike&nbsp;Light &#128293;&#10;R&D  &copy 5 < 6 &nope;"}
+    row = texts | {"category": "Home &amp; Garden &gt; Bike Lights", "photos": "a.jpg"}
+    (light,) = shop.products(kind, json.dumps(row) if kind == "jsonl" else _table(row)).values()
+    assert (light.sku, light.class_noun) == ("R&amp;D", "bike light")
+    assert light.title == "Bike Light 🔥 R&D &copy 5 < 6 &nope;"
 
 
 def test_a_category_stands_in_for_a_class_noun(shop: Shop):

@@ -13,8 +13,15 @@ _BREAKING = {
     *("address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "footer", "header", "hr", "li"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul"),
 }
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z]\w{1,31});")
 # A tag to its ">", which may stand in a quoted value too. Nothing here is tried twice: the quantifiers are possessive.
 _TAG = re.compile(r"""<(/?+)([a-zA-Z][^\s/>]*+)(?:=\s*+(?:"[^"]*+"|'[^']*+')?+|[^=>]++)*+>""")
+
+
+def decoded(text: str) -> str:
+    """Plain text, in which a shop's system may have left entities, with the characters that they stand for."""
+    found = _ENTITY.sub(lambda entity: unescape(entity[0]), text)
+    return text if found == text else " ".join(found.split())
 
 
 def html_to_text(html: str) -> str:
