@@ -56,6 +56,18 @@ def test_a_products_photos_come_before_its_images_and_its_rejected_ones_last():
     assert "fill_ratio 0.42 is below 0.5" in body
 
 
+def test_captions_tell_channels_apart_where_a_product_has_several():
+    def captions(*channels: str) -> list[str]:
+        images = tuple(replace(IMAGE, channel=channel) for channel in channels)
+        page = render_gallery(replace(PAGE, products=(replace(PRODUCT, images=images),)))
+        return re.findall("<figcaption>(.*?)</figcaption>", page, re.DOTALL)[: len(channels)]
+
+    assert "web" not in captions("web", "web")[0]
+    story, etsy = captions("instagram-story", "etsy")
+    assert "instagram-story" in story
+    assert "etsy" in etsy
+
+
 def test_the_header_shows_the_banner_the_run_and_its_counts():
     text = " ".join(Elements(render_gallery(PAGE)).text)
     for expected in ("Only noise", "run-1", "23 November 2026", "product"):
