@@ -2,13 +2,14 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from catalog_schemas.errors import ConfigError, StoreError
+from catalog_schemas.identity import content_id
 from catalog_schemas.product import Listing
 from configs.library import unknown
 from tasks.cells import inert
@@ -56,16 +57,17 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str)
 def shopify_csv(rows: Rows, base_url: str, listings: Listings) -> str:
     """Shopify's product CSV: one row per image, the handle repeated, positions counted per product.
 
-    SKUs of one handle, as the colours of a shirt are, stand together as one product.
+    SKUs whose listings name one handle, as the colours of a shirt do, stand together as one product.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["Handle", "Title", "Image Src", "Image Position", "Image Alt Text"])
     products: dict[str, list[tuple[str, Rows]]] = defaultdict(list)
-    for sku, images in _by_sku(rows).items():
+    images_of = _by_sku(rows)
+    handles = _handles(images_of, listings)
+    for sku, images in images_of.items():
         listing = listings.get(sku)
-        handle = (listing and listing.handle) or _handle(sku)
-        products[handle].append(((listing and listing.title) or images[0]["title"], images))
+        products[handles[sku]].append(((listing and listing.title) or images[0]["title"], images))
     for handle, skus in products.items():
         for position, row in enumerate((row for _, images in skus for row in images), 1):
             title = skus[0][0] if position == 1 else ""
@@ -111,6 +113,17 @@ def _listings(tables: Tables) -> Listings:
     """What the shop calls the SKUs that runs over a whole catalog have seen."""
     rows = tables.read("skus", ["sku", "title", "handle", "ids"]).to_pylist()
     return {row["sku"]: Listing(row["title"] or "", row["handle"] or "", row["ids"] or "") for row in rows}
+
+
+def _handles(skus: Iterable[str], listings: Listings) -> dict[str, str]:
+    """A handle for each SKU: the shop's own, or else one made of the SKU, with a hash where that is not its alone."""
+    handles = {sku: (listings[sku].handle if sku in listings else "") for sku in skus}
+    made = {sku: _handle(sku) for sku, handle in handles.items() if not handle}
+    times = Counter([*made.values(), *set(handles.values())])
+    for sku, handle in made.items():
+        lone = handle and times[handle] == 1
+        handles[sku] = handle if lone else f"{handle or 'product'}-{content_id([sku])[:8]}"
+    return handles
 
 
 def _handle(sku: str) -> str:

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from catalog_schemas.product import Listing
 from tasks.export import google_feed, shopify_csv
 from tasks.gallery import GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
 from tests.bad_input.night import assert_names_stay_inside
@@ -87,6 +89,17 @@ def test_the_gallery_links_to_pictures_only(link: str) -> None:
 
 def row(text: str, sku: str = "mug-1") -> dict[str, object]:
     return {"sku": sku, "title": text, "alt_text": text, "key": "images/mug-1/web/a b.jpg"}
+
+
+def test_a_handle_is_one_product_whatever_its_sku_shares_with_others() -> None:
+    skus = ["ABC", "abc", "A-BC", "A/BC", "Tee", "tee.red", "🔥"]
+    listings = {"tee.red": Listing("Tee", "tee"), "tee.blue": Listing("Tee", "tee")}
+    feed = shopify_csv([row("x", sku) for sku in [*skus, "tee.blue", "ABC"]], "https://shop.example", listings)
+    handles = [line["Handle"] for line in csv.DictReader(io.StringIO(feed))]
+    assert handles.count("tee") == 2, "the colours of a shirt"
+    assert len(set(handles)) == 7
+    assert all(re.fullmatch("(abc|a-bc|tee|product)-[0-9a-f]{8}", one) for one in handles if one != "tee")
+    assert shopify_csv([row("x", "Mug 1")], "https://shop.example", {}).splitlines()[1].startswith("mug-1,")
 
 
 @pytest.mark.parametrize("text", FORMULAS)
