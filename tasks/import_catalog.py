@@ -166,7 +166,7 @@ class _Run:
             product,
             class_noun=noun,
             references=located,
-            masks=tuple(_located(mask, self.folder) for mask in product.masks[:REFERENCES_MAXIMUM]),
+            masks=tuple(mask and _located(mask, self.folder) for mask in product.masks[:REFERENCES_MAXIMUM]),
             attributes=attributes,
         )
 

@@ -22,8 +22,8 @@ def products(file: Path, report: Report) -> Iterator[Found]:
     """A product a row.
 
     sku, title and a photo column are required, and a class_noun or a category. A photo column holds a folder, or files
-    or URLs separated by "|", ";", line breaks or ", "; so does `masks`. Every column that the catalog does not know
-    becomes an attribute.
+    or URLs separated by "|", ";", line breaks or ", "; so does `masks`, with nothing for a photo that has none. Every
+    column that the catalog does not know becomes an attribute.
     """
     layout = Layout(
         "catalog in CSV",
@@ -67,11 +67,17 @@ def _found(row: TableRow, report: Report) -> Found:
     product = Product(
         **{name: text_of(name, cells.get(name, "")) for name in TEXT_COLUMNS},
         references=references,
-        masks=_parts(cells.get("masks", "")),
+        masks=_masks(cells.get("masks", ""), len(references)),
         attributes={name: cell for name, cell in cells.items() if name not in known and cell},
         updated_at=updated_at,
     )
     return Found(row.line, product, (product.category,))
+
+
+def _masks(cell: str, photos: int) -> tuple[str, ...]:
+    """The masks of so many photos: "a.png|" has none for the second of two."""
+    masks, beside = _parts(cell), tuple(text.strip() for text in _SEPARATORS.split(cell))
+    return beside if masks and len(beside) == photos else masks
 
 
 def _parts(cell: str) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def _found(line: int, fields: dict[str, Any], report: Report) -> Found:
     product = Product(
         **texts,
         references=_texts(photos, fields.get(photos)),
-        masks=_texts("masks", fields.get("masks")),
+        masks=_masks(fields.get("masks")),
         attributes={name: _shown(value) for name, value in attributes.items() if value not in (None, "", [], {})},
         updated_at=updated_at,
     )
@@ -74,6 +74,12 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name}: expected text, got {_kind(value)}")
     return value.strip()
+
+
+def _masks(value: Any) -> tuple[str, ...]:
+    """A mask for each photo, "" or null for one that has none."""
+    masks = tuple(_text("masks", item) for item in (value if isinstance(value, list) else [value]))
+    return masks if any(masks) else ()
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

@@ -50,6 +50,15 @@ def test_a_cell_of_photos_comes_apart_between_them(shop: Shop, cell: str, photos
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("masks", [["", "b.png"], ["a.png", ""], ["a.png", "b.png"], ["", ""]])
+def test_a_photo_without_a_mask_may_stand_beside_one_that_has_one(shop: Shop, kind: str, masks: list[str]):
+    row = {"sku": "1", "title": "Mug", "class_noun": "mug", "photos": "a.jpg|b.jpg", "masks": "|".join(masks)}
+    content = json.dumps(row | {"photos": ["a.jpg", "b.jpg"], "masks": masks}) if kind == "jsonl" else _table(row)
+    (mug,) = shop.products(kind, content).values()
+    assert mug.masks == (tuple(mask and str(shop.folder / mask) for mask in masks) if any(masks) else ())
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_entities_of_html_are_the_characters_they_stand_for(shop: Shop, kind: str):
     texts = {"sku": "R&amp;D", "title": "Bike&nbsp;Light &#128293;&#10;R&D  &copy 5 < 6 &nope;"}
     row = texts | {"category": "Home &amp; Garden &gt; Bike Lights", "photos": "a.jpg"}
