@@ -134,7 +134,7 @@ def _filters(products: Iterable[GalleryProduct]) -> list[tuple[str, list[_Chip]]
         ("channel", _chips(image.channel for image in images)),
     ]
     if len(products) <= _CHIPS_OF_SKUS:
-        chips = [_Chip(product.sku, product.title, len(product.images) + len(product.rejected)) for product in products]
+        chips = [_Chip(one.sku, one.title or one.sku, len(one.images) + len(one.rejected)) for one in products]
         rows.insert(0, ("sku", chips))
     return [(name, chips) for name, chips in rows if len(chips) > 1]
 

@@ -172,6 +172,12 @@ def test_chips_count_what_they_show_and_a_lone_value_gets_none():
     assert values == {("sku", "MUG-1"), ("sku", "MUG-2"), ("scene", "wooden-table"), ("scene", "beach-sand")}
 
 
+def test_a_product_whose_row_was_refused_before_its_title_was_read_has_its_sku_on_its_chip():
+    refused = GalleryProduct("BAD-1", "", note="row 5, SKU BAD-1: title is empty")
+    page = render_gallery(replace(PAGE, products=(PRODUCT, refused)))
+    assert "<span>BAD-1</span><small>0</small>" in page
+
+
 def test_every_image_has_a_text_for_those_who_do_not_see_it():
     pictures = Elements(render_gallery(PAGE)).all("img")
     assert len(pictures) == 4
