@@ -28,7 +28,7 @@ from tasks import prepare_references as preparing
 from tasks import train_adapters as training
 from tasks import train_classes as classes
 from tasks.context import RunContext
-from tasks.ledger import forget, recorded
+from tasks.ledger import recorded
 from tasks.photos import no_usable_photo
 from tasks.plan import Selection, plan_run
 from tasks.progress import announce
@@ -94,7 +94,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
-    _forget(context, plan, adapters, [early, late])
+    _forget(context, workers, adapters)
     advice = (*preparing.advice(context, chain.from_iterable(references.values())), *enlarging.advice(context, images))
     warnings = (context.model.warning, *advice) if context.model.warning else advice
     return RunOutcome(record, report(context, jobs, harvest, record), warnings, harvest.rejections)
@@ -102,7 +102,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
 
 def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:
     """The usable photos of every job's SKU; a SKU without any is quarantined."""
-    chunks = list(_slices(plan.jobs, context.config.compute.chunk_size))
+    chunks = _slices(plan.jobs, context.config.compute.chunk_size)
     submitted = (
         workers.submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks
     )
@@ -202,20 +202,14 @@ def _make_images(
     return images, [rejection for result in results for rejection in result.rejections]
 
 
-def _forget(context: RunContext, plan: Plan, adapters: list[AdapterRecord], drawn: list[list[SkuJob]]) -> None:
-    """The tables hold it now: the stages' records have served."""
-    store, library, compute = context.open(), context.library(), context.config.compute
+def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]) -> None:
+    """The tables hold it now: the stages' records have served, those that a killed run left of adapters too."""
+    store, published = context.open(), {record.adapter_id for record in adapters}
     store.delete([info.key for info in store.list("cache/photos")])
-    prepared = _slices(plan.jobs, compute.chunk_size)
-    forget(store, preparing.STAGE, (preparing.work_of(context, chunk) for chunk in prepared))
-    published = {record.adapter_id for record in adapters}
+    store.delete(workers.recorded)
     for stage in (training.STAGE, classes.STAGE):
         left = recorded(store, stage, AdapterRecord)
         store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
-    chunks = [chunk for jobs in drawn for chunk in _chunks(context, jobs)]
-    forget(store, generating.STAGE, (generating.work_of(chunk) for chunk in chunks))
-    forget(store, checking.STAGE, (checking.work_of(context, chunk) for chunk in chunks))
-    forget(store, finishing.STAGE, (finishing.work_of(context, chunk, library) for chunk in chunks))
 
 
 def _cohort(config: RunConfig, adapters: int) -> int:

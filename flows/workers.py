@@ -13,6 +13,7 @@ from prefect.utilities.callables import get_call_parameters
 
 from configs.schema import ComputeConfig
 from flows.ray_cluster import Cluster, load_engine
+from tasks.ledger import StageResult
 from tasks.progress import stoppable
 
 DEVICE_TAG = "gpu"  # on the tasks that train and draw
@@ -32,6 +33,7 @@ class Workers:
         self._cluster = Cluster(compute) if compute.on_ray else None
         self._entered = ExitStack()
         self._running = ExitStack()
+        self.recorded: list[str] = []  # the keys of the stages' records, by which a killed run would go on
 
     def __enter__(self) -> Self:
         self._stop = self._entered.enter_context(stoppable())
@@ -60,13 +62,13 @@ class Workers:
             named.fn = wraps(stage.fn)(partial(self._cluster.run, stage, share))
         return self._runner.submit(named, get_call_parameters(stage.fn, arguments, {}))
 
-    def results(self, futures: Iterator[PrefectFuture[Any]], ahead: int) -> list[Any]:
+    def results(self, futures: Iterator[PrefectFuture[Any]], ahead: int) -> list[StageResult[Any]]:
         """Those of all futures, which are submitted as they are asked for, at most `ahead` before one has ended.
 
         The first failure is raised once those under way have ended, and then nothing more is submitted: a store that is
         full or away is not asked again for each chunk.
         """
-        running, results = deque[PrefectFuture[Any]](), []
+        running, results = deque[PrefectFuture[StageResult[Any]]](), list[StageResult[Any]]()
         try:
             for future in futures:
                 running.append(future)
@@ -82,4 +84,5 @@ class Workers:
             else:
                 wait(list(running))
             raise
+        self.recorded += [result.key for result in results if result.key]
         return results

@@ -11,7 +11,6 @@ from catalog_schemas.image import CheckResult, ImageRecord
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
-from configs.library import Library
 from configs.schema import Channel
 from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
@@ -62,12 +61,9 @@ def finish_images(
     def make() -> StageResult[ImageRecord]:
         return StageResult.of([one for of_draft in each(renditions, checked.records) for one in of_draft])
 
-    return once(store, STAGE, ImageRecord, work_of(context, chunk, library), make)
-
-
-def work_of(context: RunContext, chunk: list[PlannedVariant], library: Library) -> list[str]:
-    """The identity of a chunk of renditions."""
-    return [image_id(one.spec, library.channels[name], one.title) for one in chunk for name in one.channels]
+    wanted = ((one, library.channels[name]) for one in chunk for name in one.channels)
+    work = [image_id(one.spec, channel, one.title) for one, channel in wanted]
+    return once(store, STAGE, ImageRecord, work, make)
 
 
 def _finish(

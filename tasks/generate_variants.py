@@ -60,15 +60,10 @@ def generate_variants(
         seconds = (time.perf_counter() - started) / len(chunk)
         return StageResult.of([replace(one, seconds=seconds) if isinstance(one, Draft) else one for one in made])
 
-    result = once(store, STAGE, Draft, work_of(chunk), make)
+    result = once(store, STAGE, Draft, [planned.spec.id for planned in chunk], make)
     # Only now: a chunk that is cut off before is drawn as a whole again.
     each(lambda draft: store.write(_record_key(draft.variant_id), _DRAFT.dump_json(draft)), result.records)
     return result
-
-
-def work_of(chunk: list[PlannedVariant]) -> list[str]:
-    """The identity of a chunk."""
-    return [planned.spec.id for planned in chunk]
 
 
 def _make_all(

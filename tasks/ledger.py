@@ -6,7 +6,7 @@ used once its tables are committed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -21,10 +21,11 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class StageResult(Generic[Record]):
-    """What a stage made, and what it refused."""
+    """What a stage made, and what it refused; `key` is its record's in the store, which a run deletes at its end."""
 
     records: tuple[Record, ...]
     rejections: tuple[Rejection, ...] = ()
+    key: str = ""
 
     @classmethod
     def of(cls, outcomes: Sequence[Record | Rejection]) -> "StageResult[Record]":
@@ -41,12 +42,14 @@ def once(
     A result with a verdict that may be gone by the next run is not recorded.
     """
     adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
-    key = _key(stage, work)
+    key = record_key(stage, work)
     if store.exists(key):
         return adapter.validate_json(store.read(key))
     result = make()
-    if not any(one.reason in PASSING for one in result.rejections):
-        store.write(key, adapter.dump_json(result))
+    if any(one.reason in PASSING for one in result.rejections):
+        return result
+    result = replace(result, key=key)
+    store.write(key, adapter.dump_json(result))
     return result
 
 
@@ -56,15 +59,11 @@ def recorded(store: ObjectStore, stage: str, record: type[Record]) -> dict[str, 
     return {info.key: adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}")}
 
 
-def forget(store: ObjectStore, stage: str, chunks: Iterable[Iterable[str]]) -> None:
-    """Deletes records whose content the tables now hold."""
-    store.delete([_key(stage, work) for work in chunks])
+def record_key(stage: str, work: Iterable[str]) -> str:
+    """Where the store keeps what `stage` made of the things with the ids `work`."""
+    return f"cache/stages/{stage}/{content_id(list(work))}.json"
 
 
 @cache
 def _adapter(record: Any) -> TypeAdapter[StageResult[Any]]:
     return TypeAdapter(StageResult[record])
-
-
-def _key(stage: str, work: Iterable[str]) -> str:
-    return f"cache/stages/{stage}/{content_id(list(work))}.json"

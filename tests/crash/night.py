@@ -22,7 +22,7 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from configs.schema import RunConfig
 from tasks.context import RunContext
-from tasks.ledger import StageResult, forget, once, recorded
+from tasks.ledger import StageResult, once, record_key, recorded
 from tasks.models import ModelFolder
 from tasks.publish import Harvest, finish_publishing, publish
 from tasks.storage.keys import safe_name
@@ -233,13 +233,13 @@ def _skus(context: RunContext, work: Work) -> tuple[SkuRecord, ...]:
 
 
 def _forget(store: ObjectStore, work: Work) -> None:
-    forget(store, STAGES[0], ([sku, str(photo)] for sku, photo in work.photos.items()))
+    store.delete([record_key(STAGES[0], [sku, str(photo)]) for sku, photo in work.photos.items()])
     published = {adapter_id(sku, work.photos[sku]) for sku in work.train}
     left = recorded(store, STAGES[1], AdapterRecord)
     store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
     chunks = [[image_id(sku, photo, slot) for slot in SLOTS] for sku, photo in work.photos.items()]
     for stage in STAGES[2:]:
-        forget(store, stage, chunks)
+        store.delete([record_key(stage, chunk) for chunk in chunks])
 
 
 def _tried(call: Callable[[], Result]) -> Result:

@@ -43,3 +43,4 @@ def test_every_bad_row_and_photo_has_its_reason_and_its_neighbours_are_published
     assert {row["sku"] for row in shop.live()} == {"good-1", "good-2", "half", "gone"}
     assert len(next(row for row in shop.table("adapters") if row["sku"] == "half")["references"]) == 3, "as listed"
     assert_sound(shop)
+    assert shop.keys("cache/stages") == [], "the tables hold what stages have finished"

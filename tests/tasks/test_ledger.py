@@ -7,7 +7,7 @@ import pytest
 
 from catalog_schemas.draft import Draft
 from catalog_schemas.rejection import Reason, Rejection
-from tasks.ledger import StageResult, forget, once, recorded
+from tasks.ledger import StageResult, once, recorded
 from tasks.storage.objects import ObjectStore
 
 DRAFT = Draft("v", "cache/drafts/v.png", "", 0.5)
@@ -49,9 +49,10 @@ def test_a_verdict_that_may_be_gone_by_the_next_run_is_not_recorded(store: Objec
     assert once(store, "draw", Draft, ["a"], _never).rejections[0].reason == Reason.REFERENCE_BLANK
 
 
-def test_forgetting_takes_the_records_named_and_no_other(store: ObjectStore) -> None:
-    for work in (["a"], ["b"]):
-        once(store, "draw", Draft, work, lambda: StageResult((DRAFT,)))
-    forget(store, "draw", [["a"], ["never recorded"]])
-    assert len(recorded(store, "draw", Draft)) == 1
-    assert once(store, "draw", Draft, ["b"], _never).records == (DRAFT,)
+def test_a_result_names_its_record_which_is_gone_when_that_is_deleted(store: ObjectStore) -> None:
+    made = {work: once(store, "draw", Draft, [work], lambda: StageResult((DRAFT,))) for work in "ab"}
+    assert {one.key for one in made.values()} == recorded(store, "draw", Draft).keys()
+    store.delete([made["a"].key])
+    assert once(store, "draw", Draft, ["b"], _never) == made["b"]
+    with pytest.raises(AssertionError, match="done again"):
+        once(store, "draw", Draft, ["a"], _never)
