@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
 from tasks.context import new_run_id
+from tasks.ledger import keys_in
 from tasks.publish import PENDING
 from tasks.running import COLLECTING, runs_begun
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
@@ -91,19 +91,10 @@ def _spoken_of(store: ObjectStore, before: datetime) -> set[str]:
         for info in store.list(prefix):
             if prefix == PENDING or info.modified >= before:
                 try:
-                    keys |= _keys_in(json.loads(store.read(info.key)))
+                    keys |= keys_in(json.loads(store.read(info.key)))
                 except ObjectMissing:  # a run that ended meanwhile has taken it away
                     continue
     return keys
-
-
-def _keys_in(value: Any) -> set[str]:
-    """Every text in a JSON document that may be a store key."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return set[str]().union(*map(_keys_in, value))
-    return {value} if isinstance(value, str) and value.startswith(("images/", "adapters/", "cache/")) else set()
 
 
 def _long_retired(tables: Tables, name: str, before: datetime) -> set[str]:

@@ -21,7 +21,7 @@ from tasks.context import RunContext
 from tasks.drawing import draw_products, draw_scenes, is_drawn_alone, scene_of
 from tasks.enlarging import enlarged
 from tasks.imaging.decode import encode_png
-from tasks.ledger import StageResult, once
+from tasks.ledger import StageResult, kept, once
 from tasks.pixels import PhotoReader, photo_reader
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
@@ -53,10 +53,10 @@ def generate_variants(
 
     def make() -> StageResult[Draft]:
         started = time.perf_counter()
-        kept = each(partial(_kept, store), chunk)
-        missing = [planned.spec for planned, draft in zip(chunk, kept, strict=True) if draft is None]
+        held = each(partial(_kept, store), chunk)
+        missing = [planned.spec for planned, draft in zip(chunk, held, strict=True) if draft is None]
         drawn = iter(_make_all(context, missing, references, adapters, store))
-        made = [draft or next(drawn) for draft in kept]
+        made = [draft or next(drawn) for draft in held]
         seconds = (time.perf_counter() - started) / len(chunk)
         return StageResult.of([replace(one, seconds=seconds) if isinstance(one, Draft) else one for one in made])
 
@@ -148,12 +148,7 @@ def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoRead
 
 def _kept(store: ObjectStore, planned: PlannedVariant) -> Draft | None:
     """The draft that an earlier run has drawn, where all of it is still there."""
-    key = _record_key(planned.spec.id)
-    if not store.exists(key):
-        return None
-    draft = _DRAFT.validate_json(store.read(key))
-    held = store.exists(draft.image_key) and (not draft.mask_key or store.exists(draft.mask_key))
-    return draft if held else None
+    return kept(store, _record_key(planned.spec.id), _DRAFT)
 
 
 def _record_key(variant_id: str) -> str:

@@ -5,18 +5,20 @@ one piece after the stage's objects, so it never speaks of something that is not
 used once its tables are committed.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from catalog_schemas.identity import content_id
 from catalog_schemas.rejection import PASSING, Rejection
-from tasks.storage.objects import ObjectStore
+from tasks.storage.objects import ObjectMissing, ObjectStore
 
 Record = TypeVar("Record")
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ def once(
     """
     adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
     key = record_key(stage, work)
-    if store.exists(key):
-        return adapter.validate_json(store.read(key))
+    if result := kept(store, key, adapter):
+        return result
     result = make()
     if any(one.reason in PASSING for one in result.rejections):
         return result
@@ -56,7 +58,27 @@ def once(
 def recorded(store: ObjectStore, stage: str, record: type[Record]) -> dict[str, StageResult[Record]]:
     """The results of a stage that no run has committed yet, by the keys of their records."""
     adapter: TypeAdapter[StageResult[Record]] = _adapter(record)  # type: ignore[arg-type]
-    return {info.key: adapter.validate_json(store.read(info.key)) for info in store.list(f"cache/stages/{stage}")}
+    results = {info.key: kept(store, info.key, adapter) for info in store.list(f"cache/stages/{stage}")}
+    return {key: result for key, result in results.items() if result}
+
+
+def kept(store: ObjectStore, key: str, adapter: TypeAdapter[Kept]) -> Kept | None:
+    """What is recorded under `key`; None where the record, or something that it speaks of, is lost or damaged."""
+    try:
+        text = store.read(key)
+        record = adapter.validate_json(text)
+    except (ObjectMissing, ValidationError):
+        return None
+    return record if all(map(store.exists, keys_in(json.loads(text)))) else None
+
+
+def keys_in(value: Any) -> set[str]:
+    """Every text in a JSON document that may be a store key."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return set[str]().union(*map(keys_in, value))
+    return {value} if isinstance(value, str) and value.startswith(("images/", "adapters/", "cache/")) else set()
 
 
 def record_key(stage: str, work: Iterable[str]) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 from cachetools import LRUCache, cached
 
 from catalog_schemas.draft import Draft
+from catalog_schemas.errors import Rejected
 from catalog_schemas.reference import Reference
 from tasks.imaging.decode import decode
 from tasks.imaging.transparency import off_white
-from tasks.storage.objects import ObjectStore
+from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import CutOut, Mask, Pixels, Rgb
 
 _OWN = 1 << 40  # what packshot wrote itself needs no cap on its pixels
@@ -46,8 +47,18 @@ def read_draft(store: ObjectStore, draft: Draft) -> Pixels:
 
 
 def read_picture(store: ObjectStore, key: str) -> Rgb:
-    """A picture that packshot itself has written. Raises StoreError."""
-    return decode(store.read(key), _OWN).rgb
+    """A picture that packshot itself has written. A damaged one of a cache is deleted, so that it is made again.
+
+    Raises StoreError, and ObjectMissing for a damaged one of a cache, too.
+    """
+    data = store.read(key)
+    try:
+        return decode(data, _OWN).rgb
+    except Rejected:
+        if not key.startswith("cache/"):
+            raise
+        store.delete([key])
+        raise ObjectMissing(f"{store.uri(key)}: was damaged, and is deleted: run again, and it is made anew") from None
 
 
 def _mask(store: ObjectStore, key: str) -> Mask:

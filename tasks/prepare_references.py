@@ -20,7 +20,7 @@ from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.imaging.segmenter import load_segmenter
 from tasks.imaging.transparency import without_shadow
-from tasks.ledger import StageResult, once
+from tasks.ledger import StageResult, kept, once
 from tasks.photos import fetched_key
 from tasks.progress import Progress
 from tasks.retrying import RETRIES
@@ -81,12 +81,10 @@ class _Preparer:
     def reference(self, sku: str, photo: Photo) -> Reference:
         """The photo, prepared; what a run before has made of the same bytes does as well."""
         key = f"cache/references/{photo.id}-v{PREPARER_VERSION}.json"
-        if self.store.exists(key):
-            kept = _REFERENCE.validate_json(self.store.read(key))
-            held = self.store.exists(kept.image_key) and self.store.exists(kept.mask_key)
-            fits = kept.width * kept.height <= self.config.reference_pixels_maximum
-            if held and fits and min(kept.width, kept.height) >= self.config.reference_side_minimum:
-                return replace(kept, sku=sku, uri=photo.uri)
+        if held := kept(self.store, key, _REFERENCE):
+            fits = held.width * held.height <= self.config.reference_pixels_maximum
+            if fits and min(held.width, held.height) >= self.config.reference_side_minimum:
+                return replace(held, sku=sku, uri=photo.uri)
         made = self._prepare(sku, photo)
         self.store.write(key, _REFERENCE.dump_json(made))
         return made

@@ -25,9 +25,10 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
     """Retires the images and adapters with these faults.
 
     The next night looks at the images' SKUs again, and makes the images that the catalog still asks for; those that a
-    person asked for are made when they are asked for again. An adapter's damaged file is deleted, so that it is trained
-    again when an image needs it; in the place of a class adapter a new one is trained, with which all SKUs of the class
-    that are looked at later begin. What a killed run had begun to publish is published first. Raises StoreError.
+    person asked for are made when they are asked for again. Damaged files are deleted: a rollback brings none back, and
+    an adapter is trained again when an image needs it; in the place of a class adapter a new one is trained, with which
+    all SKUs of the class that are looked at later begin. What a killed run had begun to publish is published first.
+    Raises StoreError.
     """
     tables = Tables(store)
 
@@ -44,7 +45,8 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
             at = seen.schema.get_field_index("fingerprint")
             forgotten = seen.set_column(at, seen.schema.field(at), pa.array([""] * len(seen)))
             tables.merge("skus", forgotten, "sku", run_id, ("fingerprint",))
-        store.delete([key for column in ("key", "embedding") for key in adapters[column].to_pylist() if key])
+        columns = (images["key"], adapters["key"], adapters["embedding"])
+        store.delete([key for column in columns for key in column.to_pylist() if key])
         return Repair(retire("images", images), retire("adapters", adapters))
 
 

@@ -1,6 +1,13 @@
 """What a store has lost is made again."""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.errors import StoreError
 from flows.command_line import main
+from tasks.roll_back import roll_back
 from tasks.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable
 
@@ -16,9 +23,26 @@ def test_the_night_after_a_repair_makes_again_what_was_damaged_or_lost(open_shop
     assert keys == {lost["key"], damaged["key"], adapter["key"]}
     assert main(["verify", "--store", open_shop.store, "--repair"]) == 0
     assert len(open_shop.live()) == len(before) - 2
+    with pytest.raises(StoreError, match="the bytes of 2 images of version 1 are deleted"):
+        roll_back(open_shop.objects, 1, "rollback", datetime.now(UTC))
     run = open_shop.run().record
     assert (run.adapters_trained, run.images_published, run.skus_skipped) == (1, 2, 1)
     assert comparable(open_shop, "images") == before
     assert_sound(open_shop)
     assert open_shop.plan().jobs == ()
     assert verify(open_shop.objects, lambda done, total: None).faults == ()
+
+
+def test_a_damaged_cache_costs_one_run_and_no_image(shop: Shop) -> None:
+    shop.changes = {"variants": {"techniques": ["composite", "packshot"], "colours": ["original"], "limit_per_sku": 2}}
+    shop.add("mug-1", 0, photos=1)
+    shop.run()
+    for file in [*Path(shop.store).glob("cache/scenes/*"), *Path(shop.store).glob("cache/references/*.png")]:
+        file.write_bytes(file.read_bytes()[:-40])
+    shop.objects.delete([key for key in shop.keys("cache/drafts") if key.endswith(".json")])
+    shop.rows[0]["title"] = "Another mug"
+    with pytest.raises(StoreError):
+        shop.run()
+    assert shop.run().record.images_published == 2
+    assert shop.reasons() == []
+    assert_sound(shop)

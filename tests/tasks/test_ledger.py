@@ -15,7 +15,9 @@ DRAFT = Draft("v", "cache/drafts/v.png", "", 0.5)
 
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"))
+    store = ObjectStore(str(tmp_path / "store"))
+    store.write(DRAFT.image_key, b"pixels")
+    return store
 
 
 def _never() -> StageResult[Draft]:
@@ -25,6 +27,17 @@ def _never() -> StageResult[Draft]:
 def test_what_is_recorded_is_returned_and_not_made_again(store: ObjectStore) -> None:
     made = once(store, "draw", Draft, ["a", "b"], lambda: StageResult((DRAFT,)))
     assert once(store, "draw", Draft, ["a", "b"], _never) == made
+
+
+def test_a_record_counts_as_none_where_it_or_something_that_it_speaks_of_is_lost(store: ObjectStore) -> None:
+    once(store, "draw", Draft, ["a"], lambda: StageResult((DRAFT,)))
+    store.delete([DRAFT.image_key])
+    assert recorded(store, "draw", Draft) == {}
+    assert once(store, "draw", Draft, ["a"], lambda: StageResult(())).records == ()
+    [info] = store.list("cache/stages/draw")
+    store.write(info.key, store.read(info.key)[:-3])
+    with pytest.raises(AssertionError, match="done again"):
+        once(store, "draw", Draft, ["a"], _never)
 
 
 def test_other_work_another_order_and_another_stage_are_other_records(store: ObjectStore) -> None:
