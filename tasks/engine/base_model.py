@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from catalog_schemas.errors import ModelError, first_line
 from configs.schema import ModelConfig
+from tasks.engine.gated import slim
 
 Family = Literal["sd", "sdxl"]
 PIPELINES: dict[str, tuple[Family, Any]] = {
@@ -182,6 +183,7 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras) 
     if device.type == "cuda":  # tensor cores take a convolution's channels last; else each call turns them twice
         for part in (pipeline.unet, pipeline.vae):
             part.to(memory_format=torch.channels_last)
+    slim(pipeline.unet)
     pipeline.set_progress_bar_config(disable=True)
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):

@@ -4,10 +4,11 @@
     python -m tests.bench.traffic --architecture sdxl --cohorts 1,4
 
 The step of a cohort (forward and backward, each SKU with its prior's image) runs on torch's meta device, where tensors
-have shapes and no values. A kernel needs at least the time of its arithmetic at the device's rate, and at least that
-of reading its inputs and writing its outputs once (Williams et al. 2009, the roofline model); the sum over all kernels
-is a bound that no eager step beats. It is a count, not a measurement: a kernel that is slower than its bound, and a
-device that waits for its host, show in `bench_train --profile` alone.
+have shapes and no values; `kept_gb` is what it keeps for the backward pass. A kernel needs at least the time of its
+arithmetic at the device's rate, and at least that of reading its inputs and writing its outputs once (Williams et al.
+2009, the roofline model); the sum over all kernels is a bound that no eager step beats. It is a count, not a
+measurement: a kernel that is slower than its bound, and a device that waits for its host, show in
+`bench_train --profile` alone.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from tasks.engine.bank import AdapterBank
+from tasks.engine.gated import slim
 from tests.bench.architectures import UNETS
 from tests.bench.tables import as_markdown, say
 
@@ -45,6 +47,12 @@ class Traffic(TorchDispatchMode):
         self.peak, self.rate = peak, rate
         self.calls, self.bytes, self.flops = Counter[str](), Counter[str](), Counter[str]()
         self.seconds = Counter[str]()
+        self.kept: dict[int, Tensor] = {}
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Notes what autograd keeps for the backward pass, one tensor for each piece of memory."""
+        self.kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), named: dict[str, Any] | None = None
@@ -54,7 +62,10 @@ class Traffic(TorchDispatchMode):
         name = operation._schema.name.split("::")[1]
         if name in VIEWS:
             return out
-        moved = _bytes((*arguments, *(named or {}).values())) + _bytes(out)
+        written = {one.name for one in operation._schema.arguments if one.is_out}  # where to: it is not read
+        moved = _bytes((*arguments, *(value for key, value in (named or {}).items() if key not in written))) + _bytes(
+            out
+        )
         count = FORMULAS.get(operation.overloadpacket)
         flops = count(*arguments, **(named or {}), out_val=out) if count else 0
         self.calls[name] += 1
@@ -74,13 +85,17 @@ def count_step(architecture: str, skus: int, rank: int, peak: float, rate: float
         pooled, sizes = torch.empty(rows, 1280).bfloat16(), torch.empty(rows, 6).bfloat16()
         times = torch.empty(rows, dtype=torch.long)
     unet.to(memory_format=torch.channels_last)
+    slim(unet)
     inputs = noisy.bfloat16().to(memory_format=torch.channels_last), times, words.bfloat16()
     extra = {"text_embeds": pooled, "time_ids": sizes} if architecture == "sdxl" else None
     traffic = Traffic(peak, rate)
     flash = patch.object(F, "scaled_dot_product_attention", _flash)
-    with warnings.catch_warnings(action="ignore"), AdapterBank(unet, skus, rank), flash, traffic:  # of layouts, on meta
+    keeping = torch.autograd.graph.saved_tensors_hooks(traffic.keep, lambda tensor: tensor)
+    with warnings.catch_warnings(action="ignore"), AdapterBank(unet, skus, rank), flash, keeping, traffic:  # of layouts
         (predicted,) = unet(*inputs, added_cond_kwargs=extra, return_dict=False)
         predicted.float().square().mean().backward()
+    for weight in unet.parameters():
+        traffic.kept.pop(weight.untyped_storage()._cdata, None)
     return traffic
 
 
@@ -123,7 +138,8 @@ def _row(skus: int, step: Traffic) -> dict[str, Any]:
     arithmetic, bound = step.flops.total() / step.peak, step.seconds.total()
     row = {"skus": skus, "kernels": step.calls.total(), "tflop": step.flops.total() / 1e12}
     row |= {"gb": step.bytes.total() / 1e9, "arithmetic_ms": arithmetic * 1e3, "bound_ms": bound * 1e3}
-    return row | {"share_of_peak_at_most": arithmetic / bound}
+    kept = sum(tensor.untyped_storage().nbytes() for tensor in step.kept.values())
+    return row | {"share_of_peak_at_most": arithmetic / bound, "kept_gb": kept / 1e9}
 
 
 def _line(traffic: Traffic, name: str) -> dict[str, Any]:
