@@ -13,6 +13,7 @@ import gc
 import itertools
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import threading
@@ -33,6 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 WRITES = {"DELETE", "PATCH", "POST", "PUT"}
+ROOM = 20_000_000  # bytes: a new database takes three megabytes, and a server whose disk is full cannot even log it
 PATIENCE_SECONDS = 60.0  # as long as Prefect's client waits for an answer
 PAUSES_SECONDS = (0.0, 0.05)  # at random between them
 ONLY_THIS_SERVER = (b"content-security-policy", b"connect-src 'self' ws: wss:")
@@ -54,6 +56,7 @@ def prepare_home(home: Path) -> None:
         if database.exists() and not os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL"):
             with closing(sqlite3.connect(database)) as connection:
                 connection.execute("select count(*) from sqlite_master")
+        left = shutil.disk_usage(home).free
     except OSError as error:
         raise ConfigError(f"{home}: Prefect's runs cannot be kept there: {error.strerror}; name a folder") from error
     except sqlite3.DatabaseError as error:
@@ -61,6 +64,11 @@ def prepare_home(home: Path) -> None:
             f"{database}: Prefect's runs cannot be read: {error}; move the file away: the list of past runs is lost, "
             "and whether the schedule was paused, but no store"
         ) from error
+    if left < ROOM:
+        raise ConfigError(
+            f"{home}: Prefect's runs cannot be kept there: the disk has {left / 1e6:.1f} MB left, expected at least "
+            f"{ROOM / 1e6:.0f}; make room, or name another folder"
+        )
 
 
 def answers(api: str) -> bool:

@@ -5,6 +5,7 @@ import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +56,12 @@ def test_a_home_that_is_a_file_or_holds_a_damaged_database_is_named(tmp_path: Pa
     for home, words in ((tmp_path / "file", "cannot be kept"), (tmp_path, "cannot be read: file is not a database")):
         with pytest.raises(ConfigError, match=words):
             serve(_options(home), print)
+
+
+def test_a_home_on_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=500_000))
+    with pytest.raises(ConfigError, match=r"0.5 MB left.*make room"):
+        serve(_options(tmp_path), print)
 
 
 def test_a_preset_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
