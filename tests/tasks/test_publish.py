@@ -1,0 +1,50 @@
+"""What the tables keep of what a run has made or seen."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.rejection import Reason, Rejection
+from configs.schema import RunConfig
+from tasks.context import RunContext
+from tasks.models import ModelFolder
+from tasks.plan import Selection, make_plan
+from tasks.publish import Harvest, publish, sku_records
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables, with_retired_at
+from tests.configs_tiny import tiny_config
+from tests.crash.night import EPOCH, adapter_record, context_of, run_record
+from tests.drawn_products import product_row, write_catalog, write_photos
+
+
+def test_the_row_of_an_adapter_speaks_of_its_first_file_until_that_is_retired(tmp_path: Path) -> None:
+    """Of two runs that train the same adapter at once, the first file counts."""
+    store = ObjectStore(str(tmp_path))
+
+    def published(run_id: str, sha256: str) -> list[str]:
+        context = context_of(store, run_id)
+        record = replace(adapter_record(context, "mug", 1)[0], sha256=sha256)
+        harvest = Harvest((record,), (), ())
+        publish.fn(context, harvest, run_record(context, harvest))
+        return Tables(store).live_adapters(["sha256"])["sha256"].to_pylist()
+
+    assert published("one", "first") == published("two", "second") == ["first"]
+    tables = Tables(store)
+    tables.merge("adapters", with_retired_at(tables.live_adapters(), EPOCH), "adapter_id", "gc", ("retired_at",))
+    assert published("three", "third") == ["third"]
+
+
+@pytest.mark.parametrize(("reason", "again"), [(Reason.REFERENCE_UNREACHABLE, True), (Reason.REFERENCE_BLANK, False)])
+def test_a_product_is_looked_at_again_where_a_photo_could_not_be_had(
+    tmp_path: Path, reason: Reason, again: bool
+) -> None:
+    photos, now = write_photos(tmp_path / "photos", 0, 1, side=64), datetime.now(UTC)
+    catalog = write_catalog(tmp_path / "catalog.parquet", [product_row("mug-1", **photos)])
+    config = RunConfig.model_validate(tiny_config(Path("model")))
+    context = RunContext("run", str(catalog), str(tmp_path / "store"), config, ModelFolder("", "", 64, ""), now)
+    plan = make_plan(context, Selection())
+    verdict = Rejection("mug-1", "prepare_references", reason, "0.png", "away", "run", now)
+    [record] = sku_records(context, plan, list(plan.jobs), Harvest((), (), (verdict,)))
+    assert (record.status, record.fingerprint) == ("published", "" if again else plan.fingerprints["mug-1"])
