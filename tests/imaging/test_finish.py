@@ -103,7 +103,7 @@ def test_quality_falls_until_the_bytes_fit(form):
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers():
-    noisy = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    noisy = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     for form in ("jpeg", "png", "webp"):
         with pytest.raises(Rejected, match="allows 10,000 bytes") as caught:
             finish(noisy, channel(format=form, max_bytes=10_000), MARKS)
