@@ -4,4 +4,4 @@ TRAINER_VERSION = 3  # adapters
 RENDERER_VERSION = 3  # drafts of all techniques, and their scenes; a technique's own VERSION is for it alone
 GATE_VERSION = 2  # verdicts of the checks that packshot brings
 FINISHER_VERSION = 3  # renditions
-PREPARER_VERSION = 3  # prepared photos, where those of an earlier run are taken
+PREPARER_VERSION = 4  # prepared photos, where those of an earlier run are taken

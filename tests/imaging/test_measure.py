@@ -103,6 +103,15 @@ def test_a_product_that_the_frame_cuts_off_is_trusted_less_than_a_whole_one(cut)
     assert cut_out_confidence(rgb, mask) < 0.4 * cut_out_confidence(RGB, MASK)
 
 
+def test_a_drawn_logo_is_trusted_less_than_a_photo():
+    photo = np.clip(RGB + np.random.default_rng(0).normal(0, 3, RGB.shape), 0, 255).astype(np.uint8)
+    logo = np.full((256, 256, 3), 255, np.uint8)
+    mask = np.zeros((256, 256), np.float32)
+    logo[60:200, 50:210], mask[60:200, 50:210] = (20, 60, 160), 1.0
+    assert cut_out_confidence(photo, MASK) > 0.9 * cut_out_confidence(RGB, MASK) > 0.5
+    assert cut_out_confidence(logo, mask) < 0.2
+
+
 def test_the_hash_survives_size_and_compression_and_tells_pictures_apart():
     small = scale_rgb(RGB, 131, 131)
     packed = np.asarray(Image.open(io.BytesIO(thumbnail(RGB, 256, quality=40))))
