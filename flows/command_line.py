@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from catalog_schemas.errors import ConfigError, PackshotError
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object for machines")
     common.add_argument("--verbose", action="store_true", help="log what happens")
     parser = argparse.ArgumentParser(prog="packshot", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"packshot {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
@@ -105,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_operator_commands(add)
     return parser
+
+
+def _version() -> str:
+    try:
+        return version("packshot")
+    except PackageNotFoundError:
+        return "of a folder that is not installed"
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -97,7 +97,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
     _forget(context, workers, adapters)
     advice = (*preparing.advice(context, chain.from_iterable(references.values())), *enlarging.advice(context, images))
     warnings = (context.model.warning, *advice) if context.model.warning else advice
-    return RunOutcome(record, report(context, jobs, harvest, record), warnings, harvest.rejections)
+    return RunOutcome(record, report(context, jobs, harvest, record, warnings), warnings, harvest.rejections)
 
 
 def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:

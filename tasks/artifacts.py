@@ -42,7 +42,12 @@ def show_plan(plan: Plan) -> None:
 
 
 def show_run(
-    context: RunContext, harvest: Harvest, run: RunRecord, gallery: str, again: Sequence[Reshoot] = ()
+    context: RunContext,
+    harvest: Harvest,
+    run: RunRecord,
+    gallery: str,
+    warnings: Sequence[str],
+    again: Sequence[Reshoot],
 ) -> None:
     """Shows what a run has made, with thumbnails, its counts, and the photos to mend. Raises StoreError."""
     shown = _first_of_each(harvest.images)
@@ -50,7 +55,7 @@ def show_run(
     made = f"{_number(len(harvest.images), 'image')} of {_number(products, 'product')}"
     parts = [
         f"## {made}" if run.images_planned else "## Nothing to make: it is all there already",
-        f"**{context.model.warning}**" if context.model.warning else "",
+        *(f"**{warning}**" for warning in warnings),
         _markdown(_summary(run)),
         *_thumbnails(shown, context.open()),
         f"and {len(harvest.images) - len(shown)} more in the gallery" if len(harvest.images) > len(shown) else "",

@@ -52,7 +52,9 @@ class ReportLinks:
 
 
 @task(name="report", **RETRIES)
-def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRecord) -> ReportLinks:
+def report(
+    context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRecord, warnings: tuple[str, ...]
+) -> ReportLinks:
     """Writes `runs/<run_id>/report/index.html`, `reshoot.csv` and `summary.json`, and the UI's artifacts.
 
     Raises StoreError.
@@ -68,7 +70,7 @@ def report(context: RunContext, jobs: list[SkuJob], harvest: Harvest, run: RunRe
     store.write(f"{folder}/summary.json", canonical_json(run).encode())
     skus = len({one.sku for one in again})
     links = ReportLinks(store.uri(key), store.uri(f"{folder}/reshoot.csv") if again else "", skus)
-    show_run(context, harvest, run, links.gallery, again)
+    show_run(context, harvest, run, links.gallery, warnings, again)
     return links
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from catalog_schemas.errors import ModelError
+from flows.refresh_catalog import refresh_catalog
 from tasks.engine.rendering import RenderRequest
 from tasks.imaging.decode import decode
 from tasks.imaging.upscaler import Upscaler
-from tests.flows.shop import Shop, assert_sound
+from tests.flows.shop import Shop, artifacts_of, assert_sound
 from tests.imaging.networks import enlarging
 from tests.models.tiny import build_tiny_controlnet
 
@@ -96,8 +97,11 @@ def test_a_run_whose_images_are_scaled_up_says_so_where_no_network_is_named(cris
     crisp.changes["variants"] = MATRIX | {"techniques": ["regenerate"]}
     if not named:
         del crisp.changes["model"]["upscaler"]
-    said = [one.partition(" pixels")[0] for one in crisp.run().warnings]
-    assert said == [] if named else ["2 of 4 images that the model has drawn in are scaled up from the 64"]
+    state = refresh_catalog(crisp.parameters(), return_state=True)
+    said = ["2 of 4 images that the model has drawn in are scaled up from the 64"] if not named else []
+    assert [one.partition(" pixels")[0] for one in state.result().warnings] == said
+    page = " ".join(str(one.data) for one in artifacts_of(state.state_details.flow_run_id))
+    assert all(f"**{one}" in page for one in said)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,12 @@ def test_newlines_encodings_and_delimiters_are_found_out(shop: Shop, newline: st
     assert [product.title for product in products.values()] == ["Grüße", "B"]
 
 
+def test_a_first_line_that_tells_excel_the_delimiter_is_no_header(shop: Shop):
+    report = shop.imports("csv", "sep=;\r\nsku;title;class_noun;photos\r\n1;A;mug;a.jpg\r\n2;B;mug\r\n")
+    assert list(shop.read()[0]) == ["1"]
+    assert report.examples == ("line 4: expected 4 cells, got 3",)
+
+
 def test_mixed_newlines_and_blank_lines_do_no_harm(shop: Shop):
     report = shop.imports("csv", PLAIN + "1,A,mug,a.jpg\r\n\n2,B,mug,b.jpg\r3,C,mug,c.jpg\n\r\n,,,\n4,D,mug,d.jpg")
     assert list(shop.read()[0]) == ["1", "2", "3", "4"]

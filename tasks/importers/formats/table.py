@@ -1,6 +1,7 @@
 """Tables in text (RFC 4180 and its relatives): a header, then rows of as many cells."""
 
 import csv
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ COLUMNS_MAXIMUM = 1_000
 LINES_MAXIMUM = 1_000  # of a row: beyond it, a quote was never meant to open
 ROW_MAXIMUM = 4 * FIELD_MAXIMUM
 DELIMITERS = (",", ";", "\t")
+_EXCELS = re.compile(r"sep=.?", re.IGNORECASE)  # a first line that tells Excel the delimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ def table_rows(file: Path, layout: Layout, report: Report) -> Iterator[TableRow]
     """
     csv.field_size_limit(FIELD_MAXIMUM)
     with open_lines(file) as lines:
-        first = next(lines, "")
+        first, number = next(lines, ""), 1
+        if _EXCELS.fullmatch(first.strip().strip('"')):
+            first, number = next(lines, ""), 2
         delimiter, names = _header(first, layout)
         faults = _faults(names, layout)
         if faults:
             raise CatalogError(str(file), faults)
-        for line, cells in _parsed(_Lines(lines), delimiter, len(names), report):
+        for line, cells in _parsed(_Lines(lines, number + 1), delimiter, len(names), report):
             if not any(cells):
                 continue
             if not any(cells[len(names) :]):
@@ -70,9 +74,9 @@ class _Lines:
     `row` holds the lines of the row that is being read, and `number` is that of the first of them.
     """
 
-    def __init__(self, lines: Iterator[str]) -> None:
+    def __init__(self, lines: Iterator[str], number: int) -> None:
         self.lines, self.again = lines, deque[str]()
-        self.row, self.number, self.length = list[str](), 2, 0
+        self.row, self.number, self.length = list[str](), number, 0
 
     def __iter__(self) -> Iterator[str]:
         return self
