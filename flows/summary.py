@@ -18,15 +18,15 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         _headline(run),
         "",
         _table(
-            ("", "in", "published", "unchanged", "waiting", "quarantined", "failed"),
+            ("", "in", "published", "unchanged", "quarantined", "failed", *(["waiting"] if run.skus_waiting else [])),
             (
                 "SKUs",
                 run.skus_input,
                 run.skus_published,
                 run.skus_skipped,
-                run.skus_waiting,
                 run.skus_quarantined,
                 run.skus_failed,
+                *([run.skus_waiting] if run.skus_waiting else []),
             ),
         ),
         "",

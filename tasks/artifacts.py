@@ -81,12 +81,15 @@ def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str,
 
 
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
-    return [
+    rows: list[dict[str, Any]] = [
         {"what": "SKUs", "in": run.skus_input, "published": run.skus_published, "unchanged": run.skus_skipped,
-         "waiting": run.skus_waiting, "refused": run.skus_quarantined, "failed": run.skus_failed, "retired": ""},
+         "refused": run.skus_quarantined, "failed": run.skus_failed, "retired": ""},
         {"what": "images", "in": run.images_planned, "published": run.images_published, "unchanged": run.images_skipped,
-         "waiting": "", "refused": run.images_rejected, "failed": run.images_failed, "retired": run.images_retired},
+         "refused": run.images_rejected, "failed": run.images_failed, "retired": run.images_retired},
     ]  # fmt: skip
+    if run.skus_waiting:
+        rows[0]["waiting"], rows[1]["waiting"] = run.skus_waiting, ""
+    return rows
 
 
 def _first_of_each(images: Sequence[ImageRecord]) -> list[ImageRecord]:

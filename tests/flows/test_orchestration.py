@@ -47,7 +47,7 @@ def test_task_runs_are_named_per_cohort_and_chunk_and_never_per_image(shop: Shop
 
 
 def _asked(shop: Shop, **fields: object) -> MakeVariantsParameters:
-    return MakeVariantsParameters.model_validate(shop.parameters().model_dump() | fields)
+    return MakeVariantsParameters.model_validate(shop.parameters().model_dump(exclude={"limit"}) | fields)
 
 
 def test_a_merchandiser_gets_what_was_chosen_and_only_that(open_shop: Shop) -> None:
