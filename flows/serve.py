@@ -107,11 +107,9 @@ def _places(options: ServeOptions) -> "Places":
     from flows.deployments import Places
     from flows.parameters import RefreshParameters
     from flows.start import start_run
-    from tasks.read_catalog import catalog_batches
 
     preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
     run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
-    next(catalog_batches(run.catalog), None)
     return Places(run.catalog, run.store, preset)
 
 

@@ -12,6 +12,7 @@ from flows.ray_cluster import needs_ray
 from tasks.context import RunContext, new_run_id
 from tasks.import_catalog import granted_prefixes
 from tasks.models import find_model
+from tasks.read_catalog import catalog_batches
 from tasks.storage.objects import open_store
 from tasks.techniques import find_guided, technique_names
 
@@ -19,13 +20,14 @@ from tasks.techniques import find_guided, technique_names
 def start_run(parameters: RunParameters, config: RunConfig | None = None) -> RunContext:
     """The context of a new run. Everything that can be wrong with what was asked for is found here.
 
-    Raises ConfigError, ModelError and StoreError.
+    Raises CatalogError, ConfigError, ModelError and StoreError.
     """
     config = config or runnable_preset(parameters.preset)
     if config.compute.on_ray:
         needs_ray()
     catalog = _absolute(parameters.catalog)
     config = _with_prefixes(config, granted_prefixes(catalog))
+    next(catalog_batches(catalog), None)  # before the store: where there is no catalog, nothing is to be left behind
     open_store(parameters.store, config.store.single_writer)
     model = find_model(config.model)
     if config.training.evaluation and not model.scorer:

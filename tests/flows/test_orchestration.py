@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 
-from catalog_schemas.errors import ConfigError
+from catalog_schemas.errors import CatalogError, ConfigError
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters
 from flows.refresh_catalog import refresh_catalog
@@ -92,3 +93,11 @@ def test_a_chosen_sku_whose_row_is_bad_is_quarantined_with_its_reason(open_shop:
     assert outcome
     assert (outcome.record.skus_input, outcome.record.skus_quarantined, outcome.record.skus_published) == (2, 1, 1)
     assert open_shop.reasons() == [("mug-1", "row_field_missing")]
+
+
+def test_where_there_is_no_catalog_no_store_is_begun(shop: Shop) -> None:
+    asked = shop.parameters()
+    Path(asked.catalog).unlink()
+    with pytest.raises(CatalogError, match="found none"):
+        refresh_catalog(asked)
+    assert not Path(shop.store).exists()
