@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from catalog_schemas.identity import content_id
 from catalog_schemas.rejection import PASSING, Rejection
+from tasks.storage.keys import is_key
 from tasks.storage.objects import ObjectMissing, ObjectStore
 
 Record = TypeVar("Record")
@@ -69,7 +70,7 @@ def kept(store: ObjectStore, key: str, adapter: TypeAdapter[Kept]) -> Kept | Non
         record = adapter.validate_json(text)
     except (ObjectMissing, ValidationError):
         return None
-    return record if all(map(store.exists, keys_in(json.loads(text)))) else None
+    return record if all(is_key(one) and store.exists(one) for one in keys_in(json.loads(text))) else None
 
 
 def keys_in(value: Any) -> set[str]:

@@ -19,10 +19,16 @@ def check_key(key: str) -> str:
     The parts "." and ".." and temporary names are no parts. Drivers cut keys at "?" and "#", expand "*" and "[", and
     leave ".." as it is: an allow-list settles all of that.
     """
-    for part in key.split("/"):
-        if not _PART.fullmatch(part) or part in (".", "..") or part.startswith(TEMPORARY):
-            raise AssertionError(f"{key!r}: not a store key; expected parts of [A-Za-z0-9._%=+@~-] joined by '/'")
+    if not is_key(key):
+        raise AssertionError(f"{key!r}: not a store key; expected parts of [A-Za-z0-9._%=+@~-] joined by '/'")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Whether a text may be a key."""
+    return all(
+        _PART.fullmatch(one) and one not in (".", "..") and not one.startswith(TEMPORARY) for one in text.split("/")
+    )
 
 
 def is_unfinished(name: str) -> bool:
