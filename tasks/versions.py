@@ -1,6 +1,6 @@
 """Parts of identities: raise one when the same input would give other output, and all of it is made anew."""
 
-TRAINER_VERSION = 3  # adapters
+TRAINER_VERSION = 4  # adapters
 RENDERER_VERSION = 3  # drafts of all techniques, and their scenes; a technique's own VERSION is for it alone
 GATE_VERSION = 2  # verdicts of the checks that packshot brings
 FINISHER_VERSION = 3  # renditions

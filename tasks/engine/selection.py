@@ -1,7 +1,9 @@
 """Knows when a SKU is done: looks at its images at intervals, keeps the best checkpoint, stops when more is no gain.
 
 More steps raise the likeness to the product and, past some point, cost the obedience to the prompt. So the best is the
-checkpoint of the highest likeness among those that still follow their prompts nearly as well as the first one did.
+checkpoint of the highest likeness among those that still follow their prompts nearly as well as the first one did. But
+a look shows a few images, and other seeds would have shown others: what is less alike by no more than that is not
+worse, and of such checkpoints the one that has learned longest is kept.
 """
 
 import math
@@ -14,6 +16,8 @@ from torch import Tensor
 
 from tasks.engine.jobs import CurvePoint, TrainingJob
 from tasks.engine.rendering import RenderRequest, RenderSettings
+
+NOISE = 0.05  # of a look's likeness: `tests/bench/results/2026-11-28-looks-*`
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,11 @@ class Watch:
 
 
 def best_of(points: list[CurvePoint], evaluation: Evaluation) -> CurvePoint:
-    """The earliest point of the highest likeness among those that keep their agreement; `points` is not empty."""
-    return max((point for point in points if _agrees(point, points[0], evaluation)), key=lambda point: point.likeness)
+    """The latest point of those that keep their agreement and have the highest likeness, but for `NOISE`; `points` is
+    not empty."""
+    follow = [point for point in points if _agrees(point, points[0], evaluation)]
+    highest = max(point.likeness for point in follow)
+    return [point for point in follow if point.likeness >= highest - NOISE][-1]
 
 
 def is_done(points: list[CurvePoint], evaluation: Evaluation) -> bool:

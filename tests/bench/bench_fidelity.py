@@ -38,12 +38,12 @@ from tasks.engine.rendering import RenderRequest
 from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer, load_scorer
 from tasks.engine.training import TrainingJob
-from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
+from tasks.training.looks import PLACES
 from tests.bench.by_technique import TECHNIQUES, technique_row
 from tests.bench.device import occasion
-from tests.bench.fidelity import PLAIN, SCENES, Bench, Drawn, mean_likeness
-from tests.bench.likeness import Rgb, alone, ceiling, likeness
+from tests.bench.fidelity import Bench, Drawn, mean_likeness
+from tests.bench.likeness import Rgb, ceiling, likeness
 from tests.bench.tables import RESULTS, as_markdown, as_text, keep, say
 
 ROOT = Path(__file__).parents[2]
@@ -110,22 +110,18 @@ def table_cohort(bench: Bench) -> list[dict[str, Any]]:
 
 
 def table_checkpoint(bench: Bench) -> list[dict[str, Any]]:
-    """The best of four looks by the held-out photograph, and the last: the same training."""
+    """The best of four looks, which score likeness as a run's do, and the last: the same training."""
     jobs = bench.jobs(held_out=1)
     longest = max(job.steps for job in jobs)
-    photos = {one.sku: one.features[-1] for one in bench.products}
+    held_out = {one.sku: bench.scorer.images([one.photos[-1].rgb])[0] for one in bench.products}
 
     def requests(job: TrainingJob) -> list[RenderRequest]:
         product = job.instance.removesuffix(f", {bench.recipe.backdrop}")
-        return [RenderRequest(product + end, "", seed) for seed, end in enumerate((PLAIN, *SCENES[:1]))]
+        return [RenderRequest(product + place, "", seed) for seed, place in enumerate(PLACES)]
 
     def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
-        white, scene = images
-        if white is None or scene is None:
-            return Score(-1.0, -1.0)
-        found = bench.scorer.images([alone(white, cut_out(white)), scene])
-        text = bench.scorer.texts([job.prior + SCENES[0]])[0]
-        return Score(float(found[0] @ photos[job.sku]), float(found[1] @ text))
+        drawn = [image for image in images if image is not None]
+        return Score(float((bench.scorer.images(drawn) @ held_out[job.sku]).mean()), 0.0) if drawn else Score(-1.0, 0.0)
 
     looks = Evaluation(max(1, longest // 4), requests, bench.settings, score, patience=1000, forfeit=1000.0)
     best = bench.train(jobs, {}, looks=looks)

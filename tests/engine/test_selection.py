@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.engine.base_model import load_base
 from tasks.engine.lora_file import write_lora
 from tasks.engine.rendering import RenderRequest, render
-from tasks.engine.selection import Evaluation, Score, best_of, is_done
+from tasks.engine.selection import NOISE, Evaluation, Score, best_of, is_done
 from tasks.engine.training import CurvePoint, Snapshots, train_cohort
 from tests.engine.material import HEADER, SETTINGS, job, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
@@ -46,7 +46,13 @@ RULES = judged({}, patience=2, gain=0.01, forfeit=0.1)
 
 def test_the_best_is_the_most_alike_that_still_follows_its_prompts():
     assert best_of(points((0.5, 0.30), (0.7, 0.28), (0.9, 0.20)), RULES).step == 1
-    assert best_of(points((0.5, 0.30), (0.5, 0.30)), RULES).step == 0
+    assert best_of(points((0.5, 0.30), (0.9, 0.30), (0.7, 0.30)), RULES).step == 1
+
+
+def test_of_looks_that_differ_by_chance_the_one_that_has_learned_longest_is_the_best():
+    assert best_of(points((0.5, 0.30), (0.5, 0.30)), RULES).step == 1
+    assert best_of(points((0.5, 0.30), (0.9, 0.30), (0.87, 0.30)), RULES).step == 2
+    assert best_of(points((0.5, 0.30), (0.9, 0.30), (0.87, 0.20)), RULES).step == 1
 
 
 def test_training_is_done_without_gain_or_without_agreement():
@@ -63,7 +69,7 @@ SCORES = st.floats(-1, 1)
 def test_the_choice_is_never_worse_than_the_first_look_and_never_a_disobedient_one(pairs):
     curve = points(*pairs)
     best = best_of(curve, RULES)
-    assert best.likeness >= curve[0].likeness
+    assert best.likeness >= curve[0].likeness - NOISE
     assert best is curve[0] or best.agreement >= curve[0].agreement - 0.1 * abs(curve[0].agreement)
 
 
@@ -89,7 +95,7 @@ def test_a_sku_that_gains_no_more_ends_and_makes_room(base):
         lambda *state: seen.append(state),
         evaluation=judged(scores),
     )
-    assert [outcome.steps for outcome in outcomes] == [2, 4]
+    assert [outcome.steps for outcome in outcomes] == [6, 4]
     assert [point.step for point in outcomes[0].curve] == [2, 4, 6]
     assert len(seen) == 6 + 4
     assert seen[-1] == (14, 14)
