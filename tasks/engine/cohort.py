@@ -31,9 +31,10 @@ from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
 from tasks.engine.selection import Evaluation, best_of
-from tasks.engine.slot_optimizer import SlotAdamW, to_device
+from tasks.engine.slot_optimizer import SlotAdamW
 from tasks.engine.tenant import Tenant
 from tasks.engine.text import first_rows, tokenize
+from tasks.engine.transfer import to_device
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.engine.base_model import BaseModel
-from tasks.engine.slot_optimizer import to_device
+from tasks.engine.transfer import to_device
 
 
 @dataclass(frozen=True)

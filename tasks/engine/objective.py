@@ -12,9 +12,9 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, concatenate, predict
 from tasks.engine.noise import NoiseSchedule
-from tasks.engine.slot_optimizer import to_device
 from tasks.engine.tenant import Draw, Tenant
 from tasks.engine.text import encode
+from tasks.engine.transfer import to_device
 
 PROBES = 8  # fixed crops, timesteps and noises on which a SKU's loss is measured before and after
 

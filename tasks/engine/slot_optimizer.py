@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from tasks.engine.transfer import to_device
+
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
@@ -59,8 +61,3 @@ class SlotAdamW:
                     fused=True, amsgrad=False, maximize=False, lr=rate * factor,
                     beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON, weight_decay=self.weight_decay,
                 )  # fmt: skip
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on the device, without waiting for the work that the device has yet to do."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning
-from tasks.engine.slot_optimizer import to_device
+from tasks.engine.transfer import to_device
 
 
 @dataclass(frozen=True)

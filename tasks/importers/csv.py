@@ -76,9 +76,13 @@ def _found(row: TableRow, report: Report) -> Found:
 
 def _masks(cell: str, photos: int) -> tuple[str, ...]:
     """The masks of so many photos: "a.png|" has none for the second of two."""
-    masks, beside = _parts(cell), tuple(text.strip() for text in _SEPARATORS.split(cell))
-    return beside if masks and len(beside) == photos else masks
+    beside = _split(cell)
+    return beside if any(beside) and len(beside) == photos else tuple(filter(None, beside))
 
 
 def _parts(cell: str) -> tuple[str, ...]:
-    return tuple(part for text in _SEPARATORS.split(cell) if (part := text.strip()))
+    return tuple(filter(None, _split(cell)))
+
+
+def _split(cell: str) -> tuple[str, ...]:
+    return tuple(text.strip() for text in _SEPARATORS.split(cell))
