@@ -18,10 +18,10 @@ from tasks.context import RunContext
 from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
-from tasks.known import slot_of
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft
 from tasks.plan import image_id
+from tasks.planning.known import slot_of
 from tasks.retrying import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore

@@ -20,20 +20,20 @@ from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import Channel
-from tasks.changes import Changes, read_changes
 from tasks.checks import asks_scorer, find_check
 from tasks.context import RunContext
-from tasks.known import Known, class_adapters, slot_of
-from tasks.known_photos import KnownPhotos, Listed, is_passing, without_placeholders
-from tasks.let_through import let_through
-from tasks.look import look_at
-from tasks.matrix import Drawing, expand
-from tasks.photos import fetched_key, no_usable_photo
+from tasks.planning.changes import Changes, read_changes
+from tasks.planning.known import Known, class_adapters, slot_of
+from tasks.planning.known_photos import KnownPhotos, Listed, is_passing, without_placeholders
+from tasks.planning.let_through import let_through
+from tasks.planning.look import look_at
+from tasks.planning.matrix import Drawing, expand
+from tasks.planning.photos import fetched_key, no_usable_photo
+from tasks.planning.unknown_skus import refuse_unknown
 from tasks.read_catalog import RowReader, catalog_batches
 from tasks.retrying import RETRIES
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
-from tasks.unknown_skus import refuse_unknown
 from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"

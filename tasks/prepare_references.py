@@ -21,7 +21,7 @@ from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.imaging.segmenter import load_segmenter
 from tasks.imaging.transparency import without_shadow
 from tasks.ledger import StageResult, kept, once
-from tasks.photos import fetched_key
+from tasks.planning.photos import fetched_key
 from tasks.progress import Progress
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from catalog_schemas.rejection import Reason
-from tasks.changes import read_changes
+from tasks.planning.changes import read_changes
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables
 from tests.bad_input.night import BAD, Night, assert_names_stay_inside

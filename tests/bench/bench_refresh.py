@@ -37,14 +37,14 @@ from configs.library import load_preset
 from configs.schema import Channel, VariantMatrix
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
-from tasks.changes import read_changes
 from tasks.context import RunContext
 from tasks.finish_images import SPEC
 from tasks.import_catalog import import_catalog
-from tasks.known import slot_of
-from tasks.matrix import Drawing, expand
 from tasks.models import ModelFolder
 from tasks.plan import Selection, image_id, make_plan
+from tasks.planning.changes import read_changes
+from tasks.planning.known import slot_of
+from tasks.planning.matrix import Drawing, expand
 from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of

@@ -15,7 +15,7 @@ from tasks.engine.rendering import RenderRequest, render
 from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.measure import mask_overlap
-from tasks.matrix import Drawing, expand
+from tasks.planning.matrix import Drawing, expand
 from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided
 from tests.bench.fidelity import Bench, Drawn, means
 from tests.bench.likeness import Product, likeness

@@ -8,7 +8,7 @@ from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.product import Product
 from configs.library import load_library
 from configs.schema import GenerationConfig, VariantMatrix
-from tasks.matrix import Drawing, expand
+from tasks.planning.matrix import Drawing, expand
 
 NAMES = ("colour", "color")
 MUG = Product("mug-1", "Mug", "mug", ("mug/0.png",), attributes={"color": "  Dark\n Teal "})

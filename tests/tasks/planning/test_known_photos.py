@@ -11,8 +11,8 @@ from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
 from configs.schema import RunConfig
 from tasks.context import RunContext
-from tasks.known_photos import KnownPhotos
 from tasks.models import ModelFolder
+from tasks.planning.known_photos import KnownPhotos
 from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from catalog_schemas.adapter import AdapterSpec
-from tasks.known import Known
+from tasks.planning.known import Known
 
 OLD = AdapterSpec("mug-1", "mug", "sha256:model", ("photo",), "{}", 2, "class", "red")
 CHANGES = {

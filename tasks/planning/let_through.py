@@ -13,7 +13,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
 from tasks.context import RunContext, config_key
-from tasks.known_photos import Listed
+from tasks.planning.known_photos import Listed
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 

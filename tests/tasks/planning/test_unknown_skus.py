@@ -5,7 +5,7 @@ import time
 import pytest
 
 from catalog_schemas.errors import ConfigError
-from tasks.unknown_skus import UNKNOWN_SHOWN, refuse_unknown
+from tasks.planning.unknown_skus import UNKNOWN_SHOWN, refuse_unknown
 
 
 def test_mistyped_skus_of_a_large_catalog_are_found_within_seconds() -> None:

@@ -12,7 +12,7 @@ from catalog_schemas.variant import VariantSpec
 from configs.library import load_library
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
 from tasks.drawing import scene_key
-from tasks.matrix import Drawing, expand
+from tasks.planning.matrix import Drawing, expand
 from tasks.techniques import find_guided, find_technique
 
 LIBRARY = load_library()

@@ -19,7 +19,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo, PhotoRecord
 from catalog_schemas.rejection import PASSING, Reason
 from tasks.context import RunContext
-from tasks.photos import Faults
+from tasks.planning.photos import Faults
 from tasks.storage.sources import Seen
 from tasks.storage.tables import Tables
 

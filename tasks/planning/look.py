@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.product import Product
-from tasks.changes import Changes
 from tasks.context import RunContext
-from tasks.known_photos import KnownPhotos, Listed
-from tasks.photos import list_photos
+from tasks.planning.changes import Changes
+from tasks.planning.known_photos import KnownPhotos, Listed
+from tasks.planning.photos import list_photos
 from tasks.read_catalog import RowReader, catalog_batches
 from tasks.storage.sources import Sources
 

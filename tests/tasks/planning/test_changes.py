@@ -12,10 +12,10 @@ from catalog_schemas.errors import CatalogError
 from catalog_schemas.plan import Plan
 from catalog_schemas.rejection import Reason
 from configs.schema import RunConfig
-from tasks.changes import read_changes
 from tasks.context import RunContext, new_run_id
 from tasks.models import ModelFolder
 from tasks.plan import Selection, make_plan
+from tasks.planning.changes import read_changes
 from tasks.publish import Harvest, sku_records
 from tasks.storage.tables import Tables, rows_of
 from tasks.techniques import find_technique

@@ -8,7 +8,7 @@ from catalog_schemas.errors import Rejected
 from catalog_schemas.product import Product
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
-from tasks.photos import list_photos
+from tasks.planning.photos import list_photos
 from tasks.storage.sources import Sources
 from tests.drawn_products import write_photos
 
