@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 
 from catalog_schemas.errors import ConfigError
 from configs.library import Library, load_library
-from tasks.plan import Selection
+from tasks.planning.rows import Selection
 from tasks.techniques import technique_names
 
 _SKU = re.compile(r"""[ ]*(?:"((?:[^"\r\n]|"")+)"(?=[ ]*(?:[,;\t\r\n]|$))|([^,;\t\r\n]+))""")

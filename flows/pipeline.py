@@ -29,8 +29,9 @@ from tasks import train_adapters as training
 from tasks import train_classes as classes
 from tasks.context import RunContext
 from tasks.ledger import recorded
-from tasks.plan import Selection, plan_run
+from tasks.plan import plan_run
 from tasks.planning.photos import no_usable_photo
+from tasks.planning.rows import Selection
 from tasks.progress import announce
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report, show_first_images

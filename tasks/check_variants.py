@@ -19,9 +19,9 @@ from configs.schema import RunConfig
 from tasks.boundary import row_boundary
 from tasks.checks import ProductPhotos, Subject, find_check
 from tasks.context import RunContext
+from tasks.identities import gate_id
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
-from tasks.plan import gate_id
 from tasks.retrying import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb

@@ -15,13 +15,12 @@ from configs.schema import Channel
 from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
 from tasks.context import RunContext
+from tasks.identities import image_id, slot_of
 from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft
-from tasks.plan import image_id
-from tasks.planning.known import slot_of
 from tasks.retrying import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,17 +23,26 @@ GONE_FEW = 10  # SKUs, of which any share may go at once
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
 
 
+class LastSeen(NamedTuple):
+    """What the run before has left of a SKU: see `SkuRecord`."""
+
+    fingerprint: str
+    status: str
+    images: int
+
+
 @dataclass
 class Changes:
     """Sorts rows into those to look at and those to pass over, and remembers what it saw.
 
-    `fingerprints` holds those of the rows to look at, by SKU. `passed` counts rows passed over by the status that they
-    had, `images` the images that they have, and `seen` holds every SKU that came by.
+    `fingerprints` holds those of the rows to look at, by SKU. `passed` lists the SKUs of rows passed over by the status
+    that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run for some
+    products, which passes over nothing, all of it stays empty.
     """
 
-    known: dict[str, tuple[str, str, int]]
-    salt: str
-    sources: Sources | None
+    known: dict[str, LastSeen] = field(default_factory=dict)
+    salt: str = ""
+    sources: Sources | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
     passed: dict[str, list[str]] = field(default_factory=lambda: {"published": [], "quarantined": []})
     images: int = 0
@@ -55,12 +65,12 @@ class Changes:
             photos = "" if self.sources is None else self._stamp([*(listed[position] or ()), *(masks[position] or ())])
             fingerprint = hashlib.sha256(f"{self.salt}{_FIELD}{text}{_FIELD}{photos}".encode()).hexdigest()
             held = self.known.get(sku)
-            if held is None or held[0] != fingerprint or sku in self.seen:
+            if held is None or held.fingerprint != fingerprint or sku in self.seen:
                 chosen[position] = fingerprint
                 self.fingerprints.setdefault(sku, fingerprint)
             else:
-                self.passed[held[1]].append(sku)
-                self.images += held[2]
+                self.passed[held.status].append(sku)
+                self.images += held.images
             self.seen.add(sku)
         return chosen
 
@@ -69,9 +79,8 @@ class Changes:
         back = {sku for passed in self.passed.values() for sku in passed if sku in skus}
         self.passed = {status: [sku for sku in passed if sku not in back] for status, passed in self.passed.items()}
         for sku in back:
-            fingerprint, _, images = self.known[sku]
-            self.fingerprints[sku] = fingerprint
-            self.images -= images
+            self.fingerprints[sku] = self.known[sku].fingerprint
+            self.images -= self.known[sku].images
         return back
 
     def put_off(self, products: list[Product], limit: int) -> list[Product]:
@@ -81,7 +90,7 @@ class Changes:
         """
         if not limit:
             return []
-        products.sort(key=lambda product: self.known.get(product.sku, ("new",))[0] == "")
+        products.sort(key=lambda product: (held := self.known.get(product.sku)) is not None and not held.fingerprint)
         waiting = products[limit:]
         del products[limit:]
         for product in waiting:
@@ -109,7 +118,7 @@ class Changes:
             )
 
     def _listed_before(self) -> list[str]:
-        return [sku for sku, (_, status, _) in self.known.items() if status != "retired"]
+        return [sku for sku, held in self.known.items() if held.status != "retired"]
 
     def _stamp(self, references: list[str]) -> str:
         """What storage says of all files of a row, without reading them."""
@@ -134,10 +143,10 @@ def read_changes(context: RunContext, tables: Tables, sources: Sources | None = 
     """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`."""
     columns = ["sku", "fingerprint", "status", "images"]
     rows = tables.read("skus", columns, [("catalog", "=", context.catalog_name)])
-    values = zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True)
+    held = map(LastSeen._make, zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True))
     trusted = context.config.catalog.changes == "updated_at"
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
-    return Changes(dict(zip(rows["sku"].to_pylist(), values, strict=True)), _salt(context), looked_by)
+    return Changes(dict(zip(rows["sku"].to_pylist(), held, strict=True)), _salt(context), looked_by)
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.rejection import Reason
 from catalog_schemas.variant import VariantSpec
+from tasks.identities import slot_of
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -125,11 +126,6 @@ def class_adapters(store: ObjectStore, base_model: str, recipe: str, trainer_ver
     specs = [_adapter_spec(row) for row in rows.to_pylist()]
     same = (base_model, recipe, trainer_version)
     return {one.class_noun: one for one in specs if (one.base_model, one.recipe, one.trainer_version) == same}
-
-
-def slot_of(spec: VariantSpec, channel: str) -> str:
-    """The place of an image: what it shows, whatever its pixels are."""
-    return f"{spec.sku}/{channel}/{spec.name}"
 
 
 def _adapter_spec(row: dict[str, Any]) -> AdapterSpec:

@@ -7,7 +7,7 @@ whatever order they come.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -15,17 +15,15 @@ import pyarrow.compute as pc
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import content_id
-from catalog_schemas.product import Product
-from catalog_schemas.reference import Photo, PhotoRecord
-from catalog_schemas.rejection import PASSING, Reason
+from catalog_schemas.reference import PhotoRecord
+from catalog_schemas.rejection import Reason
 from tasks.context import RunContext
-from tasks.planning.photos import Faults
+from tasks.planning.photos import Listed
 from tasks.storage.sources import Seen
 from tasks.storage.tables import Tables
 
 _GROUPS = ("item_group_id", "handle")  # attributes that importers give to the variants of one product
 _COLUMNS = ["sku", "uri", "content", "product", "title", "stamp"]
-Listed = tuple[list[Photo], Faults]
 
 
 @dataclass(frozen=True)
@@ -51,16 +49,14 @@ class KnownPhotos:
         """What the run before took for placeholders."""
         return self._common(self.rows)
 
-    def placeholders(
-        self, products: Sequence[Product], listed: Sequence[Listed], gone: Iterable[str]
-    ) -> dict[str, int]:
+    def placeholders(self, listed: Sequence[Listed], gone: Iterable[str]) -> dict[str, int]:
         """The hashes of photos that too many products list, with how many do.
 
-        `listed` are the photos of `products`, which are looked at just now; `gone` SKUs list nothing any more.
+        `listed` are the products that are looked at just now; `gone` SKUs list nothing any more.
         """
-        sure = [one.sku for one, (_, faults) in zip(products, listed, strict=True) if not is_passing(faults)]
+        sure = [one.product.sku for one in listed if not one.awaits_photos]
         elsewhere = self.rows.filter(pc.invert(pc.is_in(self.rows["sku"], pa.array([*sure, *gone], pa.string()))))
-        fresh = [row for one, (photos, _) in zip(products, listed, strict=True) for row in _rows_of(one, photos)]
+        fresh = [row for one in listed for row in _rows_of(one)]
         columns = ("content", "product", "title")
         here = pa.table({name: pa.array([row[name] for row in fresh], pa.string()) for name in columns})
         return self._common(pa.concat_tables([elsewhere.select(columns), here]))
@@ -69,20 +65,20 @@ class KnownPhotos:
         """The SKUs that list any of these photos."""
         return set(self._of("content", contents)["sku"].to_pylist())
 
-    def news(self, products: Sequence[Product], listed: Sequence[Listed], gone: Sequence[str]) -> list[PhotoRecord]:
+    def news(self, listed: Sequence[Listed], gone: Sequence[str]) -> list[PhotoRecord]:
         """What the table must be told: photos that are new, have changed, or are listed no more.
 
         A photo that cannot be had just now is still listed.
         """
-        looked_at = [product.sku for product in products]
+        looked_at = [one.product.sku for one in listed]
         known: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
         for row in self._of("sku", [*looked_at, *gone]).to_pylist():
             known[row["sku"]][row["uri"]] = row
         records = [self._record(row, "") for sku in gone for row in known[sku].values()]
-        for product, (photos, faults) in zip(products, listed, strict=True):
-            held, now = known[product.sku], {row["uri"]: row for row in _rows_of(product, photos)}
+        for one in listed:
+            held, now = known[one.product.sku], {row["uri"]: row for row in _rows_of(one)}
             records += [self._record(row, row["content"]) for uri, row in now.items() if held.get(uri) != row]
-            if not is_passing(faults):
+            if not one.awaits_photos:
                 records += [self._record(row, "") for uri, row in held.items() if uri not in now]
         return records
 
@@ -108,20 +104,13 @@ class KnownPhotos:
 
 
 def without_placeholders(listed: Listed, placeholders: dict[str, int]) -> Listed:
-    """The photos that are none, and a verdict on each that is."""
-    photos, faults = listed
-    found = [photo for photo in photos if photo.content in placeholders]
+    """The product with those of its photos that are none, and a verdict on each that is."""
+    found = [photo for photo in listed.photos if photo.content in placeholders]
     if not found:
         return listed
-    return [photo for photo in photos if photo.content not in placeholders], [
-        *faults,
-        *((photo.uri, _verdict(photo.uri, placeholders[photo.content])) for photo in found),
-    ]
-
-
-def is_passing(faults: Faults) -> bool:
-    """Whether a photo cannot be had for a reason that may be gone by the next run."""
-    return any(verdict.reason in PASSING for _, verdict in faults)
+    photos = [photo for photo in listed.photos if photo.content not in placeholders]
+    verdicts = [(photo.uri, _verdict(photo.uri, placeholders[photo.content])) for photo in found]
+    return replace(listed, photos=photos, faults=[*listed.faults, *verdicts])
 
 
 def _verdict(uri: str, products: int) -> Rejected:
@@ -129,12 +118,13 @@ def _verdict(uri: str, products: int) -> Rejected:
     return Rejected(Reason.REFERENCE_PLACEHOLDER, detail)
 
 
-def _rows_of(product: Product, photos: Iterable[Photo]) -> list[dict[str, str]]:
+def _rows_of(listed: Listed) -> list[dict[str, str]]:
     """A row for each photo, and for each mask on the web."""
+    product = listed.product
     group = next((text for name in _GROUPS if (text := product.attributes.get(name))), product.title)
     names = {"product": _short(group), "title": _short(product.title)}
     rows = []
-    for photo in photos:
+    for photo in listed.photos:
         rows.append({"sku": product.sku, "uri": photo.uri, "content": photo.content, **names, "stamp": photo.stamp})
         if photo.mask_stamp:
             mask = {"sku": product.sku, "uri": photo.mask_uri, "content": photo.mask_content}

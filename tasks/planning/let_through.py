@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from catalog_schemas.identity import content_id
-from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
 from tasks.context import RunContext, config_key
-from tasks.planning.known_photos import Listed
+from tasks.planning.photos import Listed
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 
@@ -21,11 +20,11 @@ _SIZES = [str(reason) for reason in (Reason.REFERENCE_TOO_SMALL, Reason.REFERENC
 Bounds = tuple[int, int]  # the fewest pixels of the shorter side, and the most of all
 
 
-def let_through(context: RunContext, products: Sequence[Product], listed: Sequence[Listed]) -> list[Listed]:
-    """`listed`, the photos of `products`, where those that are let through by now are others. Raises StoreError."""
+def let_through(context: RunContext, listed: Sequence[Listed]) -> list[Listed]:
+    """The products, where photos that are let through by now are others. Raises StoreError."""
     store, now = context.open(), context.config.catalog
-    mine = [("sku", "in", [product.sku for product in products]), ("reason", "in", _SIZES)]
-    rows = Tables(store).read("rejections", ["sku", "subject", "run_id"], mine).to_pylist() if products else []
+    mine = [("sku", "in", [one.product.sku for one in listed]), ("reason", "in", _SIZES)]
+    rows = Tables(store).read("rejections", ["sku", "subject", "run_id"], mine).to_pylist() if listed else []
     told = {run: _bounds(store, run) for run in {row["run_id"] for row in rows}}
     before = {(row["sku"], row["subject"]): told[row["run_id"]] for row in rows}
 
@@ -35,10 +34,7 @@ def let_through(context: RunContext, products: Sequence[Product], listed: Sequen
             return replace(photo, id=content_id([photo.id, then]))
         return photo
 
-    return [
-        ([renamed(product.sku, photo) for photo in photos], faults)
-        for product, (photos, faults) in zip(products, listed, strict=True)
-    ]
+    return [replace(one, photos=[renamed(one.product.sku, photo) for photo in one.photos]) for one in listed]
 
 
 def _bounds(store: ObjectStore, run_id: str) -> Bounds | None:

@@ -12,8 +12,8 @@ from catalog_schemas.errors import Rejected
 from catalog_schemas.product import Product
 from tasks.context import RunContext
 from tasks.planning.changes import Changes
-from tasks.planning.known_photos import KnownPhotos, Listed
-from tasks.planning.photos import list_photos
+from tasks.planning.known_photos import KnownPhotos
+from tasks.planning.photos import Listed, list_photos
 from tasks.read_catalog import RowReader, catalog_batches
 from tasks.storage.sources import Sources
 
@@ -37,30 +37,25 @@ class Look:
     readers: ThreadPoolExecutor
 
     def at(self, products: Iterable[Product]) -> list[Listed]:
-        """The products' photos; a verdict on the whole SKU comes back as one on the SKU."""
+        """The products with their photos; a verdict on the whole SKU comes back as one on the SKU."""
         return list(self.readers.map(self._photos, products))
 
-    def placeholders(
-        self, products: list[Product], listed: list[Listed], gone: list[str], changes: Changes | None
-    ) -> dict[str, int]:
+    def placeholders(self, listed: list[Listed], gone: list[str], changes: Changes | None) -> dict[str, int]:
         """The photos that stand for too many products.
 
-        What has become one, or is one no more, concerns SKUs that have not changed: they are added to `products` and
-        `listed`, and taken from those that `changes` passed over. A run for some products takes what runs over the
-        whole catalog have seen; before the first of those, what other rows list under the same name.
+        What has become one, or is one no more, concerns SKUs that have not changed: they are added to `listed`, and
+        taken from those that `changes` passed over. A run for some products takes what runs over the whole catalog have
+        seen; before the first of those, what other rows list under the same name.
         """
-        if not self.context.config.catalog.placeholder_products or not (products or gone):
+        if not self.context.config.catalog.placeholder_products or not (listed or gone):
             return {}
         if changes is None and not len(self.known.rows):
-            others = self._listing_the_same(products)
-            return self.known.placeholders([*products, *others], [*listed, *self.at(others)], gone)
-        now = self.known.placeholders(products, listed, gone)
+            others = self.at(self._listing_the_same([one.product for one in listed]))
+            return self.known.placeholders([*listed, *others], gone)
+        now = self.known.placeholders(listed, gone)
         turned = now.keys() ^ self.known.placeholders_before().keys()
         if changes is not None and turned:
-            again = changes.take_back(self.known.skus_that_list(turned))
-            more = list(_named(self.context, again))
-            listed += self.at(more)
-            products += more
+            listed += self.at(_named(self.context, changes.take_back(self.known.skus_that_list(turned))))
         return now
 
     def _listing_the_same(self, products: list[Product]) -> list[Product]:
@@ -82,7 +77,7 @@ class Look:
             segmenter = self.context.model.segmenter_identity
             return list_photos(product, self.sources, self.context.config.catalog, segmenter)
         except Rejected as verdict:
-            return [], [(product.sku, verdict)]
+            return Listed(product, [], [(product.sku, verdict)])
 
 
 def _named(context: RunContext, skus: Set[str]) -> Iterator[Product]:

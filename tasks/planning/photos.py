@@ -1,20 +1,35 @@
 """A product's photos as listed: found, and identified by their bytes, before anything is decoded."""
 
+from dataclasses import dataclass, field
+
 from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
-from catalog_schemas.rejection import Reason
+from catalog_schemas.rejection import PASSING, Reason
 from configs.schema import CatalogConfig
 from tasks.storage.sources import Sources
 
-Faults = list[tuple[str, Rejected]]
+
+@dataclass(frozen=True)
+class Listed:
+    """A product with its photos: those that can be read, in the catalog's order, and the verdict on each that cannot.
+
+    A verdict comes with the URI of its photo, or with the SKU where it is about all of them.
+    """
+
+    product: Product
+    photos: list[Photo]
+    faults: list[tuple[str, Rejected]] = field(default_factory=list)
+
+    @property
+    def awaits_photos(self) -> bool:
+        """Whether a photo cannot be had for a reason that may be gone by the next run."""
+        return any(verdict.reason in PASSING for _, verdict in self.faults)
 
 
-def list_photos(
-    product: Product, sources: Sources, config: CatalogConfig, segmenter: str = ""
-) -> tuple[list[Photo], Faults]:
-    """The photos that can be read, in the catalog's order, and the verdict on each that cannot.
+def list_photos(product: Product, sources: Sources, config: CatalogConfig, segmenter: str = "") -> Listed:
+    """The product with its photos.
 
     `segmenter` is the identity of what finds the product in those that come without a mask.
 
@@ -22,23 +37,22 @@ def list_photos(
     """
     found = [entry for reference in product.references for entry in _expand(reference, sources)]
     if not found:
-        listed = f"{', '.join(product.references)} holds no photo"
-        detail = f"SKU {product.sku}: {listed}; add some (folders in a folder are not searched)"
+        where = ", ".join(product.references)
+        detail = f"SKU {product.sku}: {where} holds no photo; add some (folders in a folder are not searched)"
         raise Rejected(Reason.ROW_NO_REFERENCES, detail)
     masks = product.masks if any(product.masks) else ("",) * len(found)
     if len(masks) != len(found):
         detail = f"SKU {product.sku}: {len(found)} photos but {len(masks)} masks; give one mask per photo, or none"
         raise Rejected(Reason.ROW_FIELD_INVALID, detail)
-    photos: list[Photo] = []
-    faults: Faults = []
+    listed = Listed(product, [])
     for (uri, verdict), mask in list(zip(found, masks, strict=True))[: config.references_maximum]:
         try:
             if verdict:
                 raise verdict
-            photos.append(_identify(uri, mask, photos, sources, segmenter))
+            listed.photos.append(_identify(uri, mask, listed.photos, sources, segmenter))
         except Rejected as fault:
-            faults.append((uri, fault))
-    return photos, faults
+            listed.faults.append((uri, fault))
+    return listed
 
 
 def no_usable_photo(sku: str, photos: int) -> str:

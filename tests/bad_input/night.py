@@ -18,7 +18,8 @@ from configs.library import Library, load_library
 from configs.schema import RunConfig
 from tasks.context import RunContext
 from tasks.models import ModelFolder
-from tasks.plan import Selection, plan_run
+from tasks.plan import plan_run
+from tasks.planning.rows import Selection
 from tasks.prepare_references import prepare_references
 from tasks.storage.keys import safe_name
 from tasks.storage.tables import rows_of

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from catalog_schemas.rejection import Reason
-from tasks.plan import Selection, make_plan
+from tasks.plan import make_plan
+from tasks.planning.rows import Selection
 from tests.bad_input.night import Night
 from tests.drawn_products import draw_photo, write_catalog, write_photos
 

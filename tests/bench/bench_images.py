@@ -34,7 +34,7 @@ from tasks.context import RunContext, new_run_id
 from tasks.engine import rendering
 from tasks.engine.base_model import pick_device
 from tasks.models import find_model
-from tasks.plan import Selection
+from tasks.planning.rows import Selection
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, command_line, tell

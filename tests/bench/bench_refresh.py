@@ -39,12 +39,13 @@ from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from tasks.context import RunContext
 from tasks.finish_images import SPEC
+from tasks.identities import image_id, slot_of
 from tasks.import_catalog import import_catalog
 from tasks.models import ModelFolder
-from tasks.plan import Selection, image_id, make_plan
+from tasks.plan import make_plan
 from tasks.planning.changes import read_changes
-from tasks.planning.known import slot_of
 from tasks.planning.matrix import Drawing, expand
+from tasks.planning.rows import Selection
 from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of

@@ -15,7 +15,8 @@ from flows.start import start_run
 from tasks.engine import crops
 from tasks.engine.crops import TrainingPhoto
 from tasks.imaging.decode import encode_png
-from tasks.plan import Selection, make_plan
+from tasks.plan import make_plan
+from tasks.planning.rows import Selection
 from tasks.prepare_references import prepare_references
 from tests.flows.shop import Shop, assert_adds_up, assert_sound
 

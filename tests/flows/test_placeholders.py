@@ -6,7 +6,8 @@ import pytest
 
 from catalog_schemas.rejection import Reason
 from flows.start import start_run
-from tasks.plan import Selection, make_plan
+from tasks.plan import make_plan
+from tasks.planning.rows import Selection
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound
 

@@ -10,8 +10,10 @@ from catalog_schemas.errors import ConfigError
 from catalog_schemas.plan import SkuJob
 from configs.schema import RunConfig
 from tasks.context import RunContext
+from tasks.identities import gate_id
 from tasks.models import ModelFolder
-from tasks.plan import Selection, gate_id, make_plan
+from tasks.plan import make_plan
+from tasks.planning.rows import Selection
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 
@@ -33,7 +35,7 @@ def _context(catalog: Path, **changes: Any) -> RunContext:
 def test_a_class_learns_from_the_first_photo_of_each_sku_then_from_the_second_as_far_as_it_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.plan.CLASS_PHOTOS", 4)
+    monkeypatch.setattr("tasks.planning.planner.CLASS_PHOTOS", 4)
     counts = {"b": 2, "c": 1, "a": 2}  # in the order of the catalog, which decides nothing
     rows = [product_row(sku, **write_photos(tmp_path / sku, at, counts[sku], side=64)) for at, sku in enumerate(counts)]
     plan = make_plan(

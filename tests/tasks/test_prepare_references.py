@@ -14,7 +14,8 @@ from configs.schema import ModelConfig, RunConfig
 from tasks.context import RunContext
 from tasks.models import find_model
 from tasks.pixels import photo_reader, read_reference
-from tasks.plan import Selection, plan_run
+from tasks.plan import plan_run
+from tasks.planning.rows import Selection
 from tasks.prepare_references import advice, prepare_references
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos

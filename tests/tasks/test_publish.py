@@ -10,7 +10,8 @@ from catalog_schemas.rejection import Reason, Rejection
 from configs.schema import RunConfig
 from tasks.context import RunContext
 from tasks.models import ModelFolder
-from tasks.plan import Selection, make_plan
+from tasks.plan import make_plan
+from tasks.planning.rows import Selection
 from tasks.publish import Harvest, publish, sku_records
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at

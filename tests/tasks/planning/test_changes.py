@@ -14,8 +14,9 @@ from catalog_schemas.rejection import Reason
 from configs.schema import RunConfig
 from tasks.context import RunContext, new_run_id
 from tasks.models import ModelFolder
-from tasks.plan import Selection, make_plan
+from tasks.plan import make_plan
 from tasks.planning.changes import read_changes
+from tasks.planning.rows import Selection
 from tasks.publish import Harvest, sku_records
 from tasks.storage.tables import Tables, rows_of
 from tasks.techniques import find_technique

@@ -13,6 +13,7 @@ from configs.schema import RunConfig
 from tasks.context import RunContext
 from tasks.models import ModelFolder
 from tasks.planning.known_photos import KnownPhotos
+from tasks.planning.photos import Listed
 from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config
 
@@ -29,7 +30,7 @@ def _known(store: Path) -> KnownPhotos:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """One that knows both photos."""
-    news = _known(tmp_path).news([MUG], [(PHOTOS, [])], [])
+    news = _known(tmp_path).news([Listed(MUG, PHOTOS)], [])
     assert [(one.uri, one.content) for one in news] == [(one.uri, one.content) for one in PHOTOS]
     _known(tmp_path).tables.merge("photos", rows_of("photos", news), "photo_id", "run")
     return tmp_path
@@ -41,10 +42,10 @@ def store(tmp_path: Path) -> Path:
 def test_a_photo_that_cannot_be_had_just_now_is_still_listed(
     store: Path, reason: Reason, told: list[tuple[str, str]]
 ) -> None:
-    news = _known(store).news([MUG], [(PHOTOS[:1], [("1.png", Rejected(reason, "away"))])], [])
+    news = _known(store).news([Listed(MUG, PHOTOS[:1], [("1.png", Rejected(reason, "away"))])], [])
     assert [(one.uri, one.content) for one in news] == told
 
 
 def test_nothing_is_told_twice_and_what_is_gone_lists_no_photo(store: Path) -> None:
-    assert _known(store).news([MUG], [(PHOTOS, [])], []) == []
-    assert [(one.uri, one.content) for one in _known(store).news([], [], ["mug"])] == [("0.png", ""), ("1.png", "")]
+    assert _known(store).news([Listed(MUG, PHOTOS)], []) == []
+    assert [(one.uri, one.content) for one in _known(store).news([], ["mug"])] == [("0.png", ""), ("1.png", "")]

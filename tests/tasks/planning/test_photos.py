@@ -21,7 +21,8 @@ def listed(tmp_path: Path) -> dict[str, list[str]]:
 def _list(tmp_path: Path, references: list[str], masks: list[str] = [], segmenter: str = ""):  # noqa: B006
     config = CatalogConfig()
     item = Product("mug-1", "Mug", "mug", tuple(references), tuple(masks))
-    return list_photos(item, Sources(str(tmp_path / "catalog.parquet"), config), config, segmenter)
+    listed = list_photos(item, Sources(str(tmp_path / "catalog.parquet"), config), config, segmenter)
+    return listed.photos, listed.faults
 
 
 def test_one_forbidden_photo_costs_itself_alone(tmp_path, listed) -> None:

@@ -1,0 +1,141 @@
+"""Compares products with what the store holds: what it lacks of them becomes jobs, and all else is counted."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice, zip_longest
+
+from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.errors import Rejected
+from catalog_schemas.plan import PlannedVariant, SkuJob
+from catalog_schemas.reference import Photo
+from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.variant import VariantSpec
+from configs.schema import Channel
+from tasks.context import RunContext
+from tasks.identities import gate_id, image_id, recipe_of, slot_of
+from tasks.planning.known import Known, class_adapters
+from tasks.planning.matrix import Drawing, expand
+from tasks.planning.photos import Listed, no_usable_photo
+from tasks.versions import RENDERER_VERSION, TRAINER_VERSION
+
+STAGE = "plan"
+CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
+
+
+class Planner:
+    """Takes products one after another.
+
+    `skipped` counts SKUs without anything to do, `held`, by SKU, images that the store has, `images_refused` those that
+    cannot be had. `displaced` lists ids of live images that have no place in the matrix any more. `quarantined` lists
+    SKUs without a usable photo, `rejections` what was refused of all. `new_classes` are class adapters to be trained.
+    """
+
+    def __init__(self, context: RunContext, known: Known) -> None:
+        self.context, self.config, self.library = context, context.config, context.library()
+        self.known = known
+        self.recipe = recipe_of(context)
+        self.channels = [self.library.channels[name] for name in self.config.channels]
+        self.classes: dict[str, AdapterSpec] = {}
+        self.new_classes: list[AdapterSpec] = []
+        self.skipped = self.images_refused = 0
+        self.held = Counter[str]()
+        self.displaced: list[str] = []
+        self.quarantined: list[str] = []
+        self.rejections: list[Rejection] = []
+
+    def find_classes(self, listed: Sequence[Listed]) -> None:
+        """Names the class adapter of each noun: the one that the store holds or, of a noun's first SKUs, a new one.
+
+        A SKU that comes later begins with the class adapter as it is, so that it changes no other SKU's adapter.
+        """
+        model, members = self.context.model.identity, defaultdict[str, list[list[Photo]]](list)
+        for one in sorted(listed, key=lambda one: one.product.sku):
+            members[one.product.class_noun].append(one.photos)
+        self.classes = class_adapters(self.context.open(), model, self.recipe, TRAINER_VERSION)
+        for noun, of_skus in members.items():
+            turns = (photo.id for turn in zip_longest(*of_skus) for photo in turn if photo)
+            chosen = tuple(sorted(islice(dict.fromkeys(turns), CLASS_PHOTOS)))
+            if chosen and noun not in self.classes:
+                self.classes[noun] = AdapterSpec("", noun, model, chosen, self.recipe, TRAINER_VERSION)
+                self.new_classes.append(self.classes[noun])
+
+    def jobs(self, listed: Sequence[Listed]) -> Iterator[SkuJob]:
+        """The SKUs with something to do.
+
+        One that has images, and a photo that cannot be had for a passing reason, is left as it is until it can be had:
+        without that photo it would be trained again, and once more with it.
+        """
+        for one in listed:
+            sku = one.product.sku
+            self.rejections += [self._rejection(sku, subject, verdict) for subject, verdict in one.faults]
+            images = len(self.known.live.get(sku, ()))
+            if images and one.awaits_photos:
+                self.skipped += 1
+                self.held[sku] += images
+            elif not one.photos:
+                self._quarantine(one)
+            elif (job := self._job(one)).variants:
+                yield job
+            else:
+                self.skipped += 1
+
+    def _quarantine(self, one: Listed) -> None:
+        sku = one.product.sku
+        self.quarantined.append(sku)
+        if all(subject != sku for subject, _ in one.faults):
+            verdict = Rejected(Reason.SKU_NO_USABLE_REFERENCES, no_usable_photo(sku, len(one.faults)))
+            self.rejections.append(self._rejection(sku, sku, verdict))
+
+    def _job(self, one: Listed) -> SkuJob:
+        product, photos = one.product, tuple(one.photos)
+        start = self.classes.get(product.class_noun)
+        spec = AdapterSpec(
+            sku=product.sku,
+            class_noun=product.class_noun,
+            base_model=self.context.model.identity,
+            references=tuple(sorted(photo.id for photo in photos)),
+            recipe=self.recipe,
+            trainer_version=TRAINER_VERSION,
+            start=start.id if start else "",
+            colour=product.in_words(self.config.training.colour_attributes),
+        )
+        variants = tuple(self._variants(one, spec))
+        if not any(planned.spec.adapter_id for planned in variants):
+            return SkuJob(product, photos, None, "", variants)
+        return SkuJob(product, photos, spec, self.known.why_train(spec), variants, start)
+
+    def _variants(self, one: Listed, adapter: AdapterSpec) -> Iterator[PlannedVariant]:
+        product, model = one.product, self.context.model
+        drawing = Drawing(
+            token=self.config.training.token,
+            adapter_id=adapter.id,
+            base_model=model.drawing_identity,
+            references=tuple(photo.id for photo in one.photos),
+            resolution=self.context.resolution,
+            renderer_version=RENDERER_VERSION,
+            colour=adapter.colour,
+            controlnet=model.controlnet_identity,
+            upscaler=model.upscaler_identity,
+        )
+        slots = set[str]()
+        self.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
+        for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):
+            slots |= {slot_of(spec, channel.name) for channel in self.channels}
+            admitting = [c for c in self.channels if not c.techniques or spec.technique in c.techniques]
+            missing = [c for c in admitting if image_id(spec, c, product.title) not in self.known.images]
+            wanted = [c.name for c in missing if not self._is_refused(spec, c, product.title)]
+            self.held[product.sku] += len(admitting) - len(missing)
+            self.images_refused += len(missing) - len(wanted)
+            if wanted:
+                why = self.known.why_render(spec, wanted, product.title)
+                yield PlannedVariant(spec, tuple(wanted), why, product.title)
+        self.displaced += self.known.without_place(product.sku, slots)
+
+    def _is_refused(self, spec: VariantSpec, channel: Channel, title: str) -> bool:
+        """Whether a run before has found that this image cannot be had."""
+        trials = (spec.adapter_id, spec.id, gate_id(spec, self.context), image_id(spec, channel, title))
+        return not self.known.refused.isdisjoint(trials)
+
+    def _rejection(self, sku: str, subject: str, verdict: Rejected) -> Rejection:
+        context = self.context
+        return Rejection(sku, STAGE, verdict.reason, subject, verdict.detail, context.run_id, context.started_at)
