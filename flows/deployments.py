@@ -29,7 +29,7 @@ from configs.library import load_library, load_preset
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters, RefreshParameters, choices
 from flows.refresh_catalog import refresh_catalog
-from flows.workers import DEVICE_TAG
+from tasks.stage_options import DEVICE_TAG
 
 POOL = "packshot"
 ENDED = "packshot serve was stopped during this run. What it had finished is kept: start it again, and it goes on."

@@ -15,8 +15,8 @@ from configs.schema import ComputeConfig
 from flows.ray_cluster import Cluster, load_engine
 from tasks.ledger import StageResult
 from tasks.progress import stoppable
+from tasks.stage_options import DEVICE_TAG
 
-DEVICE_TAG = "gpu"  # on the tasks that train and draw
 STOPS_WITHIN = 8.0  # seconds that a stopped run waits for its work, before whoever stopped it kills it (serve: 15)
 
 

@@ -22,7 +22,7 @@ from tasks.context import RunContext
 from tasks.identities import gate_id
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft, read_reference
-from tasks.retrying import RETRIES
+from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb
 from tasks.threads import each

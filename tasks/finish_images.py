@@ -21,7 +21,7 @@ from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
 from tasks.ledger import StageResult, once
 from tasks.pixels import read_draft
-from tasks.retrying import RETRIES
+from tasks.stage_options import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Pixels, find_technique

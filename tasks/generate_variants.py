@@ -23,7 +23,7 @@ from tasks.enlarging import enlarged
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, kept, once
 from tasks.pixels import PhotoReader, photo_reader
-from tasks.retrying import RETRIES
+from tasks.stage_options import ON_DEVICE
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_technique
 from tasks.threads import each, threads
@@ -34,7 +34,7 @@ _DRAFT = TypeAdapter(Draft)
 Made = Future[Draft | Rejection]
 
 
-@task(name="generate variants", tags=["gpu"], **RETRIES)
+@task(name="generate variants", **ON_DEVICE)
 def generate_variants(
     context: RunContext,
     chunk: list[PlannedVariant],

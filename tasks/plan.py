@@ -20,7 +20,7 @@ from tasks.planning.look import look_at
 from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
 from tasks.planning.rows import Selection, changed_rows, selected_rows
-from tasks.retrying import RETRIES
+from tasks.stage_options import RETRIES
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
 

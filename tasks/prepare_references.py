@@ -23,7 +23,7 @@ from tasks.imaging.transparency import without_shadow
 from tasks.ledger import StageResult, kept, once
 from tasks.planning.photos import fetched_key
 from tasks.progress import Progress
-from tasks.retrying import RETRIES
+from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.sources import Sources, is_web
 from tasks.threads import each

@@ -25,7 +25,7 @@ from catalog_schemas.rejection import PASSING, Reason, Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
-from tasks.retrying import RETRIES
+from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
 

@@ -27,7 +27,7 @@ from tasks.gallery import (
 )
 from tasks.publish import Harvest
 from tasks.reshoot import reshoot_csv, reshoots
-from tasks.retrying import RETRIES
+from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
 

@@ -7,13 +7,13 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
-from tasks.retrying import RETRIES
+from tasks.stage_options import ON_DEVICE
 from tasks.storage.keys import snapshot_key
 
 STAGE = "train_adapters"
 
 
-@task(name="train adapters", tags=["gpu"], **RETRIES)
+@task(name="train adapters", **ON_DEVICE)
 def train_adapters(
     context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
 ) -> StageResult[AdapterRecord]:

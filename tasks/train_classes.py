@@ -11,12 +11,12 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
-from tasks.retrying import RETRIES
+from tasks.stage_options import ON_DEVICE
 
 STAGE = "train_classes"
 
 
-@task(name="train classes", tags=["gpu"], **RETRIES)
+@task(name="train classes", **ON_DEVICE)
 def train_classes(
     context: RunContext, classes: list[AdapterSpec], jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
 ) -> StageResult[AdapterRecord]:

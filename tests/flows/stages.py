@@ -10,6 +10,7 @@ from prefect import task
 from catalog_schemas.errors import CatalogError, StoreFull
 from tasks.context import RunContext
 from tasks.progress import Progress
+from tasks.stage_options import DEVICE_TAG
 
 ERRORS = {
     "full": StoreFull("s3://shop/store: no space left"),
@@ -20,17 +21,17 @@ inside = 0
 counting = threading.Lock()
 
 
-@task(name="fail", tags=["gpu"])
+@task(name="fail", tags=[DEVICE_TAG])
 def fail(context: RunContext, how: str) -> None:
     raise ERRORS[how]
 
 
-@task(name="die", tags=["gpu"])
+@task(name="die", tags=[DEVICE_TAG])
 def die(context: RunContext) -> None:
     os.kill(os.getpid(), 9)
 
 
-@task(name="count", tags=["gpu"])
+@task(name="count", tags=[DEVICE_TAG])
 def count(context: RunContext, steps: int) -> tuple[int, int]:
     """The process, and how many of these tasks it had at once; says what it does."""
     global inside

@@ -1,4 +1,4 @@
-"""Which failures Prefect retries: those of the network, servers and killed processes, never those of the user."""
+"""What Prefect is told of a stage: which failures it retries, and whether the stage needs a device."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from catalog_schemas.errors import StoreUnreachable, WorkerLost
 
 
 def _is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Prefect's retry condition: the task's exception may go away by itself."""
+    """Prefect's retry condition: the network, a server or a killed process has failed, and not what the user gave."""
     try:
         state.result()
     except (StoreUnreachable, WorkerLost, ConnectionError, TimeoutError):
@@ -20,6 +20,7 @@ def _is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool
     return False
 
 
+DEVICE_TAG = "gpu"  # of tasks that train or draw: only as many run at once as there are devices
 RETRIES: dict[str, Any] = {
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(2),
@@ -27,3 +28,4 @@ RETRIES: dict[str, Any] = {
     "retry_condition_fn": _is_transient,
     "persist_result": False,
 }
+ON_DEVICE: dict[str, Any] = RETRIES | {"tags": [DEVICE_TAG]}
