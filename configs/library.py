@@ -20,7 +20,8 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from catalog_schemas.errors import ConfigError
-from configs.schema import Background, Channel, Colour, MatrixRule, RunConfig, Scene
+from configs.entries import Background, Channel, Colour, Scene
+from configs.schema import MatrixRule, RunConfig
 
 try:
     from yaml import CSafeLoader as SafeLoader  # libyaml's parser: a run reads the library at every stage

@@ -1,87 +1,13 @@
-"""The shape of every configuration file: unknown keys are refused, and every error is reported at once."""
+"""The shape of a preset: unknown keys are refused, and every error is reported at once."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
-Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+from configs.strict import Strict
+from configs.training import TrainingConfig
+
 Positive = Annotated[float, Field(gt=0)]
-HexOrEmpty = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
-
-
-class Strict(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Scene(Strict):
-    """Where the product stands. A scene is one YAML file's entry in `configs/scenes/`.
-
-    `prompt` completes "a photo of a mug …" ("on a wooden table, warm window light"); `empty_prompt` describes the
-    same place without a product, for techniques that put the real product's pixels into it. `categories` are words
-    matched against a product's category and class noun; none means that the scene suits every product. `surface` is
-    how far down the picture, as a share of its height, a product stands in it.
-    """
-
-    name: Name
-    title: str
-    group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal"]
-    prompt: str
-    empty_prompt: str
-    negative_prompt: str = ""
-    categories: tuple[str, ...] = ()
-    season: Literal["", "spring", "summer", "autumn", "winter"] = ""
-    surface: float = Field(0.85, ge=0.3, le=1.0)
-
-
-class Background(Strict):
-    """What is behind the product: words that are added to a scene's, a flat colour without a scene, or neither."""
-
-    name: Name
-    title: str
-    prompt: str = ""
-    hex: HexOrEmpty = ""
-
-
-class Colour(Strict):
-    """A colour the product is shown in; "original" has no hex and changes nothing."""
-
-    name: Name
-    title: str
-    hex: HexOrEmpty = ""
-
-
-class Channel(Strict):
-    """What one sales channel demands of an image file. Sizes in pixels; 0 means "as drawn".
-
-    `fit` says how a draft of another shape gets there: `cover` crops around the product, and continues the background
-    where that would cut the product, `contain` pads with `pad`. `fill` bounds the product's longer side as a share of
-    the image: a cut-out on a flat background is scaled to it, and a scene stays as it was drawn. `techniques` are those
-    the channel admits; none means all. `white_background` demands pure white (255, 255, 255) around the product,
-    measured after decoding the file again.
-    """
-
-    name: Name
-    title: str
-    width: int = Field(0, ge=0, le=10000)
-    height: int = Field(0, ge=0, le=10000)
-    format: Literal["jpeg", "png", "webp"] = "jpeg"
-    quality: int = Field(90, ge=1, le=100)
-    max_bytes: int = Field(20_000_000, ge=10_000)
-    fit: Literal["cover", "contain"] = "cover"
-    pad: Hex = "#ffffff"
-    fill_minimum: float = Field(0.0, ge=0.0, le=1.0)
-    fill_maximum: float = Field(1.0, ge=0.0, le=1.0)
-    white_background: bool = False
-    techniques: tuple[str, ...] = ()
-    source: str = ""
-
-    @property
-    def rules(self) -> dict[str, Any]:
-        """All that decides an image; what people call the channel, and where its rules are written, does not."""
-        return self.model_dump(mode="json", exclude={"title", "source"})
 
 
 class SegmenterConfig(Strict):
@@ -140,102 +66,6 @@ class ModelConfig(Strict):
         "own folder, or none, and channels scale it up",
     )
     resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
-
-
-class EvaluationConfig(Strict):
-    """How training knows when it is done: at intervals the SKU's images are scored, and the best checkpoint is kept."""
-
-    every: int = Field(100, ge=1, description="Steps between two looks")
-    held_out: int = Field(1, ge=1, le=10, description="Photos kept from training, to measure likeness against")
-    patience: int = Field(2, ge=1, description="Looks without gain after which training ends")
-    gain: float = Field(0.005, ge=0, description="Smallest rise of likeness that counts as a gain")
-    forfeit: float = Field(0.1, ge=0, le=1, description="Largest fall of prompt agreement, as a share of the first")
-
-
-class TrainingConfig(Strict):
-    """The recipe of an adapter. Every field is part of the adapter's identity."""
-
-    rank: int = Field(16, ge=1, le=256)
-    alpha: float = Field(16.0, gt=0, description="The LoRA's scale is alpha / rank")
-    targets: tuple[Literal["attention", "feed_forward", "convolution"], ...] = Field(
-        ("attention",), description="The layers that get a LoRA; convolution means the residual blocks"
-    )
-    method: Literal["", "textual-inversion", "pivotal", "dreambooth"] = Field(
-        "",
-        description="What is learned. Empty: LoRA; textual-inversion: words of the product's own, the model untouched; "
-        "pivotal: both; dreambooth: every weight of the UNet, one product at a time",
-    )
-    tokens: int | None = Field(None, ge=1, le=16, description="Learned words, where the method has them; none: 2")
-    token_learning_rate: float | None = Field(
-        None, gt=0, lt=1, description="Of learned words in pivotal tuning; none: three times the learning rate"
-    )
-    text_encoder: bool | None = Field(
-        None, description="The text encoders learn as well: by LoRA on their attention, with dreambooth all of them"
-    )
-    steps_per_photo: int = Field(100, ge=1, description="Training steps for each usable photo")
-    steps_minimum: int = Field(300, ge=1)
-    steps_maximum: int = Field(1000, ge=1)
-    batch_size: int = Field(1, ge=1, le=64, description="Photos in a SKU's step")
-    learning_rate: float = Field(1e-4, gt=0, lt=1)
-    warmup_steps: int = Field(0, ge=0)
-    decay: Literal["", "linear"] = Field(
-        "", description="How the learning rate ends. Empty: as it was; linear: it falls to zero over the SKU's steps"
-    )
-    weight_decay: float = Field(1e-2, ge=0)
-    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm of one SKU")
-    prior_weight: float = Field(
-        1.0, ge=0, description="Weight of the loss that keeps the class prompt's prediction at the base model's"
-    )
-    prior_images: int | None = Field(
-        None,
-        ge=1,
-        le=1000,
-        description="Class images to rehearse, drawn once for each class prompt; none: the base model's own prediction",
-    )
-    evaluation: EvaluationConfig | None = Field(None, description="Looks in between; none: the last checkpoint is kept")
-    snr_gamma: float = Field(5.0, ge=0, description="Min-SNR gamma (Hang et al. 2023); 0 turns it off")
-    background_weight: float = Field(0.3, ge=0, le=1, description="Weight of the loss outside the product's mask")
-    crops: int = Field(4, ge=1, le=64, description="Augmented crops of each photo, encoded once")
-    flip: bool = Field(False, description="Mirror half of the crops; off by default, since it mirrors labels")
-    token: str = Field("sks", pattern=r"^[a-z0-9]+$", description='The word of "a photo of a TOKEN mug"')
-    backdrop: str = Field(
-        "",
-        description="What the photos show besides the product, in words: what a prompt names, the product need not be",
-    )
-    colour_attributes: tuple[str, ...] = Field(
-        (),
-        description="Attributes that hold a product's colour. The first that a product has is named with it, in "
-        "training and where it is drawn in its own colour, so that another colour can be named instead",
-    )
-    seed: int = Field(0, ge=0)
-    start_from: Literal["", "class"] = Field(
-        "",
-        description="What a LoRA begins with. Empty: nothing; class: an adapter of its class noun, trained once over "
-        "the SKUs of the noun that the first run finds, for steps_maximum steps",
-    )
-    class_edition: int | None = Field(
-        None, ge=0, description="Another number trains the class adapters again, over the SKUs there are then"
-    )
-
-    @model_validator(mode="after")
-    def _bounds_are_ordered(self) -> "TrainingConfig":
-        if self.steps_minimum > self.steps_maximum:
-            raise ValueError(f"steps_minimum {self.steps_minimum} is above steps_maximum {self.steps_maximum}")
-        return self
-
-    @model_validator(mode="after")
-    def _method_has_what_is_set(self) -> "TrainingConfig":
-        if self.tokens and self.method not in ("textual-inversion", "pivotal"):
-            raise ValueError(f"tokens {self.tokens} needs method textual-inversion or pivotal, not {self.method!r}")
-        if self.text_encoder and self.method == "textual-inversion":
-            raise ValueError("text_encoder needs method pivotal, dreambooth or none (LoRA), not 'textual-inversion'")
-        if self.start_from and self.method:
-            raise ValueError(f"start_from {self.start_from!r} needs method none (LoRA), not {self.method!r}")
-        if self.class_edition is not None and not self.start_from:
-            raise ValueError("class_edition needs start_from: class")
-        if self.evaluation and self.method == "dreambooth":
-            raise ValueError("evaluation needs a method that trains in cohorts, not 'dreambooth'")
-        return self
 
 
 class GenerationConfig(Strict):

@@ -11,7 +11,7 @@ from catalog_schemas.image import CheckResult, ImageRecord
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Channel
+from configs.entries import Channel
 from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
 from tasks.context import RunContext

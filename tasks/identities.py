@@ -2,7 +2,7 @@
 
 from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Channel
+from configs.entries import Channel
 from tasks.checks import asks_scorer, find_check
 from tasks.context import RunContext
 from tasks.versions import FINISHER_VERSION, GATE_VERSION

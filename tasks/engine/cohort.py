@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops

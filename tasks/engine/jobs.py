@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.lora_file import LoraWeights
 

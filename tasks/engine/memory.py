@@ -13,7 +13,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort
 from tasks.engine.jobs import TrainingJob

@@ -1,6 +1,6 @@
 """What each method of the recipe learns: LoRA on the UNet, on the text encoders, words of the product's own."""
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.bank import AdapterBank, TextPart
 from tasks.engine.base_model import BaseModel
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, concatenate, predict

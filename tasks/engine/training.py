@@ -11,7 +11,7 @@ from functools import partial
 
 import torch
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort, Progress
 from tasks.engine.crops import TrainingPhoto

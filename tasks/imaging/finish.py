@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
-from configs.schema import Channel
+from configs.entries import Channel
 from tasks.imaging.framing import filling, framed
 from tasks.imaging.marking import Marks, xmp_packet
 from tasks.imaging.pixels import Bools, Mask, Rgb, border_of, box_of, scale_mask, scale_rgb

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from configs.schema import Channel
+from configs.entries import Channel
 from tasks.imaging.colour import rgb_of
 from tasks.imaging.pixels import Mask, Rgb, border_of, box_of, scale_mask, scale_rgb, shrink_rgb
 

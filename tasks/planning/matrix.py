@@ -7,8 +7,9 @@ from itertools import product
 
 from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
+from configs.entries import Background, Colour, Scene
 from configs.library import Library
-from configs.schema import Background, Colour, GenerationConfig, MatrixRule, Scene, VariantMatrix
+from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
 from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique, version_of
 
 NO_SCENE = Scene(name="plain", title="Plain", group="studio", prompt="", empty_prompt="")

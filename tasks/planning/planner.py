@@ -10,7 +10,7 @@ from catalog_schemas.plan import PlannedVariant, SkuJob
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Channel
+from configs.entries import Channel
 from tasks.context import RunContext
 from tasks.identities import gate_id, image_id, recipe_of, slot_of
 from tasks.planning.known import Known, class_adapters

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Background, Colour, GenerationConfig, Scene
+from configs.entries import Background, Colour, Scene
+from configs.schema import GenerationConfig
 from tasks.by_name import find, names_in, refuse_without
 
 Rgb = NDArray[np.uint8]

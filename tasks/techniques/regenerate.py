@@ -3,7 +3,7 @@
 from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Background
+from configs.entries import Background
 from tasks.techniques import Material, Pixels, Words, join_words
 
 USES_ADAPTER = True

@@ -7,7 +7,7 @@ from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.identity import bytes_id, canonical_json
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Reason, Rejection
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write_lora

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog_schemas.reference import Reference
-from configs.schema import EvaluationConfig
+from configs.training import EvaluationConfig
 from tasks.context import RunContext
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest, RenderSettings

@@ -21,7 +21,7 @@ import torch
 from peft import LoraConfig
 from PIL import Image
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.bank import TARGETS
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt, predict

@@ -33,8 +33,9 @@ from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
+from configs.entries import Channel
 from configs.library import load_preset
-from configs.schema import Channel, VariantMatrix
+from configs.schema import VariantMatrix
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from tasks.context import RunContext

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel, load_base, pick_device
 from tasks.engine.cohort import Cohort
 from tasks.engine.memory import step_costs

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import yaml
 
-from configs.schema import RunConfig, TrainingConfig
+from configs.schema import RunConfig
+from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.lora_file import LoraHeader, write_lora
 from tasks.engine.rendering import RenderRequest, RenderSettings, render

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
 from tasks.engine.lora_file import LoraWeights

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load as load_tensors
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.base_model import load_base
 from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.lora_file import read_lora, write_lora

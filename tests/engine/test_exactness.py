@@ -8,7 +8,7 @@ import torch
 from diffusers import DDPMScheduler
 from peft import LoraConfig
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from tasks.engine.bank import TARGETS
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.crops import encode_class_images, encode_crops

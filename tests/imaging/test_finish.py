@@ -8,8 +8,8 @@ from PIL import Image, ImageCms
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
+from configs.entries import Channel
 from configs.library import load_library
-from configs.schema import Channel
 from tasks.imaging.compose import on_flat
 from tasks.imaging.decode import decode
 from tasks.imaging.finish import finish

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from configs.entries import Channel
 from configs.library import load_library
-from configs.schema import Channel
 from tasks.imaging.compose import Placement, place
 from tasks.imaging.framing import framed
 from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from configs.schema import Channel
+from configs.entries import Channel
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import SOURCE_URIS, Marks, read_marks, xmp_packet
 

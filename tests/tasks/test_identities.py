@@ -7,7 +7,9 @@ import pytest
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.identity import content_id
 from catalog_schemas.variant import VariantSpec
-from configs.schema import Channel, CheckConfig, TrainingConfig
+from configs.entries import Channel
+from configs.schema import CheckConfig
+from configs.training import TrainingConfig
 
 NAMES: list[tuple[Any, str, str]] = [
     (TrainingConfig().model_dump(mode="json"), "3de6c13cdecc", "every adapter"),

@@ -10,7 +10,8 @@ from safetensors.torch import load as load_tensors
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.identity import bytes_id
-from configs.schema import ModelConfig, RunConfig, TrainingConfig
+from configs.schema import ModelConfig, RunConfig
+from configs.training import TrainingConfig
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import TrainedAdapter

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from catalog_schemas.reference import Reference
-from configs.schema import EvaluationConfig, RunConfig
+from configs.schema import RunConfig
+from configs.training import EvaluationConfig
 from tasks.engine.jobs import TrainingJob
 from tasks.imaging.decode import encode_png
 from tasks.storage.objects import ObjectStore
