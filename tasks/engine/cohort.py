@@ -17,6 +17,7 @@ from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
+from tasks.engine.evaluation import Evaluation, best_of
 from tasks.engine.jobs import (
     HALF_SCALE,
     RUNAWAY,
@@ -30,7 +31,6 @@ from tasks.engine.jobs import (
 from tasks.engine.methods import new_bank, token_rate, tokens_of
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import Reader, Texts, draw_batch, scheduled
-from tasks.engine.selection import Evaluation, best_of
 from tasks.engine.slot_optimizer import SlotAdamW
 from tasks.engine.tenant import Tenant
 from tasks.engine.text import first_rows, tokenize

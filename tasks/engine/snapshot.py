@@ -18,9 +18,9 @@ from torch import Tensor
 
 from catalog_schemas.identity import canonical_json, content_id
 from tasks.engine.cohort import Cohort
+from tasks.engine.evaluation import Watch
 from tasks.engine.jobs import CurvePoint, DivergedAdapter, TrainedAdapter
 from tasks.engine.lora_file import LoraWeights
-from tasks.engine.selection import Watch
 from tasks.engine.tenant import Tenant
 
 

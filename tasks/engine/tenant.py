@@ -7,8 +7,8 @@ from torch import Tensor
 
 from tasks.engine.conditioning import Conditioning
 from tasks.engine.crops import EncodedCrops
+from tasks.engine.evaluation import Watch
 from tasks.engine.jobs import TrainingJob
-from tasks.engine.selection import Watch
 from tasks.engine.text import Tokens
 
 

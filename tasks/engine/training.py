@@ -14,26 +14,12 @@ import torch
 from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
 from tasks.engine.cohort import Cohort, Progress
-from tasks.engine.crops import TrainingPhoto
 from tasks.engine.dreambooth import train_whole
-from tasks.engine.jobs import CurvePoint, DivergedAdapter, Outcome, TrainedAdapter, TrainingJob, steps_for
+from tasks.engine.evaluation import Evaluation
+from tasks.engine.jobs import Outcome, TrainingJob
 from tasks.engine.memory import fitting_slots, is_out_of_memory
-from tasks.engine.selection import Evaluation, Score
 from tasks.engine.snapshot import Snapshots, resume, slots_of, take_snapshot
 
-__all__ = [
-    "CurvePoint",
-    "DivergedAdapter",
-    "Evaluation",
-    "Outcome",
-    "Score",
-    "Snapshots",
-    "TrainedAdapter",
-    "TrainingJob",
-    "TrainingPhoto",
-    "steps_for",
-    "train_cohort",
-]
 logger = logging.getLogger(__name__)
 
 

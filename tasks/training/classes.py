@@ -8,7 +8,8 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
-from tasks.engine.training import DivergedAdapter, TrainingJob, train_cohort
+from tasks.engine.jobs import DivergedAdapter, TrainingJob
+from tasks.engine.training import train_cohort
 from tasks.ledger import StageResult
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectStore

@@ -10,8 +10,8 @@ from catalog_schemas.rejection import Reason, Rejection
 from configs.training import TrainingConfig
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
+from tasks.engine.jobs import TrainedAdapter
 from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write_lora
-from tasks.engine.training import TrainedAdapter
 from tasks.storage.keys import adapter_folder, adapter_key
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import join_words

@@ -11,18 +11,19 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.engine.base_model import load_base
+from tasks.engine.evaluation import Evaluation
+from tasks.engine.jobs import DivergedAdapter, TrainingJob, steps_for
 from tasks.engine.lora_file import read_lora
-from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import load_scorer
 from tasks.engine.snapshot import Snapshots
-from tasks.engine.training import DivergedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.engine.training import train_cohort
 from tasks.ledger import StageResult
 from tasks.progress import Progress
 from tasks.storage.keys import adapter_key, snapshot_key
 from tasks.storage.objects import ObjectStore
 from tasks.training.class_images import Rgb, class_images
+from tasks.training.evaluation import evaluation_of
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
-from tasks.training.looks import evaluation_of
 from tasks.training.photos import training_photos
 
 

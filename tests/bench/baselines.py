@@ -26,8 +26,8 @@ from tasks.engine.bank import TARGETS
 from tasks.engine.base_model import BaseModel
 from tasks.engine.conditioning import Conditioning, encode_prompt, predict
 from tasks.engine.crops import EncodedCrops, encode_class_images, encode_crops
+from tasks.engine.jobs import TrainingJob
 from tasks.engine.noise import NoiseSchedule
-from tasks.engine.training import TrainingJob
 from tasks.engine.transfer import to_device
 from tests.bench.device import memory_now, reset_memory, synchronize
 

@@ -34,12 +34,12 @@ from PIL import Image
 
 from infra.demo.catalog import write_demo_catalog
 from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.evaluation import Evaluation, Score
+from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest
-from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer, load_scorer
-from tasks.engine.training import TrainingJob
 from tasks.imaging.pixels import scale_rgb
-from tasks.training.looks import PLACES
+from tasks.training.evaluation import PLACES
 from tests.bench.by_technique import TECHNIQUES, technique_row
 from tests.bench.device import occasion
 from tests.bench.fidelity import Bench, Drawn, mean_likeness

@@ -28,8 +28,9 @@ import torch
 from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel, load_base, pick_device
 from tasks.engine.cohort import Cohort
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.jobs import TrainingJob
 from tasks.engine.memory import step_costs
-from tasks.engine.training import TrainingJob, TrainingPhoto
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import matmul_peak, memory_now, occasion, reset_memory, synchronize

@@ -15,11 +15,12 @@ import yaml
 from configs.schema import RunConfig
 from configs.training import TrainingConfig
 from tasks.engine.base_model import BaseModel
+from tasks.engine.evaluation import Evaluation
+from tasks.engine.jobs import TrainedAdapter, TrainingJob, steps_for
 from tasks.engine.lora_file import LoraHeader, write_lora
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
-from tasks.engine.selection import Evaluation
 from tasks.engine.similarity import Scorer
-from tasks.engine.training import TrainedAdapter, TrainingJob, steps_for, train_cohort
+from tasks.engine.training import train_cohort
 from tests.bench.likeness import Likeness, Product, Rgb, likeness, read_products
 from tests.bench.tables import as_text, say
 from tests.engine.material import quiet

@@ -6,9 +6,11 @@ import torch
 from configs.training import TrainingConfig
 from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import BaseModel
+from tasks.engine.crops import TrainingPhoto
+from tasks.engine.jobs import Outcome, TrainedAdapter, TrainingJob
 from tasks.engine.lora_file import LoraWeights
 from tasks.engine.rendering import RenderSettings
-from tasks.engine.training import Outcome, TrainedAdapter, TrainingJob, TrainingPhoto, train_cohort
+from tasks.engine.training import train_cohort
 from tests.engine.counted_file import HEADER as HEADER
 from tests.models.tiny import RESOLUTION
 

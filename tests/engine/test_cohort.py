@@ -7,8 +7,8 @@ from tasks.engine.bank import AdapterBank
 from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.conditioning import encode_prompt, predict
-from tasks.engine.jobs import rate_at
-from tasks.engine.training import DivergedAdapter, TrainedAdapter, steps_for, train_cohort
+from tasks.engine.jobs import DivergedAdapter, TrainedAdapter, rate_at, steps_for
+from tasks.engine.training import train_cohort
 from tests.engine.material import job, photo, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 

@@ -12,10 +12,11 @@ from safetensors.torch import load as load_tensors
 from configs.training import TrainingConfig
 from tasks.engine.base_model import load_base
 from tasks.engine.conditioning import encode_prompt, predict
+from tasks.engine.jobs import DivergedAdapter
 from tasks.engine.lora_file import read_lora, write_lora
 from tasks.engine.objective import Objective
 from tasks.engine.rendering import RenderRequest, render
-from tasks.engine.training import DivergedAdapter, train_cohort
+from tasks.engine.training import train_cohort
 from tests.engine.material import HEADER, SETTINGS, job, poisoned, recipe, strong_adapter, train
 from tests.models.tiny import RESOLUTION
 

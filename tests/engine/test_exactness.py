@@ -12,8 +12,8 @@ from configs.training import TrainingConfig
 from tasks.engine.bank import TARGETS
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.crops import encode_class_images, encode_crops
+from tasks.engine.jobs import TrainedAdapter, TrainingJob
 from tasks.engine.lora_file import LoraWeights
-from tasks.engine.training import TrainedAdapter, TrainingJob
 from tests.engine.material import job, photo, recipe, train
 from tests.models.tiny import RESOLUTION
 

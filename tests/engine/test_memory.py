@@ -6,8 +6,9 @@ import torch
 from tasks.engine import memory
 from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
+from tasks.engine.jobs import TrainedAdapter
 from tasks.engine.memory import SHARE, cuda_peak, fitting_slots, free_bytes, new_probe, step_bytes
-from tasks.engine.training import TrainedAdapter, train_cohort
+from tasks.engine.training import train_cohort
 from tests.engine.material import job, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from tasks.engine.base_model import load_base
-from tasks.engine.training import DivergedAdapter, Snapshots, TrainedAdapter, train_cohort
+from tasks.engine.jobs import DivergedAdapter, TrainedAdapter
+from tasks.engine.snapshot import Snapshots
+from tasks.engine.training import train_cohort
 from tests.engine.material import job, poisoned, quiet, recipe, weights_of
 from tests.models.tiny import RESOLUTION
 

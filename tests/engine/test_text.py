@@ -11,10 +11,10 @@ from safetensors.torch import load as load_tensors
 from tasks.engine.bank import AdapterBank, TextPart
 from tasks.engine.base_model import load_base
 from tasks.engine.conditioning import encode_prompt
+from tasks.engine.jobs import TrainingJob
 from tasks.engine.lora_file import read_lora, write_embedding, write_lora
 from tasks.engine.rendering import RenderRequest, render
 from tasks.engine.text import encode, tokenize
-from tasks.engine.training import TrainingJob
 from tests.engine.material import HEADER, SETTINGS, job, recipe, train, weights_of
 
 PROMPT = "a photo of zqx mug, on a table"

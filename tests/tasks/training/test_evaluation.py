@@ -10,7 +10,7 @@ from configs.training import EvaluationConfig
 from tasks.engine.jobs import TrainingJob
 from tasks.imaging.decode import encode_png
 from tasks.storage.objects import ObjectStore
-from tasks.training.looks import PLACES, evaluation_of
+from tasks.training.evaluation import PLACES, evaluation_of
 
 
 class Scorer:

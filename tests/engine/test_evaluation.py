@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.engine.base_model import load_base
+from tasks.engine.evaluation import NOISE, Evaluation, Score, best_of, is_done
+from tasks.engine.jobs import CurvePoint
 from tasks.engine.lora_file import write_lora
 from tasks.engine.rendering import RenderRequest, render
-from tasks.engine.selection import NOISE, Evaluation, Score, best_of, is_done
-from tasks.engine.training import CurvePoint, Snapshots, train_cohort
+from tasks.engine.snapshot import Snapshots
+from tasks.engine.training import train_cohort
 from tests.engine.material import HEADER, SETTINGS, job, poisoned, quiet, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from catalog_schemas.reference import Reference
 from configs.training import EvaluationConfig
 from tasks.context import RunContext
+from tasks.engine.evaluation import Evaluation, Score
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest, RenderSettings
-from tasks.engine.selection import Evaluation, Score
 from tasks.engine.similarity import Scorer
 from tasks.pixels import read_picture
 from tasks.storage.objects import ObjectStore
