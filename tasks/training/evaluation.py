@@ -1,6 +1,7 @@
 """What a SKU in training is shown to, and judged by: a few fixed prompts, its held-out photos, and a CLIP model."""
 
 import re
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ Rgb = NDArray[np.uint8]
 PLACES = ("", ", on a wooden table", ", on green grass in a garden", ", on white marble")
 
 
+def look_requests(backdrop: str, job: TrainingJob) -> list[RenderRequest]:
+    """The pictures of one look: the product in each of `PLACES`, without the backdrop of its photos."""
+    product = job.instance.removesuffix(f", {backdrop}")
+    return [RenderRequest(product + place, "", seed) for seed, place in enumerate(PLACES)]
+
+
 def evaluation_of(
     context: RunContext,
     config: EvaluationConfig,
@@ -34,10 +41,6 @@ def evaluation_of(
         for name, references in held_out.items()
     }
 
-    def requests(job: TrainingJob) -> list[RenderRequest]:
-        product = job.instance.removesuffix(f", {backdrop}")
-        return [RenderRequest(product + place, "", seed) for seed, place in enumerate(PLACES)]
-
     def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
         drawn = [(image, place) for image, place in zip(images, PLACES, strict=True) if image is not None]
         if not drawn:
@@ -51,7 +54,7 @@ def evaluation_of(
 
     return Evaluation(
         every=config.every,
-        requests=requests,
+        requests=partial(look_requests, backdrop),
         settings=RenderSettings.of(context.config.generation, context.resolution),
         score=score,
         batch_size=context.config.compute.batch_size,

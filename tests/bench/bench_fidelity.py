@@ -24,6 +24,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,9 @@ from infra.demo.catalog import write_demo_catalog
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.evaluation import Evaluation, Score
 from tasks.engine.jobs import TrainingJob
-from tasks.engine.rendering import RenderRequest
 from tasks.engine.similarity import Scorer, load_scorer
 from tasks.imaging.pixels import scale_rgb
-from tasks.training.evaluation import PLACES
+from tasks.training.evaluation import look_requests
 from tests.bench.by_technique import TECHNIQUES, technique_row
 from tests.bench.device import occasion
 from tests.bench.fidelity import Bench, Drawn, mean_likeness
@@ -115,14 +115,11 @@ def table_checkpoint(bench: Bench) -> list[dict[str, Any]]:
     longest = max(job.steps for job in jobs)
     held_out = {one.sku: bench.scorer.images([one.photos[-1].rgb])[0] for one in bench.products}
 
-    def requests(job: TrainingJob) -> list[RenderRequest]:
-        product = job.instance.removesuffix(f", {bench.recipe.backdrop}")
-        return [RenderRequest(product + place, "", seed) for seed, place in enumerate(PLACES)]
-
     def score(job: TrainingJob, images: list[Rgb | None]) -> Score:
         drawn = [image for image in images if image is not None]
         return Score(float((bench.scorer.images(drawn) @ held_out[job.sku]).mean()), 0.0) if drawn else Score(-1.0, 0.0)
 
+    requests = partial(look_requests, bench.recipe.backdrop)
     looks = Evaluation(max(1, longest // 4), requests, bench.settings, score, patience=1000, forfeit=1000.0)
     best = bench.train(jobs, {}, looks=looks)
     last = bench.train(jobs, {})
