@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.memory import memory_folder
+from tests.crash.watched import Clock, ClockedStore
 
 
 @pytest.fixture
@@ -16,3 +17,13 @@ def memory() -> Iterator[Path]:
 def memory_module() -> Iterator[Path]:
     with memory_folder() as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(memory: Path, clock: Clock) -> ClockedStore:
+    return ClockedStore(str(memory / "store"), clock)

@@ -1,0 +1,166 @@
+"""The commands verify, gc, rollback and export, as they are typed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.command_line import main
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+from tests.crash.operated import CATALOG, CHANGED, flip, live, night
+from tests.crash.watched import ClockedStore
+
+
+def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "flows.command_line", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ, check=False)
+
+
+def test_the_command_verify_ends_with_4_on_a_flipped_byte(store: ClockedStore) -> None:
+    night(store, CATALOG, "one")
+    sound = _command("verify", "--store", store.url)
+    assert (sound.returncode, sound.stdout) == (0, "6 live rows checked, 0 faults, 0 orphans\n")
+    flipped = min(key for _, key in live(store))
+    flip(store, flipped)
+    broken = _command("verify", "--store", store.url, "--json")
+    assert broken.returncode == 4, broken.stderr
+    assert [fault["key"] for fault in json.loads(broken.stdout)["faults"]] == [flipped]
+
+
+def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main([*arguments, "--json"])
+    written = capsys.readouterr()
+    answer = json.loads(written.out)
+    if code:
+        assert answer["exit_code"] == code
+        assert written.err == f"packshot: {answer['error']}\n"
+    return code, answer
+
+
+def test_the_commands_gc_rollback_and_export_do_what_they_say(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(store, CATALOG, "one")
+    version = Tables(store).version("images")
+    night(store, CHANGED, "two")
+    first = {key for _, key in live(store)}
+    at = ("--store", store.url)
+    code, answer = _said(capsys, "gc", *at, "--dry-run", "--grace", "0s")
+    assert (code, answer["deleted"]) == (0, False)
+    assert answer["keys"]
+    assert _said(capsys, "gc", *at)[1]["keys"] == [], "the grace period is a week"
+    code, answer = _said(capsys, "rollback", str(version), *at)
+    assert (code, answer["revived"], answer["retired"]) == (0, 2, 2)
+    code, answer = _said(capsys, "export", "tree", *at, "--out", str(tmp_path / "tree"))
+    assert (code, answer["images"]) == (0, 4)
+    copied = {path.name: path.read_bytes() for path in (tmp_path / "tree").rglob("*.jpg")}
+    assert copied == {key.rpartition("/")[2]: store.read(key) for _, key in live(store)}
+    assert {key for _, key in live(store)} != first
+    code, answer = _said(capsys, "rollback", "99", *at)
+    assert code == 4
+    assert "there is no version 99" in answer["error"]
+    for grace in ("soon", "800000d", f"{'9' * 20}d"):
+        code, answer = _said(capsys, "gc", *at, "--grace", grace)
+        assert code == 2
+        assert f"--grace is '{grace}'" in answer["error"]
+    code, answer = _said(capsys, "export", "google", *at, "--out", str(tmp_path / "feed.tsv"))
+    assert code == 2
+    assert "--base-url" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("verify",), ("gc",), ("rollback", "0"), ("export", "tree", "--out", "out"), ("export", "google", "--out", "out")],
+)
+def test_a_store_where_no_run_has_published_is_no_sound_and_empty_store(
+    memory: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    code, answer = _said(capsys, *command, "--store", str(memory / "typo"))
+    assert code == 4
+    assert f"{memory / 'typo'}: no run has published here; check --store" in answer["error"]
+    assert not (memory / "typo").exists()
+
+
+def test_gc_takes_what_a_first_night_left_that_was_killed(
+    store: ClockedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.write("runs/killed/config.json", b"{}")
+    store.write("runs/killed/report/summary.json", b"{}")
+    store.write("images/stray.jpg", b"x")
+    assert _said(capsys, "gc", "--store", store.url, "--grace", "0s")[1]["keys"] == ["images/stray.jpg"]
+
+
+def test_an_export_of_nothing_is_refused_and_a_channel_that_is_mistyped_is_told(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(store, CATALOG, "one")
+    feed = ("export", "google", "--store", store.url, "--out", str(tmp_path / "feed.tsv"), "--base-url", "https://x")
+    code, answer = _said(capsys, *feed, "--channel", "wbe")
+    assert code == 2
+    assert "--channel: no channel 'wbe' (did you mean 'web'?)" in answer["error"]
+    night(store, {}, "two")
+    code, answer = _said(capsys, *feed)
+    assert code == 4
+    assert "no image is live" in answer["error"]
+    assert not (tmp_path / "feed.tsv").exists()
+
+
+def test_an_export_that_cannot_be_written_is_named_and_leaves_what_was_there(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(store, CATALOG, "one")
+    file = tmp_path / "feed.tsv"
+    file.write_text("the feed of yesterday")
+    at = ("--store", store.url, "--base-url", "https://x", "--out")
+    for kind, out in (("google", tmp_path), ("tree", file), ("shopify", file / "feed.csv")):
+        code, answer = _said(capsys, "export", kind, *at, str(out))
+        assert code == 4
+        assert answer["error"].startswith(f"{out}: cannot be written: ")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert _said(capsys, "export", "google", *at, str(file))[0] == 4
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {
+        "feed.tsv": "the feed of yesterday"
+    }
+
+
+def test_a_reader_that_leaves_early_is_no_bug(store: ClockedStore) -> None:
+    night(store, CATALOG, "one")
+    command = [sys.executable, "-m", "flows.command_line", "verify", "--store", store.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert (process.wait(120), process.stderr.read()) == (0, "")
+
+
+def test_a_demo_in_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.own_server.begin_server", lambda: lambda: None)
+    (tmp_path / "file").write_text("")
+    assert main(["demo", "--folder", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith(f"packshot: --folder {tmp_path / 'file'}: ")
+
+
+def test_a_store_with_a_single_writer_is_rolled_back_as_its_runs_were_told(
+    store: ClockedStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(store, CATALOG, "one")
+    store.write("runs/older/config.json", b'{"store": {"single_writer": false}}')
+    store.write("runs/two/config.json", b'{"store": {"single_writer": true}}')
+    store.write("runs/rollback-20260103/config.json", b"{}")
+    opened: list[bool] = []
+    begin = ObjectStore.__init__
+
+    def noted(self: ObjectStore, url: str, single_writer: bool = False) -> None:
+        begin(self, url, single_writer)
+        opened.append(single_writer)
+
+    monkeypatch.setattr(ObjectStore, "__init__", noted)
+    assert _said(capsys, "rollback", str(Tables(store).version("images")), "--store", store.url)[0] == 0
+    assert opened[-1]
