@@ -76,3 +76,7 @@ class Reference:
     def has_cut_out(self) -> bool:
         """Whether the mask is fit for putting the product into another picture."""
         return 0.01 < self.product_share < 0.95
+
+
+References = dict[str, tuple[Reference, ...]]
+"""Usable photos of some SKUs: by SKU, unless it is said that the key is another one."""

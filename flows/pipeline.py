@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVE
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from configs.schema import RunConfig
@@ -40,7 +40,6 @@ from tasks.storage.keys import adapter_key
 
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
-References = dict[str, tuple[Reference, ...]]
 
 
 @dataclass(frozen=True)

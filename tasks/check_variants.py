@@ -12,7 +12,7 @@ from catalog_schemas.draft import Draft
 from catalog_schemas.errors import Rejected
 from catalog_schemas.image import CheckResult
 from catalog_schemas.plan import PlannedVariant
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
@@ -46,7 +46,7 @@ def check_variants(
     context: RunContext,
     chunk: list[PlannedVariant],
     drafts: StageResult[Draft],
-    references: dict[str, tuple[Reference, ...]],
+    references: References,
 ) -> StageResult[CheckedDraft]:
     """The drafts that pass every check of the configuration, and a verdict on each that does not. Raises StoreError."""
     store = context.open()

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from catalog_schemas.draft import Draft
 from catalog_schemas.errors import Rejected
 from catalog_schemas.plan import PlannedVariant
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from tasks.boundary import row_boundary
@@ -38,7 +38,7 @@ Made = Future[Draft | Rejection]
 def generate_variants(
     context: RunContext,
     chunk: list[PlannedVariant],
-    references: dict[str, tuple[Reference, ...]],
+    references: References,
     adapters: dict[str, str],
 ) -> StageResult[Draft]:
     """One `Draft` per variant of the chunk, and a verdict on each that could not be drawn.
@@ -69,7 +69,7 @@ def generate_variants(
 def _make_all(
     context: RunContext,
     specs: list[VariantSpec],
-    references: dict[str, tuple[Reference, ...]],
+    references: References,
     adapters: dict[str, str],
     store: ObjectStore,
 ) -> list[Draft | Rejection]:

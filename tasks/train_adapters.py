@@ -4,7 +4,7 @@ from prefect import task
 
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.plan import SkuJob
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import References
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
 from tasks.stage_options import ON_DEVICE
@@ -14,9 +14,7 @@ STAGE = "train_adapters"
 
 
 @task(name="train adapters", **ON_DEVICE)
-def train_adapters(
-    context: RunContext, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
-) -> StageResult[AdapterRecord]:
+def train_adapters(context: RunContext, jobs: list[SkuJob], references: References) -> StageResult[AdapterRecord]:
     """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged.
 
     `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`,

@@ -8,7 +8,7 @@ from prefect import task
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.plan import SkuJob
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import References
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
 from tasks.stage_options import ON_DEVICE
@@ -18,7 +18,7 @@ STAGE = "train_classes"
 
 @task(name="train classes", **ON_DEVICE)
 def train_classes(
-    context: RunContext, classes: list[AdapterSpec], jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
+    context: RunContext, classes: list[AdapterSpec], jobs: list[SkuJob], references: References
 ) -> StageResult[AdapterRecord]:
     """One `AdapterRecord` per class, and a verdict on each SKU of a class whose training diverged.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.plan import SkuJob
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import Reference, References
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.jobs import DivergedAdapter, TrainingJob
@@ -23,7 +23,7 @@ def train_class_adapters(
     stage: str,
     classes: list[AdapterSpec],
     jobs: list[SkuJob],
-    references: dict[str, tuple[Reference, ...]],
+    references: References,
     store: ObjectStore,
 ) -> StageResult[AdapterRecord]:
     """What the stage of that name gives for classes that have not been trained yet."""
@@ -46,9 +46,7 @@ def train_class_adapters(
     return StageResult(tuple(records), tuple(rejections))
 
 
-def class_photos(
-    spec: AdapterSpec, jobs: list[SkuJob], references: dict[str, tuple[Reference, ...]]
-) -> list[Reference]:
+def class_photos(spec: AdapterSpec, jobs: list[SkuJob], references: References) -> list[Reference]:
     """The photos that a class learns from: those that name it or, where none of them can be used, all of its SKUs'."""
     photos = {one.id: one for job in jobs for one in references[job.product.sku]}
     return [photos[name] for name in spec.references if name in photos] or [photos[name] for name in sorted(photos)]

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import References
 from configs.training import EvaluationConfig
 from tasks.context import RunContext
 from tasks.engine.evaluation import Evaluation, Score
@@ -30,7 +30,7 @@ def evaluation_of(
     context: RunContext,
     config: EvaluationConfig,
     scorer: Scorer,
-    held_out: dict[str, tuple[Reference, ...]],
+    held_out: References,
     store: ObjectStore,
 ) -> Evaluation:
     """The looks of a training run. `held_out` are each SKU's photos that it does not train on, by adapter id; they are

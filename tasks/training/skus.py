@@ -8,7 +8,7 @@ from pathlib import Path
 
 from catalog_schemas.adapter import AdapterRecord
 from catalog_schemas.plan import SkuJob
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import Reference, References
 from tasks.context import RunContext
 from tasks.engine.base_model import load_base
 from tasks.engine.evaluation import Evaluation
@@ -31,13 +31,13 @@ def train_skus(
     context: RunContext,
     stage: str,
     jobs: list[SkuJob],
-    references: dict[str, tuple[Reference, ...]],
+    references: References,
     store: ObjectStore,
 ) -> StageResult[AdapterRecord]:
     """What the stage of that name gives for a cohort that has not been trained yet."""
     config, started = context.config, time.perf_counter()
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
-    held_out: dict[str, tuple[Reference, ...]] = {}
+    held_out: References = {}
     rehearsed = cache(partial(class_images, context, base, store))
     starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
     classes = {name: read_lora(store.read(key)) for name, key in starts.items()}
@@ -64,9 +64,7 @@ def train_skus(
     return StageResult(tuple(records), tuple(rejections))
 
 
-def _evaluation(
-    context: RunContext, held_out: dict[str, tuple[Reference, ...]], store: ObjectStore
-) -> Evaluation | None:
+def _evaluation(context: RunContext, held_out: References, store: ObjectStore) -> Evaluation | None:
     config = context.config.training.evaluation
     if config is None:
         return None
@@ -86,7 +84,7 @@ def _job(
     context: RunContext,
     job: SkuJob,
     references: tuple[Reference, ...],
-    held_out: dict[str, tuple[Reference, ...]],
+    held_out: References,
     rehearsed: Callable[[str], Iterable[Rgb]],
     store: ObjectStore,
 ) -> TrainingJob:

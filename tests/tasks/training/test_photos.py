@@ -8,7 +8,7 @@ import numpy as np
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.product import Product
-from catalog_schemas.reference import Reference
+from catalog_schemas.reference import Reference, References
 from configs.schema import RunConfig
 from tasks.imaging.decode import encode_png
 from tasks.storage.objects import ObjectStore
@@ -48,7 +48,7 @@ def test_the_order_of_a_skus_photos_changes_neither_what_it_learns_from_nor_what
     spec = AdapterSpec("mug", "mug", "model", ("a", "b", "c"), "recipe", 1)
     job = SkuJob(Product("mug", "Mug", "mug", ("photo.png",)), (), spec, "new", ())
     for order in ("abc", "cab"):
-        held_out = dict[str, tuple[Reference, ...]]()
+        held_out = References()
         photos = tuple(_photo(name) for name in order)
         made = _job(context, job, photos, held_out, lambda prior: (), Counting(str(tmp_path)))
         assert [photo.id for photo in made.photos.named] == ["a", "b"]
