@@ -66,7 +66,7 @@ class Product:
     def in_words(self, names: tuple[str, ...]) -> str:
         """The first of these attributes that it has, as a prompt may name it: lower case, single spaces.
 
-        Empty where it has none, or where the value is longer than `WORDS_MAXIMUM` characters, and no colour's name.
+        Empty where it has none, or where the value is too long for a colour's name: above `WORDS_MAXIMUM` characters.
         """
         value = next((self.attributes[name] for name in names if self.attributes.get(name)), "")
         words = " ".join(value.lower().split())

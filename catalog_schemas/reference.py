@@ -25,7 +25,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class PhotoRecord:
-    """A row of `tables/photos`: a photo or mask that a SKU lists, as the run saw it that looked at the SKU last.
+    """A row of `tables/photos`: a photo or mask that a SKU lists, as the last run saw it that looked at the SKU.
 
     `content` is the hash of its bytes, and empty where the SKU lists it no more. `product` and `title` are short hashes
     of the product that the SKU is a variant of and of its title, empty for a mask. `stamp` is what a web server says of

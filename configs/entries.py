@@ -14,10 +14,10 @@ HexOrEmpty = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
 class Scene(Strict):
     """Where the product stands. A scene is one YAML file's entry in `configs/scenes/`.
 
-    `prompt` completes "a photo of a mug …" ("on a wooden table, warm window light"); `empty_prompt` describes the
-    same place without a product, for techniques that put the real product's pixels into it. `categories` are words
-    matched against a product's category and class noun; none means that the scene suits every product. `surface` is
-    how far down the picture, as a share of its height, a product stands in it.
+    `prompt` completes "a photo of a mug …" ("on a wooden table, warm window light"); `empty_prompt` describes the same
+    place without a product, for techniques that put the real product's pixels into it. `categories` are words matched
+    against a product's category and class noun; none means that the scene suits every product. `surface` is how far
+    down the picture, as a share of its height, a product stands in it. `season` is for people: nothing is chosen by it.
     """
 
     name: Name

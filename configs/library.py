@@ -249,7 +249,7 @@ def validated(model: type[Model], values: dict[str, Any], place: str, faults: li
 
 
 def _what_is_right(model: type[Model], values: dict[str, Any]) -> Model:
-    """The values that are right by themselves, and defaults: for what can be said of the names that stand in them."""
+    """The values that are valid, and defaults for the others, so that the names in them can be checked too."""
     kept: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         kind, value = cast(Any, field.annotation), values.get(name)

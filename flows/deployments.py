@@ -1,7 +1,6 @@
 """What stands in the Prefect UI: the deployments with their schedule and limits, and the limit of the devices.
 
-A deployment more is an entry more in `register`. Everything here may be done again: it brings what stands there up to
-date.
+Another deployment is another entry in `register`. All of it may be done again: it brings what is there up to date.
 """
 
 import asyncio

@@ -134,9 +134,9 @@ def _train_classes(
 
 
 def _before_training(jobs: list[SkuJob]) -> tuple[list[SkuJob], list[SkuJob]]:
-    """What is drawn before adapters are trained, since it needs none, and the rest; without training all is the rest.
+    """The jobs as far as they need no adapter, to be drawn before training, and the rest: all, if nothing is trained.
 
-    So somebody has pictures to look at in the first minute, and what training loses costs none of them.
+    So somebody has pictures to look at in the first minute, and a training that fails costs none of them.
     """
     if not any(job.train for job in jobs):
         return [], jobs
@@ -203,7 +203,7 @@ def _make_images(
 
 
 def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]) -> None:
-    """The tables hold it now: the stages' records have served, those that a killed run left of adapters too."""
+    """Deletes the stages' records, also those that a killed run left of adapters: the tables hold it all now."""
     store, published = context.open(), {record.adapter_id for record in adapters}
     store.delete([info.key for info in store.list("cache/photos")])
     store.delete(workers.recorded)

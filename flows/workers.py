@@ -33,21 +33,21 @@ class Workers:
         self._cluster = Cluster(compute) if compute.on_ray else None
         self._entered = ExitStack()
         self._running = ExitStack()
-        self.recorded: list[str] = []  # the keys of the stages' records, by which a killed run would go on
+        self.recorded: list[str] = []  # the keys of the stages' records, from which a killed run goes on
 
     def __enter__(self) -> Self:
         self._stop = self._entered.enter_context(stoppable())
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Waits for the threads, unless the run was stopped and some did not heed it: one that waits for a device that
-        another run has is Prefect's, and cannot be told."""
+        """Waits for the threads, but not for those that go on after the run was stopped: one that Prefect has wait for
+        a device cannot be told to end."""
         with self._entered:
             self._running.__exit__(*error)
 
     def start(self) -> None:
-        """Loads torch, diffusers and transformers, or starts what does: seconds that a night with nothing to do is
-        spared."""
+        """Loads torch, diffusers and transformers, or starts the processes that do; a night with nothing to do saves
+        these seconds."""
         if self._cluster:
             self._entered.enter_context(self._cluster)
         else:
@@ -55,7 +55,7 @@ class Workers:
         self._running.enter_context(self._runner)
 
     def submit(self, stage: Task[..., Any], title: str, *arguments: Any, at_once: int = 1) -> PrefectFuture[Any]:
-        """One task run. Of those that need a device, each device is given `at_once`."""
+        """Starts one task run. A device is given at most `at_once` of those that need one."""
         named = stage.with_options(task_run_name=title)
         if self._cluster:
             share = at_once if DEVICE_TAG in stage.tags else None
@@ -63,7 +63,7 @@ class Workers:
         return self._runner.submit(named, get_call_parameters(stage.fn, arguments, {}))
 
     def results(self, futures: Iterator[PrefectFuture[Any]], ahead: int) -> list[StageResult[Any]]:
-        """Those of all futures, which are submitted as they are asked for, at most `ahead` before one has ended.
+        """The results of all futures, each submitted as the iterator gives it; at most `ahead` are under way at once.
 
         The first failure is raised once those under way have ended, and then nothing more is submitted: a store that is
         full or away is not asked again for each chunk.

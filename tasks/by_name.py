@@ -20,7 +20,7 @@ def names_in(package: str) -> list[str]:
 
 @cache
 def find(package: str, name: str, place: str, contract: type) -> Any:
-    """The module of that name, which keeps the `contract`, a Protocol; what fails as it is loaded raises as it is.
+    """The module of that name, which keeps the `contract`, a Protocol; errors of loading it are raised unchanged.
 
     Raises ConfigError where there is no such file, in a sentence that begins with `place`, or where it lacks something.
     """

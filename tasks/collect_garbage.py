@@ -41,9 +41,9 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
     next attempt finds what it had finished. Rows are never deleted, nor what a publication that was cut off or a
     stage's record that stays refers to.
 
-    A run that begins meanwhile waits for at most a batch, after which StoreError says that the rest is left. What
-    remains is a collection that stands still in a batch for longer than runs are patient (`running.PATIENCE`), and
-    then goes on.
+    A run that begins meanwhile waits for at most a batch, after which StoreError says that the rest is left. One danger
+    is left: a collection that is suspended in a batch for longer than runs are patient (`running.PATIENCE`), and then
+    goes on.
     """
     before = now - grace
     known = _refuse_if_running(store, grace, before)

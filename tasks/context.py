@@ -37,7 +37,7 @@ class RunContext:
         return open_store(self.store, self.config.store.single_writer)
 
     def arrived(self) -> "RunContext":
-        """The run on the machine where this is called, which need not be the one where it began: with the model there.
+        """The context on the machine where this is called, which need not be where the run began: with the model there.
 
         Raises StoreError where the store or the catalog is another one there, or none, and ModelError for the model.
         """

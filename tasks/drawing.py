@@ -90,8 +90,8 @@ def draw_products(
     store: ObjectStore,
     arrived: Arrived,
 ) -> None:
-    """The same for pictures of products: `adapters` holds the store keys of LoRA files by adapter id, `guides` what
-    guided variants are drawn over or along, by variant id."""
+    """Does the same with pictures of products: `adapters` holds the store keys of LoRA files by adapter id, `guides`
+    what guided variants are drawn over or along, by variant id."""
     if not specs:
         return
     from tasks.engine.base_model import load_controlnet

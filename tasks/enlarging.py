@@ -19,7 +19,7 @@ _turns = threading.Lock()  # two that wait for one scene do not both enlarge it
 
 
 def enlarged(context: RunContext, spec: VariantSpec, material: Material, store: ObjectStore) -> Material:
-    """What was drawn, enlarged, and its guide as large; as it is where the variant asks for no more.
+    """The material with what was drawn enlarged, and its guide scaled alike; unchanged where no network is named.
 
     Raises ModelError, StoreError, and Rejected where the network's pixels are not finite.
     """
@@ -53,7 +53,7 @@ def _enlarged(context: RunContext, spec: VariantSpec, drawn: Rgb) -> Rgb:
 
 
 def _scene(context: RunContext, spec: VariantSpec, drawn: Rgb, store: ObjectStore) -> Rgb:
-    """The scene that another product of this or an earlier run has had enlarged, or this one now."""
+    """The enlarged scene, as another product of this or an earlier run has left it, or made now."""
     key = f"cache/scenes/{content_id([scene_key(spec), spec.upscaler, spec.side_maximum])}.png"
     scene = kept_scene(store, key)
     if scene is None:

@@ -32,7 +32,7 @@ class StageResult(Generic[Record]):
 
     @classmethod
     def of(cls, outcomes: Sequence[Record | Rejection]) -> "StageResult[Record]":
-        """The outcomes of single things, each in its order."""
+        """The outcomes of single things, sorted into what was made and what was refused, each in their order."""
         refused = tuple(one for one in outcomes if isinstance(one, Rejection))
         return StageResult(tuple(one for one in outcomes if not isinstance(one, Rejection)), refused)
 

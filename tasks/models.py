@@ -165,7 +165,7 @@ def _find_upscaler(source: str, model: Path, models: Path) -> tuple[str, str]:
         file = local_file(source, models, "model.upscaler", "a network in an ONNX file")
     elif not file.is_file():
         return "", ""
-    from tasks.imaging.upscaler import load_upscaler  # what it takes along is loaded only where it is asked for
+    from tasks.imaging.upscaler import load_upscaler  # onnxruntime is loaded only where it is needed
 
     load_upscaler(str(file)).factor  # noqa: B018
     return str(file), f"sha256:{hash_file(file)}"

@@ -53,7 +53,7 @@ def plan_table(plan: Plan) -> pa.Table:
 
 
 def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, bytes], None] | None = None) -> Plan:
-    """The work of a run; reads, and writes nothing, but that `keep` gets the photos that were fetched from the web.
+    """The work of a run. Writes nothing: photos that were fetched from the web are handed to `keep`.
 
     The catalog is read once, in batches. Of a whole catalog only the rows that have changed since the run before are
     looked at, so memory and time follow what has changed. Raises CatalogError, ConfigError and StoreError.

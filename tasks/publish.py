@@ -85,7 +85,7 @@ def finish_publishing(context: RunContext) -> list[str]:
 
 
 def complete_publications(store: ObjectStore) -> list[str]:
-    """`finish_publishing` for those who are no run."""
+    """`finish_publishing` for commands, which are no run."""
     finished = []
     for info in list(store.list(PENDING)):
         try:
@@ -154,9 +154,9 @@ def _record(
 def _with_retired(
     tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], skus: set[str], now: datetime
 ) -> pa.Table:
-    """The new images, and the live rows whose place they take or that are retired, with the moment of it.
+    """The new images, and the live rows that they replace or that have no place any more, marked as retired.
 
-    `skus` holds those of the retired ones, so that only their rows are read.
+    `skus` are the SKUs of `retired`, so that only their rows are read.
     """
     fresh = rows_of("images", images)
     if not len(fresh) and not retired:
@@ -168,7 +168,7 @@ def _with_retired(
 
 
 def _trained(tables: Tables, adapters: list[AdapterRecord]) -> pa.Table:
-    """The new adapters: none that are there, whose rows speak of the file that counts."""
+    """The rows of new adapters: one that is there already keeps its row, which speaks of the file that counts."""
     rows = rows_of("adapters", adapters)
     there = tables.live_adapters(["adapter_id"], [("sku", "in", [one.sku for one in adapters])])["adapter_id"]
     return rows.filter(pc.invert(pc.is_in(rows["adapter_id"], there)))

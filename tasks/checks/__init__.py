@@ -53,7 +53,7 @@ class Subject:
 
     @cached_property
     def small(self) -> Rgb:
-        """The image as its siblings are."""
+        """The image at the size of its siblings."""
         return shrink_rgb(self.pixels.rgb, SIBLING_SIDE)
 
     @cached_property

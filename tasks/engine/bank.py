@@ -1,10 +1,10 @@
 """The adapter bank: the LoRA weights of many SKUs, stacked, on one frozen UNet.
 
 Every target Linear gets `A[slots, rank, in]` and `B[slots, out, rank]`, and every target convolution the same with its
-kernel's height and width in A. A batch is made of equal groups of rows, one
-group per slot, and each group sees its own slot's `B · A` (Hu et al. 2021, arXiv:2106.09685) on top of the frozen
-weight. One matrix product per factor serves all slots, so a step of many SKUs launches as many kernels as a step of
-one, and no row ever sees another slot's weights: a SKU's gradients are those it would have had alone.
+kernel's height and width in A. A batch is made of equal groups of rows, one group per slot, and each group sees its own
+slot's `B · A` (Hu et al. 2021, arXiv:2106.09685) on top of the frozen weight. One matrix product per factor serves all
+slots, so a step of many SKUs launches as many kernels as a step of one, and no row ever sees another slot's weights: a
+SKU's gradients are those it would have had alone.
 """
 
 import math
@@ -184,7 +184,7 @@ class AdapterBank:
     def warm_start(self, slot: int, lora: LoraWeights, scale: float) -> None:
         """Begins a slot, already initialised, as a saved adapter does, under the bank's own `scale`.
 
-        Ranks that the adapter has not stay fresh: they begin without effect, and learn.
+        Ranks above the adapter's stay fresh: they begin without effect, and learn.
         """
         for part, factors in self._views(self.weights[slot]):
             if part.name in lora.modules:

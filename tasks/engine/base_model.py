@@ -109,7 +109,7 @@ def load_base(folder: Path, precision: str = "auto", device: str = "auto", loras
 def load_controlnet(folder: Path, base: BaseModel) -> Any:
     """The ControlNetModel in a local diffusers folder, for this base model; a second call returns the same object.
 
-    ModelError where it cannot be loaded. That it was made for this kind of model is known before: `tasks/context.py`.
+    ModelError where it cannot be loaded. `tasks/models.py` has checked that it was made for this kind of model.
     """
     key = (str(folder.resolve()), base.dtype, base.device)
     with _loading:

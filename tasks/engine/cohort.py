@@ -44,9 +44,9 @@ Progress = Callable[[int, int], None]
 class Cohort:
     """One run over `jobs`.
 
-    `outcomes`, by adapter id, is filled as SKUs leave, and whom it names already is done. `unet` is the base model's
-    UNet compiled: then the batch keeps one shape to the end, so that one graph serves it. `after_step` is called
-    between two steps, when all state is at rest. `lean` computes activations twice rather than keep them.
+    `outcomes`, by adapter id, is filled as SKUs leave; those that it names at the start are not trained. `unet` is the
+    base model's UNet compiled: then the batch keeps one shape to the end, so that one graph serves it. `after_step` is
+    called between two steps, when all state is at rest. `lean` computes activations twice rather than keep them.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Cohort:
         self.done = self.total - sum(job.steps for job in waiting)
 
     def run(self) -> None:
-        """Until every job has its outcome."""
+        """Trains until every job has its outcome."""
         started = time.perf_counter()
         with self.bank, _recomputing(self.base, self.lean):
             while self.queue or any(not tenant.gone for tenant in self.tenants.values()):
@@ -121,7 +121,7 @@ class Cohort:
         return tenant
 
     def _text(self, prompt: str) -> Conditioning:
-        """The base model's reading, once for each prompt: SKUs of a class share their prior's."""
+        """The base model's embeddings of a prompt, computed once: SKUs of a class share their prior's."""
         if prompt not in self.texts:
             with self.bank.disabled():
                 self.texts[prompt] = encode_prompt(self.base, prompt)
@@ -174,9 +174,9 @@ class Cohort:
                 self._leave(tenant, self._trained(tenant))
 
     def _is_fine(self, tenant: Tenant) -> bool:
-        """Looks at the losses where it is time to, and dismisses a SKU that has one that is not finite.
+        """Whether the SKU may go on: checks its losses at intervals, and dismisses it where one is not finite.
 
-        A large one alone says little: it depends on the timestep, and holds the prior's share.
+        A large loss alone says little: it depends on the timestep, and includes the prior's share.
         """
         if not (tenant.step == tenant.job.steps or tenant.step % CHECK_EVERY == 0 or self._looks_at(tenant)):
             return True
@@ -191,7 +191,7 @@ class Cohort:
         return self.evaluation is not None and (last or tenant.step % self.evaluation.every == 0)
 
     def _look(self, tenants: list[Tenant]) -> list[Tenant]:
-        """Draws and scores the images of those whose time it is; who of them is done."""
+        """Draws and scores the images of the tenants that are due; returns those that are done."""
         evaluation, done = self.evaluation, []
         due = [tenant for tenant in tenants if self._looks_at(tenant)]
         if evaluation is None or not due:

@@ -59,7 +59,7 @@ class Watch:
     row: Tensor | None = None
 
     def add(self, step: int, score: Score, row: Tensor, evaluation: Evaluation) -> bool:
-        """Takes a look's result and the slot's weights; whether training should stop."""
+        """Takes a look's result and the slot's weights; returns whether training should stop."""
         point = CurvePoint(step, *(value if math.isfinite(value) else -1.0 for value in astuple(score)))
         self.points.append(point)
         if best_of(self.points, evaluation) is point:

@@ -15,10 +15,10 @@ from tasks.engine.lora_file import LoraWeights
 class TrainingJob:
     """One SKU to learn.
 
-    `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `photos` are gone through
-    whenever it enters a slot, and may be read only then, like `class_images`, uint8 (height, width, 3): what the base
-    model draws for `prior`. They are rehearsed where the recipe asks for `prior_images`, and SKUs of one prior prompt
-    share them. `start` is an adapter to begin with, such as one trained over all SKUs of the class.
+    `seed` decides its crops, noises and timesteps; `instance` and `prior` are its prompts. `photos` and `class_images`
+    are iterated over whenever it enters a slot, and may be read only then. `class_images`, uint8 (height, width, 3),
+    are what the base model draws for `prior`: they are rehearsed where the recipe asks for `prior_images`, and SKUs of
+    one prior prompt share them. `start` is an adapter to begin with, such as one trained over all SKUs of the class.
     """
 
     adapter_id: str
@@ -45,8 +45,7 @@ class CurvePoint:
 class TrainedAdapter:
     """What was learned after `steps` steps, and the loss on the SKU's fixed probes without and with it.
 
-    `curve` holds the looks on the way, the later ones than `steps` being those that were no better; it is empty where
-    nobody looked.
+    `curve` holds all looks, also those after `steps`, which were no better; it is empty where nobody looked.
     """
 
     adapter_id: str

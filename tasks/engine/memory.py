@@ -1,6 +1,6 @@
 """How many SKUs train at once: the device's free memory over what one of them takes, by a measured step.
 
-The halving in `train_cohort` stays behind it: what else runs on the device may take more memory at any time.
+`train_cohort` still halves the number where it was too many: other programs may take memory at any time.
 """
 
 import logging
@@ -52,7 +52,7 @@ def fitting_slots(
 
 
 def step_costs(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int) -> tuple[int, int]:
-    """Bytes of a step that all SKUs share, and those that each takes: by a step of the first SKU and one of two."""
+    """Bytes of a step that all SKUs share, and those of each SKU: measured by a step of one SKU and a step of two."""
     one, two = (step_bytes(base, jobs[:count], recipe, resolution) for count in (1, 2))
     each = max(1, two - one)
     return one - each, each
@@ -76,12 +76,12 @@ def step_bytes(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig,
 
 
 def new_probe(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, steps: int) -> Cohort:
-    """A cohort of all `jobs` for a few steps, which nobody hears of."""
+    """A cohort that trains all `jobs` for a few steps and reports nothing."""
     return Cohort(base, [replace(job, steps=steps) for job in jobs], recipe, resolution, len(jobs), _quiet, {})
 
 
 def cuda_peak(probe: Cohort) -> int:
-    """The most bytes that the last step took. Admitting SKUs may take more before it, but one after another does it."""
+    """The most bytes that the last step took. Admitting SKUs may take more, but they are admitted one by one."""
     device, peaks = probe.base.device, list[int]()
 
     def note(cohort: Cohort) -> None:
@@ -139,11 +139,11 @@ def _number(file: Path) -> int | None:
 
 
 def _files_kept() -> int:
-    """Bytes of files that the container has read and that make room for whoever asks: they count as used."""
+    """Bytes of files that the container has cached: they count as used, but give way to whoever needs memory."""
     file = CGROUP / "memory.stat"
     counts = dict(line.split() for line in file.read_text().splitlines()) if file.is_file() else {}
     return int(counts.get("inactive_file", 0))
 
 
 def _quiet(done: int, total: int) -> None:
-    """A probe is no progress."""
+    """A probe reports no progress."""

@@ -31,8 +31,8 @@ class Objective:
         unet: Callable[..., Any] | None = None,
         anchor: Callable[..., Any] | None = None,
     ) -> None:
-        """`unet` is what learns, where it is not the base model's as it stands; `anchor` what keeps the class, where
-        it is not `unet` without its adapters."""
+        """`unet` learns in place of the base model's own UNet, and `anchor` keeps the class in place of `unet` without
+        its adapters."""
         self.base, self.bank, self.recipe, self.unet = base, bank, recipe, unet
         self.anchor = unet if anchor is None else anchor
         self.probed = base.unet if anchor is None else unet  # one odd shape of batch is not worth a compiled graph

@@ -48,8 +48,8 @@ class Tenant:
 
     @property
     def reserved(self) -> bool:
-        """Whether its rows must stay: a SKU that failed holds them to its planned end, since another shape of batch
-        would round its neighbours' results otherwise."""
+        """Whether its rows must stay: a SKU that failed holds them to its planned end, since a batch of another shape
+        would round its neighbours' results differently."""
         return not self.gone or (self.failed and self.step < self.job.steps)
 
     def draw(self, rows: int, timesteps: int, generator: torch.Generator | None = None) -> Draw:

@@ -80,7 +80,7 @@ def _train_whole(
 
 
 def _fits(begin: Callable[..., Cohort], state: bytes | None) -> bool:
-    """Runs a cohort to its end, or until memory runs out; by the return nothing holds its tensors."""
+    """Whether a cohort ran to its end, and not out of memory; when this returns, nothing holds its tensors."""
     try:
         if state is None:
             cohort = begin()
@@ -106,4 +106,4 @@ def _writer(snapshots: Snapshots) -> Callable[[Cohort], None]:
 
 
 def _nothing(cohort: Cohort) -> None:
-    """Between two steps, nothing."""
+    """The `after_step` of a cohort that takes no snapshots."""

@@ -1,6 +1,6 @@
 """Find the product in a photo without any learned weights, so that it runs anywhere and is the same everywhere.
 
-A network that has learned to do it does better and may be given; all but the last paragraph is for without one.
+A network that has learned to do it does better and may be given; all but the last paragraph is about doing without.
 
 Three steps, on a small copy: a saliency map (what differs from the photo's border, and is fenced off from it by
 edges), GrabCut seeded by it (Rother et al. 2004), and the choice of the pieces that are the product. Before a plain
@@ -100,7 +100,7 @@ def _inside(small: Rgb, outline: Outline | None) -> Bools | None:
 
 
 def _decided(learned: Mask) -> Mask:
-    """A network's doubts (a plinth, a plate) taken for one or the other, so that none shows as haze or specks."""
+    """A network's mask, its doubts (a plinth, a plate) decided, so that none shows as haze or specks."""
     decided = np.clip((learned - 0.5) * 4.0 + 0.5, 0.0, 1.0)
     pieces, count = ndimage.label(decided >= 0.5, np.ones((3, 3)))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
@@ -114,7 +114,7 @@ def _is_something(inside: Bools | None) -> TypeGuard[Bools]:
 
 
 def _fits_better(one: Bools | None, usual: Bools | None, outline: Outline) -> bool:
-    """Whether `one` is to be taken rather than the other, which is more often right."""
+    """Whether `one` is to be taken; the other is right more often."""
     return agreement(one, outline) > agreement(usual, outline) + _MARGIN
 
 

@@ -110,7 +110,7 @@ def mask_overlap(mask_a: Mask, mask_b: Mask) -> float:
 def cut_out_confidence(rgb: Rgb, mask: Mask) -> float:
     """How far a computed mask can be trusted, 0 to 1: to choose the best of a product's photos.
 
-    The product of five doubts: is there a change of colour all along the mask's edge, is the shape compact, is it clear
+    The product of five scores: is there a change of colour all along the mask's edge, is the shape compact, is it clear
     of the picture's frame, is it large enough to be worth showing, and is it a photo, not a logo or a size chart.
     """
     solid = (shrink_mask(mask, 320) >= 0.5).astype(np.float32)

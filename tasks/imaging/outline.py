@@ -106,7 +106,7 @@ def _frame(shape: tuple[int, ...]) -> Bools:
 
 
 def _fenced(lab: Floats, edges: Bools) -> Bools:
-    """What cannot be reached from the border across no edge.
+    """What cannot be reached from the border without crossing an edge.
 
     An outline has gaps where light meets light. Edges are widened to close them, what they enclose is narrowed again,
     and what a wider reach adds counts only where it is a body, not the filling of a notch.

@@ -19,7 +19,7 @@ _SIDE = 1024  # pixels, for a network that takes any size
 
 
 class Segmenter:
-    """The network. Pixels in 0 to 1 are given to it less `mean` and divided by `std`, each red, green and blue."""
+    """The network. It takes pixels in 0 to 1, less `mean` and divided by `std`: red, green and blue."""
 
     def __init__(self, path: str, mean: Colour, std: Colour) -> None:
         self._network = Network(path)

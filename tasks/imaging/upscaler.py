@@ -24,7 +24,7 @@ _MULTIPLE = 8  # that networks with windows, or that begin by folding pixels, ma
 
 
 class Upscaler:
-    """The network. Pixels in 0 to 1 are given to it, red, green and blue, and come back so."""
+    """The network. It takes and gives pixels in 0 to 1: red, green and blue."""
 
     def __init__(self, path: str) -> None:
         self._network = Network(path)
@@ -49,7 +49,7 @@ class Upscaler:
         return factor
 
     def __call__(self, rgb: Rgb, side_maximum: int) -> Rgb:
-        """`rgb` enlarged, its longer side to `side_maximum` at most; as it is where it has that already.
+        """`rgb` enlarged, its longer side to `side_maximum` at most; unchanged where it is as long already.
 
         Raises ModelError, and Rejected RENDER_FAILED where the network's pixels are not finite.
         """

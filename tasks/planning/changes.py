@@ -52,8 +52,8 @@ class Changes:
     def select(self, batch: pa.RecordBatch) -> dict[int, str]:
         """The rows of `batch`, in `CATALOG_SCHEMA`, that are new, changed, doubled or without a SKU.
 
-        They come by position, with their fingerprints. `fingerprints` takes that of a SKU's first row; where another
-        one turns out to be the product, whoever reads the rows is to correct it.
+        Returns their positions, each with its fingerprint. `fingerprints` is given that of a SKU's first row, which
+        `changed_rows` corrects where a later row turns out to be the product.
         """
         chosen: dict[int, str] = {}
         listed = batch["references"].to_pylist() if self.sources else [None] * len(batch)
@@ -75,7 +75,7 @@ class Changes:
         return chosen
 
     def take_back(self, skus: Set[str]) -> set[str]:
-        """Those of these SKUs that were passed over: they are to be looked at after all."""
+        """Has those of these SKUs that were passed over looked at after all; returns them."""
         back = {sku for passed in self.passed.values() for sku in passed if sku in skus}
         self.passed = {status: [sku for sku in passed if sku not in back] for status, passed in self.passed.items()}
         for sku in back:
@@ -86,7 +86,7 @@ class Changes:
     def put_off(self, products: list[Product], limit: int) -> list[Product]:
         """Takes from `products` those beyond the first `limit`, and returns them: the next run is to look at them.
 
-        Those that every run looks at, for a photo that could not be had, come last, so that they keep no other waiting.
+        SKUs that every run looks at, since a photo could not be had, come last, so that they hold up no others.
         """
         if not limit:
             return []

@@ -90,7 +90,7 @@ class Known:
         return [image.image_id for sku in skus for image in self.live.get(sku, [])]
 
     def without_place(self, sku: str, slots: set[str]) -> list[str]:
-        """The ids of a SKU's live images that the nightly matrix made and has no more."""
+        """The ids of a SKU's live images that the nightly matrix asked for once, and asks for no more."""
         mine = self.live.get(sku, [])
         return [image.image_id for image in mine if image.origin == "catalog" and image.slot not in slots]
 

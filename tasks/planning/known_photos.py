@@ -1,4 +1,4 @@
-"""What runs have seen of a catalog's photos: their versions on the web, and which stand for too many products.
+"""What runs have seen of a catalog's photos: their versions on the web, and which of them too many products list.
 
 A shop that has no photo of a product often shows one that says so, or its logo. Trained on, it becomes the product. It
 is known by the many products that list it: all of the catalog is counted, whichever SKUs a run looks at and in
@@ -66,7 +66,7 @@ class KnownPhotos:
         return set(self._of("content", contents)["sku"].to_pylist())
 
     def news(self, listed: Sequence[Listed], gone: Sequence[str]) -> list[PhotoRecord]:
-        """What the table must be told: photos that are new, have changed, or are listed no more.
+        """What the table must be told: photos that are new, have changed, or are no longer listed.
 
         A photo that cannot be had just now is still listed.
         """

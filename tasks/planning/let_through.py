@@ -21,7 +21,7 @@ Bounds = tuple[int, int]  # the fewest pixels of the shorter side, and the most 
 
 
 def let_through(context: RunContext, listed: Sequence[Listed]) -> list[Listed]:
-    """The products, where photos that are let through by now are others. Raises StoreError."""
+    """The products, with another id for each photo that is let through by now. Raises StoreError."""
     store, now = context.open(), context.config.catalog
     mine = [("sku", "in", [one.product.sku for one in listed]), ("reason", "in", _SIZES)]
     rows = Tables(store).read("rejections", ["sku", "subject", "run_id"], mine).to_pylist() if listed else []
@@ -38,7 +38,7 @@ def let_through(context: RunContext, listed: Sequence[Listed]) -> list[Listed]:
 
 
 def _bounds(store: ObjectStore, run_id: str) -> Bounds | None:
-    """What a run was told; None where that is not kept."""
+    """The bounds that a run was given; None where its configuration is not kept."""
     try:
         catalog = json.loads(store.read(config_key(run_id)))["catalog"]
     except ObjectMissing:

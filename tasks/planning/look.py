@@ -1,4 +1,4 @@
-"""Looks at the photos of a run's products, several products at once, and finds what stands for too many of them."""
+"""Looks at the photos of a run's products, several products at once, and finds photos that too many of them list."""
 
 from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ READERS = 8  # photos are hashed in parallel, for most of that time is spent wai
 
 @contextmanager
 def look_at(context: RunContext, known: KnownPhotos, sources: Sources) -> Iterator["Look"]:
-    """A look for the length of the block."""
+    """A `Look` whose threads end with the block."""
     with ThreadPoolExecutor(READERS) as readers:
         yield Look(context, known, sources, readers)
 
@@ -41,7 +41,7 @@ class Look:
         return list(self.readers.map(self._photos, products))
 
     def placeholders(self, listed: list[Listed], gone: list[str], changes: Changes | None) -> dict[str, int]:
-        """The photos that stand for too many products.
+        """The hashes of photos that too many products list, with how many do.
 
         What has become one, or is one no more, concerns SKUs that have not changed: they are added to `listed`, and
         taken from those that `changes` passed over. A run for some products takes what runs over the whole catalog have
@@ -81,7 +81,7 @@ class Look:
 
 
 def _named(context: RunContext, skus: Set[str]) -> Iterator[Product]:
-    """The products of these SKUs, which are there."""
+    """The products of these SKUs, all of which the catalog holds."""
     reader = RowReader("", context.started_at)
     for batch in catalog_batches(context.catalog):
         rows = batch.filter(pc.is_in(batch["sku"], pa.array(sorted(skus), pa.string())))

@@ -25,7 +25,7 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str]) -> None:
 def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
     """For each of `skus` the one seen that may have been meant, if any.
 
-    To compare it with each of 100,000 takes seconds. What is meant begins or ends alike, and so is its neighbour in the
+    To compare one with each of 100,000 takes seconds. What is meant begins or ends alike, and so stands close by in the
     order of SKUs, or in that of SKUs read backwards.
     """
     ways: list[Callable[[str], str]] = [str, lambda sku: sku[::-1]]

@@ -167,7 +167,7 @@ def _values(shape: pq.FileMetaData) -> Iterator[int]:
 
 
 def _is_another_kind(uri: str) -> bool:
-    """Whether neither end of the file is as Parquet's are, so that it is no damaged one, nor empty."""
+    """Whether it is a file of another kind, not a damaged or empty one: neither of its ends is as Parquet's are."""
     with _catalog_faults(uri), _opened(uri) as source:
         first = source.read(4)
         source.seek(-len(first), os.SEEK_END)

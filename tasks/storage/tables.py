@@ -118,7 +118,7 @@ class Tables:
     def read(
         self, name: str, columns: list[str] | None = None, filters: Any = None, version: int | None = None
     ) -> pa.Table:
-        """The live rows, in the schema that this version of packshot declares; empty where there is no table.
+        """The rows, retired ones too, in the schema that this packshot declares; empty where there is no table.
 
         `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …] and may name
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
