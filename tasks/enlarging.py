@@ -12,7 +12,7 @@ from tasks.drawing import is_drawn_alone, kept_scene, scene_key
 from tasks.imaging.decode import encode_png
 from tasks.imaging.pixels import scale_mask, scale_rgb
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import Material, Pixels, Rgb
+from tasks.techniques import Material, Pixels, Rgb, find_technique
 
 _SOFT = 1.5  # times as large as drawn, from which on scaling shows
 _turns = threading.Lock()  # two that wait for one scene do not both enlarge it
@@ -21,15 +21,17 @@ _turns = threading.Lock()  # two that wait for one scene do not both enlarge it
 def enlarged(context: RunContext, spec: VariantSpec, material: Material, store: ObjectStore) -> Material:
     """The material with what was drawn enlarged, and its guide scaled alike; unchanged where no network is named.
 
+    Where a guided technique shows a photo's pixels, that is the scene around them: no network enlarges a light.
     Raises ModelError, StoreError, and Rejected where the network's pixels are not finite.
     """
     if not spec.upscaler or material.drawn is None:
         return material
-    drawn = (
-        _enlarged(context, spec, material.drawn)
-        if is_drawn_alone(spec)
-        else _scene(context, spec, material.drawn, store)
-    )
+    if not is_drawn_alone(spec):
+        return replace(material, drawn=_scene(context, spec, material.drawn, store))
+    if find_technique(spec.technique).SOURCE_TYPE != "generated":
+        scene = None if material.scene is None else _scene(context, spec, material.scene, store)
+        return replace(material, scene=scene)
+    drawn = _enlarged(context, spec, material.drawn)
     return replace(material, drawn=drawn, guide=material.guide and _as_large(material.guide, drawn))
 
 

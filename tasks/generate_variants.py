@@ -75,14 +75,16 @@ def _make_all(
 ) -> list[Draft | Rejection]:
     """The draft of each variant, or the verdict on it: made in threads, while the model draws the next ones."""
     read, guides, made = photo_reader(store), dict[str, Future[Pixels | Rejection]](), dict[str, Made]()
+    scenes = dict[str, Rgb | None]()
     with threads() as pool:
 
         def material(spec: VariantSpec, drawn: Rgb | None, guide: Pixels | None = None) -> Material:
-            return Material(drawn, partial(_photo, spec, references[spec.sku], read), guide)
+            return Material(drawn, partial(_photo, spec, references[spec.sku], read), guide, scenes.get(spec.id))
 
         def placed(spec: VariantSpec, scene: Rgb | None = None) -> None:
             """The scene is there: the model goes on with it, or has no more to draw."""
             if find_guided(spec.technique):
+                scenes[spec.id] = scene
                 guides[spec.id] = pool.submit(_guide, context, spec, material(spec, scene))
             elif not is_drawn_alone(spec):
                 made[spec.id] = pool.submit(_make, context, spec, material(spec, scene), store)

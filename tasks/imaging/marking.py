@@ -45,8 +45,8 @@ _LONGEST = 2000
 class Marks:
     """What an image file says about itself; empty fields are left out.
 
-    `source_type`: "generated" was wholly drawn by a model, "composite" is a real cut-out in a generated picture,
-    "none" is a photo that no model touched. Each text is cut after 2,000 characters.
+    `source_type`: "generated" was wholly drawn by a model, "composite" is a real cut-out in a generated picture or
+    light, "none" is a photo that no model touched. Each text is cut after 2,000 characters.
     """
 
     source_type: SourceType = "none"

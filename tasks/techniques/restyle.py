@@ -1,18 +1,21 @@
-"""The model draws over a composite, with the adapter: outline and place stay the product's, the light is the scene's.
+"""The product's own pixels in a drawn scene, lit as the model draws it there, with its adapter, over the composite.
 
-Image to image (SDEdit, Meng et al. 2021).
+Image to image (SDEdit, Meng et al. 2021) for the light; `tasks/imaging/relight.py` takes it over.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
 from configs.schema import GenerationConfig
 from tasks.imaging.compose import AS_TRAINED
+from tasks.imaging.relight import relight
 from tasks.techniques import Material, Pixels, Words, composite, regenerate
 
+VERSION = 1
 USES_ADAPTER = True
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
-SOURCE_TYPE: Literal["generated"] = "generated"
+SOURCE_TYPE: Literal["composite"] = "composite"
 GUIDE: Literal["image"] = "image"
 
 
@@ -37,5 +40,9 @@ def guide(variant: VariantSpec, material: Material) -> Pixels:
 
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
-    """The model's picture; the product is where it was in the composite."""
-    return regenerate.make(variant, material)
+    """The same composite, as large as the photo gives, its product in the light of the model's picture."""
+    stood = replace(material, drawn=material.scene)
+    placed = composite.compose(variant, stood, AS_TRAINED.share, AS_TRAINED, variant.side_maximum)
+    assert material.drawn is not None, "its prompt is never empty"
+    assert placed.mask is not None, "a composite knows where its product is"
+    return replace(placed, rgb=relight(placed.rgb, placed.mask, material.drawn))

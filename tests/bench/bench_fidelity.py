@@ -252,7 +252,7 @@ def _sheet(bench: Bench, drawn: list[list[Drawn]], path: Path) -> None:
     for product, *ways in zip(bench.products, *drawn, strict=True):
         pictures = [scale_rgb(product.photos[0].rgb, side, side)]
         for way in ways:
-            pictures += [*way.plain[:2], *way.scenes]
+            pictures += [scale_rgb(one, side, side) for one in (*way.plain[:2], *way.scenes)]
         rows.append(np.concatenate(pictures, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path)

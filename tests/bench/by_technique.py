@@ -1,5 +1,6 @@
 """Pictures as a run makes them, by each technique that draws with the adapter: the table `techniques`."""
 
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -15,8 +16,9 @@ from tasks.engine.rendering import RenderRequest, render
 from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.measure import mask_overlap
+from tasks.imaging.pixels import scale_rgb
 from tasks.planning.matrix import Drawing, expand
-from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided
+from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided, find_technique
 from tests.bench.fidelity import Bench, Drawn, means
 from tests.bench.likeness import Product, likeness
 from tests.bench.tables import as_text, say
@@ -36,16 +38,22 @@ def technique_row(bench: Bench, technique: str) -> tuple[dict[str, Any], list[Dr
     for product in bench.products:
         white = _specs(bench, product, technique, "white", bench.options.images)
         specs = [*white, *_specs(bench, product, technique, "scene", 1)]
-        guides = _guides(bench, product, specs)
+        materials = _materials(bench, product, specs)
         requests = [
-            RenderRequest(spec.prompt, "", spec.seed, product.sku, _as_engine_wants(bench, spec, guide))
-            for spec, guide in zip(specs, guides, strict=True)
+            RenderRequest(spec.prompt, "", spec.seed, product.sku, _as_engine_wants(bench, spec, one.guide))
+            for spec, one in zip(specs, materials, strict=True)
         ]
-        pictures = bench.render(requests, files)
+        pictures = [
+            find_technique(technique).make(spec, replace(one, drawn=picture)).rgb
+            for spec, one, picture in zip(specs, materials, bench.render(requests, files), strict=True)
+        ]
         drawn.append(Drawn(pictures[: len(white)], pictures[len(white) :]))
         size = (bench.settings.height, bench.settings.width)
         overlaps += [
-            mask_overlap(cut_out(picture), on_flat(photo.rgb, photo.mask, WHITE, size, AS_TRAINED.share)[1])
+            mask_overlap(
+                cut_out(scale_rgb(picture, *reversed(size))),
+                on_flat(photo.rgb, photo.mask, WHITE, size, AS_TRAINED.share)[1],
+            )
             for picture, photo in zip(drawn[-1].plain, cycle(product.photos), strict=False)
         ]
     seconds = (bench.clock() - started) / sum(len(one.plain) + len(one.scenes) for one in drawn)
@@ -66,16 +74,17 @@ def _specs(bench: Bench, product: Product, technique: str, background: str, imag
     return found if background == "white" else sorted(found, key=lambda spec: SCENES.index(spec.scene))
 
 
-def _guides(bench: Bench, product: Product, specs: list[VariantSpec]) -> list[Pixels | None]:
-    """What guides each of them, made of one photograph after the other; None where nothing does."""
-    guides = list[Pixels | None]()
+def _materials(bench: Bench, product: Product, specs: list[VariantSpec]) -> list[Material]:
+    """What each of them is made of but for what is drawn for it, with one photograph after the other."""
+    found = list[Material]()
     for spec, photo in zip(specs, cycle(product.photos), strict=False):
         technique, scene = find_guided(spec.technique), None
         if spec.scene_prompt:
             [scene] = render(bench.base, [RenderRequest(spec.scene_prompt, "", spec.seed)], bench.settings, {}, 1)
         shown = CutOut(photo.rgb, photo.mask)
-        guides.append(technique.guide(spec, Material(scene, lambda shown=shown: shown)) if technique else None)
-    return guides
+        material = Material(scene, lambda shown=shown: shown, scene=scene)
+        found.append(replace(material, guide=technique.guide(spec, material) if technique else None))
+    return found
 
 
 def _as_engine_wants(bench: Bench, spec: VariantSpec, guide: Pixels | None) -> Guide | None:
