@@ -77,7 +77,10 @@ class GenerationConfig(Strict):
     negative_prompt: str = "blurry, distorted, watermark, text, deformed"
     seed: int = Field(0, ge=0, description="The first seed; the n-th image of a slot uses seed + n")
     restyle_strength: float = Field(
-        0.5, gt=0, le=1, description="How much of a composite the technique restyle draws anew, as a share of the steps"
+        0.5,
+        gt=0,
+        le=1,
+        description="How much of a composite the technique restyle draws anew, for its light: a share of the steps",
     )
     sketch_weight: float = Field(
         0.8, gt=0, le=2, description="How much the product's edges count where the technique sketch draws along them"

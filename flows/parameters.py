@@ -118,7 +118,7 @@ class MakeVariantsParameters(RunParameters):
         title="Techniques",
         description=(
             "composite: the product as photographed, put into a new scene. packshot: the same on white. "
-            "regenerate: the product drawn anew. restyle: a composite drawn over, so that its light is the scene's. "
+            "restyle: a composite, its product lit as the model draws it there. regenerate: the product drawn anew. "
             "sketch: drawn anew along the photo's outline"
         ),
         json_schema_extra={"position": 6},
