@@ -17,7 +17,7 @@ class Reason(StrEnum):
     REFERENCE_MISSING = "reference_missing"  # the photo does not exist
     REFERENCE_FORBIDDEN = "reference_forbidden"  # its URL is outside what the configuration allows
     REFERENCE_TOO_LARGE = "reference_too_large"  # more bytes or pixels than allowed
-    REFERENCE_UNREADABLE = "reference_unreadable"  # not a JPEG, PNG or WebP image, or damaged
+    REFERENCE_UNREADABLE = "reference_unreadable"  # of a format that is not read, or damaged
     REFERENCE_TOO_SMALL = "reference_too_small"  # too few pixels to learn from
     REFERENCE_BLANK = "reference_blank"  # one uniform colour
     REFERENCE_DUPLICATE = "reference_duplicate"  # the same bytes are listed twice for the SKU

@@ -1,7 +1,8 @@
 """Bytes from anywhere to pixels we trust: upright, 8-bit, sRGB, and nothing else of the file.
 
-A reference photo comes from a shop's upload folder, so it is hostile until decoded: only three formats are tried, the
-size in the header is checked before a pixel is unpacked, and whatever the decoder raises becomes a `Rejected`.
+A reference photo comes from a shop's upload folder, so it is hostile until decoded: one decoder is tried, the size in
+the header is checked before a pixel is unpacked, and whatever the decoder raises becomes a `Rejected`. So does what a
+decoder would show in wrong colours: see `tasks/imaging/formats.py`.
 """
 
 import io
@@ -13,23 +14,10 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
+from tasks.imaging.boxes import is_cut_off, named_profile
+from tasks.imaging.formats import FORMATS, formats_for, kind_of, refuse_wrong_colours, unidentified
 from tasks.imaging.pixels import Mask, Rgb, border_of
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-
-_KINDS = ("a JPEG", "a PNG", "a WebP")
-_NO_PICTURES = ("an empty file", "a web page", "a ZIP archive", "gzip data", "unknown data")
-_SIGNATURES = (
-    (b"GIF8", "a GIF"),
-    (b"II*\0", "a TIFF"),
-    (b"MM\0*", "a TIFF"),
-    (b"8BPS", "a Photoshop file"),
-    (b"%!PS", "PostScript"),
-    (b"%PDF", "a PDF"),
-    (b"BM", "a BMP"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "gzip data"),
-)
 _TURNS = {
     2: (Image.Transpose.FLIP_LEFT_RIGHT,),
     3: (Image.Transpose.ROTATE_180,),
@@ -40,6 +28,7 @@ _TURNS = {
     8: (Image.Transpose.ROTATE_90,),
 }
 _ORIENTATION = 0x0112
+_MULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -52,21 +41,29 @@ class Decoded:
 
 
 def decode(data: bytes, pixels_maximum: int) -> Decoded:
-    """The first frame of a JPEG, PNG or WebP file, upright, in sRGB, 8 bits a channel.
+    """The first frame of a JPEG, PNG, WebP, TIFF, AVIF or HEIC file, upright, in sRGB, 8 bits a channel.
+
+    Of a HEIC or AVIF that holds several pictures it is the one that the file calls primary.
 
     Raises `Rejected`: REFERENCE_TOO_LARGE when the header promises more than `pixels_maximum` pixels,
     REFERENCE_UNREADABLE when the bytes are another format, or damaged or cut off anywhere.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats_for(kind_of(data))) as image:
             width, height = image.size
             if width * height > pixels_maximum:
                 raise Rejected(
                     Reason.REFERENCE_TOO_LARGE,
                     f"{width} x {height} pixels are more than the {pixels_maximum:,} allowed: send a smaller photo",
                 )
+            refuse_wrong_colours(image)
+            named = None
+            if image.format in ("AVIF", "HEIF"):
+                if is_cut_off(data):
+                    raise EOFError("its end is missing")
+                named = named_profile(data)
             image.load()
-            return _upright(image, _decoded(image))
+            return _upright(image, _decoded(image, image.info.get("icc_profile") or named))
     except (Rejected, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -75,12 +72,7 @@ def decode(data: bytes, pixels_maximum: int) -> Decoded:
             f"the header promises far more than the {pixels_maximum:,} pixels allowed: send a smaller photo",
         ) from None
     except UnidentifiedImageError:
-        kind = kind_of(data)
-        fault = "but damaged in its header" if kind in _KINDS else "not a JPEG, PNG or WebP image"
-        upload = (
-            "upload the photo again" if kind in (*_KINDS, *_NO_PICTURES) else "save it as JPEG or PNG, and upload that"
-        )
-        raise Rejected(Reason.REFERENCE_UNREADABLE, f"{kind}, {fault}: {upload}") from None
+        raise unidentified(data) from None
     # Decoders raise anything from struct.error to KeyError on damaged files; each of them is this one verdict.
     except Exception as error:
         raise Rejected(
@@ -133,31 +125,12 @@ def encode_png(pixels: Rgb | Mask) -> bytes:
     return buffer.getvalue()
 
 
-def kind_of(data: bytes) -> str:
-    """What the first bytes look like, for a message to a person: "a GIF", "a web page", "an empty file"."""
-    if not data:
-        return "an empty file"
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if data[:2] == b"\xff\xd8":
-        return "a JPEG"
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return "a PNG"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "a WebP"
-    if data[4:8] == b"ftyp":
-        return "an AVIF" if data[8:12] in (b"avif", b"avis") else "a HEIC or video file"
-    lower = head.lower()
-    if b"<svg" in lower:
-        return "an SVG"
-    if lower.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "a web page"
-    return next((name for magic, name in _SIGNATURES if data.startswith(magic)), "unknown data")
-
-
-def _decoded(image: Image.Image) -> Decoded:
+def _decoded(image: Image.Image, profile: bytes | None) -> Decoded:
     """Colours to sRGB, transparency onto white."""
+    if image.mode in _MULTIPLIED:  # by their transparency, which TIFF and HEIC may hold
+        image = image.convert(_MULTIPLIED[image.mode])
     alpha = _alpha_of(image)
-    rgb = _to_srgb(_eight_bit(image), image.info.get("icc_profile"))
+    rgb = _to_srgb(_eight_bit(image), profile)
     if alpha is None or alpha.min() == 1.0:
         return Decoded(rgb, None)
     on_white = 255.0 - (255.0 - rgb) * alpha[..., np.newaxis]
@@ -206,7 +179,14 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
 
 
 def _upright(image: Image.Image, decoded: Decoded) -> Decoded:
-    """Turn the pixels as the EXIF orientation asks; damaged EXIF leaves them as they lie."""
+    """Turn the pixels as the EXIF orientation asks; damaged EXIF leaves them as they lie.
+
+    A TIFF or HEIC has been turned by its decoder, and of an AVIF only its own boxes count, which Pillow makes EXIF of.
+    """
+    if image.format in ("TIFF", "HEIF"):
+        return decoded
+    if image.format == "AVIF":
+        image.info.pop("xmp", None)  # it may name the orientation that the boxes have seen to
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # the EXIF reader, too, raises anything on damaged blocks

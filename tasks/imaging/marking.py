@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from PIL import Image
 
-from tasks.imaging.decode import FORMATS
+from tasks.imaging.formats import FORMATS
 
 SourceType = Literal["generated", "composite", "none"]
 

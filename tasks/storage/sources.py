@@ -29,7 +29,9 @@ from tasks.storage.web import Web, is_below, web_url
 __all__ = ["Seen", "Sources", "open_parquet", "row_batches"]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp")
-OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp")  # no decoder is run on these
+# Files that often are another's original or copy: of those of one name, the first of these is the photo.
+TWIN_SUFFIXES = (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif")
+OTHER_SUFFIXES = (".gif", ".bmp")  # no decoder is run on these
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONNECTING = threading.Lock()
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENXIO)
@@ -103,7 +105,8 @@ class Sources:
     def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:
         """The photos that are meant: a folder stands for its photo files in order of their names, blanks for nothing.
 
-        After them come its files of other image formats, so that somebody hears of them. Files are not looked at beyond
+        A HEIC, TIFF or AVIF beside a photo of the same name is the same photo. After the others come those that are
+        not, and files of formats that are not read, so that somebody hears of them. Files are not looked at beyond
         this: `read` judges each. Raises Rejected(REFERENCE_FORBIDDEN), StoreError.
         """
         photos: list[str] = []
@@ -216,7 +219,7 @@ class Sources:
                 return attempt(lambda: os.listdir(uri), uri, ())  # noqa: PTH208
             except (ObjectMissing, StoreDenied):  # it went meanwhile, or is not for us: `read` will say so
                 return None
-        if is_web(uri) or uri.lower().endswith(PHOTO_SUFFIXES):
+        if is_web(uri) or uri.lower().endswith(PHOTO_SUFFIXES + TWIN_SUFFIXES):
             return None
         try:
             entries = attempt(lambda: self._driver(uri).ls(uri, detail=True), uri)
@@ -242,12 +245,19 @@ class Sources:
 
 
 def _photo_names(names: list[str]) -> list[str]:
-    """Photos first, then those in formats that are not read and stand for no photo beside them; none that is hidden."""
+    """Photos first, then one file of each name that has none; none that is hidden."""
     shown = sorted(name for name in names if not name.startswith("."))  # macOS zips "._a.jpg" beside each a.jpg
     photos = [name for name in shown if name.lower().endswith(PHOTO_SUFFIXES)]
-    stems = {posixpath.splitext(name)[0].lower() for name in photos}
-    others = [name for name in shown if name.lower().endswith(OTHER_SUFFIXES)]
-    return photos + [name for name in others if posixpath.splitext(name)[0].lower() not in stems]
+    taken, others = {_stem(name) for name in photos}, list[str]()
+    for suffix in (*TWIN_SUFFIXES, *OTHER_SUFFIXES):
+        alone = [name for name in shown if name.lower().endswith(suffix) and _stem(name) not in taken]
+        taken.update(map(_stem, alone))
+        others += alone
+    return photos + sorted(others)
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0].lower()
 
 
 def is_web(uri: str) -> bool:

@@ -30,7 +30,7 @@ from tasks.storage.faults import PAUSES
 SCHEMES = ("http", "https")
 HEADERS: tuple[tuple[bytes | str, bytes | str], ...] = (
     ("User-Agent", "packshot"),
-    ("Accept", "image/jpeg,image/png,image/webp"),
+    ("Accept", "image/jpeg,image/png,image/webp"),  # what else comes is read, too; a server that can choose sends these
     ("Accept-Encoding", "identity"),
 )
 FAILURES = 20  # photos in a row that make a host count as down

@@ -12,7 +12,7 @@ from catalog_schemas.rejection import Reason
 from tasks.imaging.decode import decode
 from tests.bad_input.night import BAD, Judged, Night
 from tests.drawn_products import draw_photo
-from tests.imaging.pictures import encoded
+from tests.imaging.pictures import encoded, tiff
 
 UNREADABLE, TOO_LARGE = Reason.REFERENCE_UNREADABLE, Reason.REFERENCE_TOO_LARGE
 TOO_SMALL, BLANK, MASK = Reason.REFERENCE_TOO_SMALL, Reason.REFERENCE_BLANK, Reason.MASK_UNREADABLE
@@ -65,16 +65,16 @@ REFUSED: dict[str, tuple[bytes, Reason, str]] = {
     "XML with an entity": (b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///x">]>', UNREADABLE, "a web"),
     "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", UNREADABLE, "PostScript"),
     "PDF": (b"%PDF-1.7\n", UNREADABLE, "a PDF"),
-    "TIFF": (encoded(PHOTO, "TIFF"), UNREADABLE, "save it as JPEG or PNG"),
+    "half a TIFF": (encoded(NOISE, "TIFF", compression="tiff_lzw")[:9000], UNREADABLE, "a TIFF, damaged"),
+    "a TIFF of inks": (encoded(PHOTO.convert("CMYK"), "TIFF"), UNREADABLE, "in CMYK without the colour profile"),
+    "a TIFF bomb": (encoded(Image.new("1", (20_000, 20_000)), "TIFF", compression="group4"), TOO_LARGE, "allowed"),
     "PSD": (b"8BPS\0\1" + b"\0" * 100, UNREADABLE, "a Photoshop file"),
-    "HEIC": (
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-        UNREADABLE,
-        "a HEIC or video file, not a JPEG, PNG or WebP image: save it as JPEG",
-    ),
+    "a HEIC's first bytes": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", UNREADABLE, "a HEIC, but damaged in its header"),
+    "half a HEIC": (encoded(NOISE, "HEIF", tile_size=64)[:5000], UNREADABLE, "a HEIC, damaged or cut off"),
+    "half an AVIF": (encoded(NOISE, "AVIF")[:2000], UNREADABLE, "an AVIF, but damaged in its header"),
+    "a video": (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", UNREADABLE, "a video or a camera's raw file, not a JPEG, PNG, WebP"),
     "GIF": (encoded(PHOTO, "GIF"), UNREADABLE, "a GIF"),
     "BMP": (encoded(PHOTO, "BMP"), UNREADABLE, "a BMP"),
-    "AVIF": (encoded(PHOTO, "AVIF"), UNREADABLE, "an AVIF"),
     "a ZIP archive": (b"PK\x03\x04" + b"\0" * 100, UNREADABLE, "a ZIP archive"),
     "a pickle": (b"\x80\x04cos\nsystem\n(S'true'\ntR.", UNREADABLE, "unknown data"),
     "random bytes": (np.random.default_rng(1).bytes(5000), UNREADABLE, "unknown data"),
@@ -149,6 +149,10 @@ ODD: dict[str, tuple[bytes, Image.Image, float]] = {
     "wide gamut": (wide_gamut(), PHOTO, 2),
     "a broken profile": (encoded(PHOTO, "PNG", icc_profile=b"no profile"), PHOTO, 0),
     "progressive JPEG": (encoded(PHOTO, "JPEG", progressive=True, quality=97, subsampling=0), PHOTO, 4),
+    "TIFF": (encoded(PHOTO, "TIFF", compression="tiff_lzw"), PHOTO, 0),
+    "TIFF of 16 bits": (tiff(np.asarray(PHOTO).astype(np.uint16) * 257), PHOTO, 0),
+    "AVIF": (encoded(PHOTO, "AVIF", quality=95), PHOTO, 4),
+    "HEIC": (encoded(PHOTO, "HEIF", quality=95), PHOTO, 4),
     "a web page after the picture": (encoded(PHOTO, "PNG") + b"<script>alert(1)</script>", PHOTO, 0),
     "a script in the comment": (encoded(PHOTO, "JPEG", comment=b"<?php system($_GET[0]);", quality=97), PHOTO, 6),
 }

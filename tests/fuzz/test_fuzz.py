@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import count, takewhile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,7 +25,7 @@ from tasks.imaging.decode import decode
 from tasks.read_catalog import RowReader, catalog_batches
 from tests.bad_input.night import bounded
 from tests.drawn_products import draw_photo, product_row
-from tests.imaging.pictures import encoded
+from tests.imaging.pictures import encoded, tiff
 from tests.importers.shop import SAMPLES, imported
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -40,6 +41,13 @@ PHOTOS = [
     encoded(PHOTO, "PNG", save_all=True, append_images=[PHOTO.rotate(9)]),
     encoded(PHOTO, "WEBP", icc_profile=SRGB),
     encoded(PHOTO, "WEBP", lossless=True, save_all=True, append_images=[PHOTO.rotate(9)]),
+    encoded(PHOTO, "TIFF", compression="tiff_lzw", icc_profile=SRGB),
+    encoded(PHOTO, "TIFF", compression="jpeg", save_all=True, append_images=[PHOTO.rotate(9)]),
+    tiff(np.asarray(PHOTO).astype(np.uint16) * 257, tile=(32, 32)),
+    encoded(PHOTO, "AVIF", icc_profile=SRGB),
+    encoded(PHOTO.convert("LA"), "AVIF"),
+    encoded(PHOTO, "HEIF", tile_size=32),
+    encoded(PHOTO.convert("RGBA"), "HEIF", save_all=True, append_images=[PHOTO.rotate(9)]),
 ]
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1)
 

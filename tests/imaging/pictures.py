@@ -1,17 +1,52 @@
 """Drawn products whose true mask and colours are known."""
 
 import io
+import struct
 
 import numpy as np
+import pillow_heif
+import tifffile
 from PIL import Image, ImageDraw
 
 from tasks.imaging.pixels import Mask, Rgb
+
+INK_LOOKS = ((58, -30, -40), (50, 66, -3), (92, -5, 80), (17, 0, 0))  # cyan, magenta, yellow, black on paper: CIE Lab
+
+pillow_heif.register_heif_opener()
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def tiff(pixels: np.ndarray, photometric: str = "rgb", **options: object) -> bytes:
+    """A TIFF as another library than Pillow writes it: of more kinds, and none of its faults."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, photometric=photometric, **options)
+    return buffer.getvalue()
+
+
+def ink_profile() -> bytes:
+    """A CMYK profile with the least that ICC.1 asks for: a table of what each mixture of full inks looks like."""
+    looks = []
+    for mixture in np.ndindex(2, 2, 2, 2):
+        used = np.array(INK_LOOKS)[np.array(mixture, bool)]
+        hue = used[:, 1:].sum(axis=0) * (0.1 if mixture[3] else 1)
+        looks += [round(255 * np.prod(used[:, 0] / 100)), *np.rint(np.clip(hue + 128, 0, 255)).astype(int).tolist()]
+    unit, ramp = struct.pack(">9i", *(65536 * np.eye(3, dtype=int).ravel())), bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + unit + ramp * 4 + bytes(looks) + ramp * 3
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    tags = {b"A2B0": table, b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"inks" + bytes(79)}
+    tags[b"wtpt"] = b"XYZ " + bytes(4) + white
+    listed, body, begin = b"", b"", 132 + 12 * len(tags)
+    for name, value in tags.items():
+        listed += struct.pack(">4sII", name, begin + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    head = struct.pack(">I4sI12s", begin + len(body), b"none", 0x02100000, b"prtrCMYKLab ")
+    head = (head.ljust(36, b"\0") + b"acsp").ljust(68, b"\0") + white
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + listed + body
 
 
 def gradient(height: int = 60, width: int = 90) -> Rgb:

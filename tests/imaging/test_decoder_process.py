@@ -22,7 +22,7 @@ WIDE = 30_000_000
 def test_pixels_transparency_and_verdicts_come_back_as_they_are() -> None:
     clear = Image.fromarray(gradient())
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
-    for data in (PHOTO, encoded(clear, "PNG"), encoded(clear, "WEBP")):
+    for data in (PHOTO, encoded(clear, "PNG"), encoded(clear, "WEBP"), encoded(clear, "HEIF"), encoded(clear, "AVIF")):
         here, apart = decode(data, 10**6), decode_apart(data, 10**6)
         assert (apart.rgb == here.rgb).all()
         assert (apart.alpha is None) == (here.alpha is None)

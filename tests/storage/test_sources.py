@@ -160,11 +160,13 @@ def test_a_folder_stands_for_its_photos_in_order(shop: Path, sources: Sources) -
     assert sources.expand(["photos/mug/deeper"]) == []
 
 
-def test_a_folder_names_photos_in_formats_that_are_not_read_after_the_others_and_no_hidden_files(shop, sources) -> None:
-    for name in ("a.heic", "._b.JPG", "IMG_1.HEIC", "scan.tiff", "e.jfif", "IMG_1.MOV"):
+def test_a_folder_names_what_stands_for_no_photo_beside_it_after_the_others_and_no_hidden_files(shop, sources) -> None:
+    listed = ("a.heic", "._b.JPG", "IMG_1.HEIC", "scan.tiff", "e.jfif", "IMG_1.MOV", "x.HIF", "b.bmp", "old.gif")
+    for name in (*listed, "IMG_2.heic", "IMG_2.avif", "IMG_2.gif"):
         (shop / "photos/mug" / name).write_bytes(name.encode())
     names = [Path(photo).name for photo in sources.expand(["photos/mug"])]
-    assert names == ["a.png", "b.JPG", "c.webp", "d.jpeg", "e.jfif", "IMG_1.HEIC", "scan.tiff"], "a.heic is a.png"
+    assert names[:5] == ["a.png", "b.JPG", "c.webp", "d.jpeg", "e.jfif"], "a.heic is a.png, b.bmp is b.JPG"
+    assert names[5:] == ["IMG_1.HEIC", "IMG_2.avif", "old.gif", "scan.tiff", "x.HIF"]
 
 
 def test_a_photo_is_read_up_to_the_limit(shop: Path, sources: Sources) -> None:
