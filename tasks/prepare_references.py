@@ -17,6 +17,7 @@ from tasks.context import RunContext
 from tasks.imaging.cut_out import Segment, cut_out_of
 from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
+from tasks.imaging.formats import readable
 from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.imaging.segmenter import load_segmenter
 from tasks.imaging.transparency import without_shadow
@@ -64,8 +65,11 @@ def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[R
 
 
 def work_of(context: RunContext, jobs: list[SkuJob]) -> list[str]:
-    """The identity of a chunk of this stage: verdicts hold for the bounds that were set."""
-    judged_by = content_id([PREPARER_VERSION, context.config.catalog.model_dump(mode="json")])
+    """The identity of a chunk of this stage: verdicts hold for the bounds that were set, and the formats that are read.
+
+    What a killed run has refused for a format is judged anew where that is read by now.
+    """
+    judged_by = content_id([PREPARER_VERSION, context.config.catalog.model_dump(mode="json"), readable()])
     return [judged_by, *(part for job in jobs for part in (job.product.sku, *(photo.id for photo in job.photos)))]
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from catalog_schemas.rejection import Reason
 from tasks.cells import inert
 from tasks.context import RunContext
+from tasks.imaging.formats import is_read_by_now
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables
 
@@ -35,7 +36,7 @@ _WORDS = {
     ),
     Reason.REFERENCE_TOO_LARGE: ("the file is too large", "save it smaller: 4,000 pixels a side are plenty"),
     Reason.REFERENCE_UNREADABLE: (
-        "the file is damaged, or no JPEG, PNG or WebP",
+        "the file is damaged, or of a kind that is not read",
         "save it again as JPEG or PNG and upload it; else take it again",
     ),
     Reason.REFERENCE_TOO_SMALL: ("the photo is too small", "take it again, or send the original and no thumbnail"),
@@ -74,7 +75,7 @@ def reshoots(context: RunContext) -> tuple[Reshoot, ...]:
         return ()
     skus = sorted({row["sku"] for row in rows})
     current = _Current(context, tables, skus)
-    rows = [row for row in rows if current.holds(row)]
+    rows = [row for row in rows if current.holds(row) and not is_read_by_now(row["detail"])]
     titles = _titles(context.catalog, {row["sku"] for row in rows})
     bare = {row["sku"] for row in rows if row["reason"] in _WITHOUT_ANY}
     rows = sorted(

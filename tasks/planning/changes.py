@@ -13,6 +13,7 @@ from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from tasks.context import RunContext
+from tasks.planning.let_through import read_by_now
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
 from tasks.techniques import find_technique, version_of
@@ -37,12 +38,14 @@ class Changes:
 
     `fingerprints` holds those of the rows to look at, by SKU. `passed` lists the SKUs of rows passed over by the status
     that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run for some
-    products, which passes over nothing, all of it stays empty.
+    products, which passes over nothing, all of it stays empty. Those of `late` had a photo refused for its format, which
+    is read by now: they are looked at once more.
     """
 
     known: dict[str, LastSeen] = field(default_factory=dict)
     salt: str = ""
     sources: Sources | None = None
+    late: Set[str] = frozenset()
     fingerprints: dict[str, str] = field(default_factory=dict)
     passed: dict[str, list[str]] = field(default_factory=lambda: {"published": [], "quarantined": []})
     images: int = 0
@@ -63,7 +66,8 @@ class Changes:
             zip(batch["sku"].to_pylist(), row_texts(batch).to_pylist(), strict=True)
         ):
             photos = "" if self.sources is None else self._stamp([*(listed[position] or ()), *(masks[position] or ())])
-            fingerprint = hashlib.sha256(f"{self.salt}{_FIELD}{text}{_FIELD}{photos}".encode()).hexdigest()
+            salt = f"{self.salt}{_ITEM}read by now" if sku in self.late else self.salt
+            fingerprint = hashlib.sha256(f"{salt}{_FIELD}{text}{_FIELD}{photos}".encode()).hexdigest()
             held = self.known.get(sku)
             if held is None or held.fingerprint != fingerprint or sku in self.seen:
                 chosen[position] = fingerprint
@@ -143,10 +147,11 @@ def read_changes(context: RunContext, tables: Tables, sources: Sources | None = 
     """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`."""
     columns = ["sku", "fingerprint", "status", "images"]
     rows = tables.read("skus", columns, [("catalog", "=", context.catalog_name)])
-    held = map(LastSeen._make, zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True))
+    held = [*map(LastSeen._make, zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True))]
     trusted = context.config.catalog.changes == "updated_at"
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
-    return Changes(dict(zip(rows["sku"].to_pylist(), held, strict=True)), _salt(context), looked_by)
+    late = {sku for sku, _ in read_by_now(tables)} if held else frozenset[str]()
+    return Changes(dict(zip(rows["sku"].to_pylist(), held, strict=True)), _salt(context), looked_by, late)
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Photos that a run refused for their size, under narrower bounds than today's.
+"""Photos that a run refused for their size, under narrower bounds than today's, or for a format that is read by now.
 
 An adapter is named by the photos as listed, before anyone has opened one, but learned from those that can be used. So a
 photo that is let through now counts as another one: what was made without it is made again, and nothing else.
@@ -12,11 +12,13 @@ from catalog_schemas.identity import content_id
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
 from tasks.context import RunContext, config_key
+from tasks.imaging.formats import is_read_by_now
 from tasks.planning.photos import Listed
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
 
 _SIZES = [str(reason) for reason in (Reason.REFERENCE_TOO_SMALL, Reason.REFERENCE_TOO_LARGE)]
+_FORMATS = [str(reason) for reason in (Reason.REFERENCE_UNREADABLE, Reason.MASK_UNREADABLE)]
 Bounds = tuple[int, int]  # the fewest pixels of the shorter side, and the most of all
 
 
@@ -27,14 +29,23 @@ def let_through(context: RunContext, listed: Sequence[Listed]) -> list[Listed]:
     rows = Tables(store).read("rejections", ["sku", "subject", "run_id"], mine).to_pylist() if listed else []
     told = {run: _bounds(store, run) for run in {row["run_id"] for row in rows}}
     before = {(row["sku"], row["subject"]): told[row["run_id"]] for row in rows}
+    unread = read_by_now(Tables(store)) if listed else frozenset()
 
     def renamed(sku: str, photo: Photo) -> Photo:
         then = before.get((sku, photo.uri))
+        if (sku, photo.uri) in unread:
+            photo = replace(photo, id=content_id([photo.id, "read by now"]))
         if then and (now.reference_side_minimum < then[0] or now.reference_pixels_maximum > then[1]):
             return replace(photo, id=content_id([photo.id, then]))
         return photo
 
     return [replace(one, photos=[renamed(one.product.sku, photo) for photo in one.photos]) for one in listed]
+
+
+def read_by_now(tables: Tables) -> frozenset[tuple[str, str]]:
+    """The SKUs and URIs of photos that a run refused for their format or their mask's, which is read by now."""
+    rows = tables.read("rejections", ["sku", "subject", "detail"], [("reason", "in", _FORMATS)]).to_pylist()
+    return frozenset((row["sku"], row["subject"]) for row in rows if is_read_by_now(row["detail"]))
 
 
 def _bounds(store: ObjectStore, run_id: str) -> Bounds | None:

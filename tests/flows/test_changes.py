@@ -5,8 +5,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from catalog_schemas.errors import Rejected
+from catalog_schemas.rejection import Reason
 from flows.start import start_run
 from flows.summary import plan_summary
+from tasks import prepare_references
+from tasks.imaging.decode import Decoded
+from tasks.imaging.decoder_process import decode_apart
+from tasks.reshoot import reshoots
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 
@@ -98,6 +104,30 @@ def test_a_photo_that_is_let_through_by_wider_bounds_retrains_its_sku_alone(open
     assert not open_shop.plan().jobs
     open_shop.changes["catalog"] = {"reference_side_minimum": 64}
     assert [(job.product.sku, job.train) for job in open_shop.plan().jobs] == [("mug-1", "")], "its adapter is there"
+
+
+def test_photos_of_a_format_that_is_read_by_now_are_taken_by_the_next_night(open_shop: Shop, monkeypatch) -> None:
+    def as_it_was(data: bytes, pixels_maximum: int) -> Decoded:
+        if data[:4] == b"II*\0":
+            detail = "a TIFF, not a JPEG, PNG or WebP image: save it as JPEG or PNG, and upload that"
+            raise Rejected(Reason.REFERENCE_UNREADABLE, detail)
+        return decode_apart(data, pixels_maximum)
+
+    for file in (*(open_shop.folder / "photos-1").glob("?.png"), open_shop.folder / "photos-0" / "2.png"):
+        Image.open(file).save(file, "TIFF")
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_references, "decode_apart", as_it_was)
+        open_shop.run()
+        unread = {("mug-1", "reference_unreadable"), ("vase-2", "reference_unreadable")}
+        assert set(open_shop.reasons()) == {*unread, ("vase-2", "sku_no_usable_references")}
+    assert _why(open_shop) == {("mug-1", "photo changed"): 6, ("vase-2", "photo changed"): 6}
+    run = open_shop.run().record
+    assert (run.skus_published, run.skus_skipped, run.skus_quarantined) == (2, 1, 0)
+    asked = open_shop.parameters()
+    assert not reshoots(start_run(asked)), "nothing is to be photographed again"
+    assert_sound(open_shop)
+    plan = open_shop.plan()
+    assert (plan.jobs, plan.fingerprints) == ((), {}), "they are passed over like all others"
 
 
 def test_a_photo_whose_bytes_only_moved_changes_nothing(open_shop: Shop) -> None:

@@ -41,7 +41,7 @@ def test_the_list_tells_what_is_wrong_until_it_is_put_right(shop: Shop) -> None:
     first = shop.run()
     assert listed(first) == [
         ("bare", "", "none of its photos can be used, so no image is made"),
-        ("bare", "photos-1/other.png", "the file is damaged, or no JPEG, PNG or WebP"),
+        ("bare", "photos-1/other.png", "the file is damaged, or of a kind that is not read"),
         ("'=1+1", "photos-0/blank.png", "the photo shows nothing but one colour"),
         ("'=1+1", "photos-0/gone.png", "the photo is not where the catalog says"),
     ]

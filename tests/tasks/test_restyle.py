@@ -11,7 +11,7 @@ from configs.library import load_library
 from configs.schema import GenerationConfig, VariantMatrix
 from tasks.imaging.colour import rgb_of
 from tasks.imaging.compose import AS_TRAINED
-from tasks.matrix import Drawing, expand
+from tasks.planning.matrix import Drawing, expand
 from tasks.techniques import CutOut, Material, composite, restyle
 from tests.imaging.pictures import mug, wooden_table
 
