@@ -38,8 +38,8 @@ class Changes:
 
     `fingerprints` holds those of the rows to look at, by SKU. `passed` lists the SKUs of rows passed over by the status
     that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run for some
-    products, which passes over nothing, all of it stays empty. Those of `late` had a photo refused for its format, which
-    is read by now: they are looked at once more.
+    products, which passes over nothing, all of it stays empty. The SKUs in `late` had a photo refused for its format,
+    which is read by now: they are looked at once more.
     """
 
     known: dict[str, LastSeen] = field(default_factory=dict)
