@@ -29,6 +29,7 @@ from tasks import train_adapters as training
 from tasks import train_classes as classes
 from tasks.context import RunContext
 from tasks.ledger import recorded
+from tasks.outages import outlived
 from tasks.plan import plan_run
 from tasks.planning.photos import no_usable_photo
 from tasks.planning.rows import Selection
@@ -59,7 +60,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     takes up what its stages have finished.
     """
     _let_extra_loggers_speak()
-    with at_work(context.open(), context.run_id, context.config.model_dump_json(indent=2).encode()):
+    with at_work(context.open(), context.run_id, context.config.model_dump_json(indent=2).encode()), outlived():
         return _run(context, selection)
 
 

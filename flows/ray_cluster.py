@@ -26,6 +26,7 @@ from catalog_schemas.errors import ConfigError, WorkerLost, first_line
 from configs.schema import ComputeConfig
 from flows.device_pool import DevicePool
 from tasks.context import RunContext
+from tasks.outages import outlived
 from tasks.progress import Progress, Step, relayed
 
 OURS = logging.getLogger("tasks")
@@ -187,7 +188,7 @@ def _observed(said: SimpleQueue[Any], module: str, name: str, level: int, contex
     OURS.setLevel(level)
     OURS.addHandler(handler)
     try:
-        with relayed(said.put):
+        with relayed(said.put), outlived():
             return getattr(import_module(module), name).fn(context.arrived(), *arguments)
     finally:
         OURS.removeHandler(handler)

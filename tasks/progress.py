@@ -60,6 +60,15 @@ def check_stopped() -> None:
         raise Stopped("the run was interrupted")
 
 
+def sleep(seconds: float) -> None:
+    """Returns after that time. Raises Stopped as soon as the run is interrupted."""
+    event = _stop.get()
+    if event is None:
+        time.sleep(seconds)
+    elif event.wait(seconds):
+        check_stopped()
+
+
 @contextmanager
 def relayed(tell: Callable[[Step], object]) -> Iterator[None]:
     """Progress of this thread is told, and not shown."""

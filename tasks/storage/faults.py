@@ -10,6 +10,8 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from catalog_schemas.errors import (
@@ -22,6 +24,7 @@ from catalog_schemas.errors import (
 )
 
 Result = TypeVar("Result")
+Waits = Callable[[StoreUnreachable, float], bool]
 
 PAUSES = (0.2, 0.8, 2.0)  # seconds before the second, third and fourth attempt
 _BUGS = (AssertionError, AttributeError, NameError, TypeError, MemoryError)
@@ -66,26 +69,43 @@ _TEXTS = (
 )
 
 
+_waits: ContextVar[Waits | None] = ContextVar("waits", default=None)
+
+
 class ObjectMissing(StoreError):
     """No object has this key."""
 
 
-def attempt(call: Callable[[], Result], uri: str, pauses: tuple[float, ...] = PAUSES) -> Result:
-    """Calls, and calls again after each pause while the store is unreachable.
+@contextmanager
+def patient(waits: Waits) -> Iterator[None]:
+    """Inside, who would give up for want of an answer asks `waits` first, with the fault and the seconds since the
+    first attempt: it waits and returns True for another one, or returns False."""
+    token = _waits.set(waits)
+    try:
+        yield
+    finally:
+        _waits.reset(token)
 
-    Raises StoreError; packshot's own errors and programming errors pass through.
+
+def attempt(call: Callable[[], Result], uri: str, pauses: tuple[float, ...] = PAUSES) -> Result:
+    """Calls, and calls again after each pause while the store is unreachable, and then while `patient` says so.
+
+    Without pauses there is one attempt. Raises StoreError; packshot's own errors and programming errors pass through.
     """
-    for pause in (*pauses, None):
+    began, left = time.monotonic(), iter(pauses)
+    while True:
         try:
             return call()
         except (PackshotError, *_BUGS):
             raise
         except Exception as error:
             fault = translate(error, uri)
-        if pause is None or not isinstance(fault, StoreUnreachable):
+        if not pauses or not isinstance(fault, StoreUnreachable):
             raise fault from None
-        time.sleep(pause * random.uniform(0.5, 1.5))
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        if pause := next(left, 0.0):
+            time.sleep(pause * random.uniform(0.5, 1.5))
+        elif not (waits := _waits.get()) or not waits(fault, time.monotonic() - began):
+            raise fault from None
 
 
 def translate(error: BaseException, uri: str) -> StoreError:

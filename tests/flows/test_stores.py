@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.command_line import main
+from tasks import outages
+from tasks.storage import objects
 from tasks.storage.objects import ObjectStore
+from tasks.training import skus
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy
 from tests.servers.fixtures import CloudServer
@@ -89,6 +92,7 @@ def test_an_endpoint_where_nobody_listens(
 def test_a_bucket_that_fails_while_images_are_drawn_publishes_nothing_and_the_next_run_goes_on(
     small: Shop, bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.0)
     shop, asked = replace(small, store=bucket), list[str]()
 
     def decide(method: str, path: str) -> str:
@@ -106,6 +110,38 @@ def test_a_bucket_that_fails_while_images_are_drawn_publishes_nothing_and_the_ne
     shop.run()
     assert comparable(shop, "images") == comparable(small, "images")
     assert comparable(shop, "adapters") == comparable(small, "adapters")
+
+
+def test_a_bucket_that_is_away_is_waited_for_and_nothing_is_trained_twice(
+    small: Shop, bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(objects, "PAUSES", (0.01,))
+    monkeypatch.setattr(outages, "EVERY_SECONDS", 0.1)
+    refused, trained, train = list[str](), list[str](), skus.train_skus
+
+    def decide(method: str, path: str) -> str:
+        away = method == "PUT" and "/adapters/" in path and len(refused) < 4
+        refused.extend([path] if away else [])
+        return ERROR if away else PASS
+
+    def noted(context, stage, *arguments):
+        trained.append(stage)
+        return train(context, stage, *arguments)
+
+    monkeypatch.setattr(skus, "train_skus", noted)
+    with faulty_proxy(s3.endpoint, decide) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        shop = replace(small, store=bucket)
+        capfd.readouterr()
+        assert main([word for word in shop.command()[3:] if word != "--json"]) == 0
+    assert (len(refused), trained) == (4, ["train_adapters"])
+    said = [line for line in capfd.readouterr().err.splitlines() if "Waiting for" in line]
+    assert len(said) == 1
+    assert said[0].endswith(
+        f"Waiting for up to 15 minutes: {refused[0].replace('/', 's3://', 1)}: no usable answer (503)"
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    assert comparable(shop, "images") == comparable(small, "images")
 
 
 @pytest.fixture
