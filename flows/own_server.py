@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError, PackshotError
-from flows.prefect_server import answers, prepare_home, server_command
+from flows.prefect_server import answers, prepare_home, server_command, without_proxy
 from flows.processes import Companion
 
 HOST = "127.0.0.1"
@@ -35,7 +35,7 @@ def begin_server() -> Callable[[], None]:
     server = Companion("server", server_command(HOST, port, "for_one_run"), home / "server.log")
     atexit.register(server.stop)  # the last of all that end, for Prefect sends what is left as the process ends
     api = f"http://{HOST}:{port}/api"
-    os.environ["PREFECT_API_URL"] = api
+    os.environ.update(without_proxy(os.environ, HOST) | {"PREFECT_API_URL": api})
     refresh_global_settings_context()
     return lambda: server.wait_until(lambda: answers(api))
 

@@ -20,7 +20,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
@@ -80,6 +80,14 @@ def answers(api: str) -> bool:
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
     return True
+
+
+def without_proxy(given: Mapping[str, str], host: str) -> dict[str, str]:
+    """The variables that keep clients of `host` from asking a proxy that the environment `given` names, such as a
+    company's, which cannot reach it."""
+    others = given.get("no_proxy") or given.get("NO_PROXY", "")
+    listed = others if others.strip() == "*" else ",".join(filter(None, (others, host)))
+    return {"no_proxy": listed, "NO_PROXY": listed}
 
 
 def with_ui() -> App:

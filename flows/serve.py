@@ -20,7 +20,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
-from flows.prefect_server import answers, prepare_home, server_command
+from flows.prefect_server import answers, prepare_home, server_command, without_proxy
 from flows.presets import runnable_preset
 from flows.processes import Companion
 
@@ -158,7 +158,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
     }
     if AUTH in given:
         ours["PREFECT_API_AUTH_STRING"] = given[AUTH]
-    return kept | ours
+    return kept | ours | without_proxy(given, _reachable(host))
 
 
 def _refuse_open_doors(host: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from catalog_schemas.errors import ConfigError
 from flows.deployments import Nightly
 from flows.parameters import MakeVariantsParameters
-from flows.serve import ServeOptions, serve
+from flows.serve import ServeOptions, _environment, serve
 
 
 def _options(home: Path) -> ServeOptions:
@@ -67,6 +67,12 @@ def test_a_home_on_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_preset_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sd15"):
         serve(replace(_options(tmp_path), preset="sd16"), print)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machines_own_server() -> None:
+    for given, listed in (({}, "127.0.0.1"), ({"NO_PROXY": ".corp"}, ".corp,127.0.0.1"), ({"no_proxy": "*"}, "*")):
+        told = _environment({"HTTP_PROXY": "http://proxy:3128"} | given, "0.0.0.0", 4200, Path("home"))
+        assert (told["no_proxy"], told["NO_PROXY"]) == (listed, listed)
 
 
 @pytest.mark.parametrize(("cron", "timezone"), [("every night", "UTC"), ("0 2 * * *", "Europe/Atlantis")])
