@@ -37,9 +37,20 @@ _CREDENTIALS = {
 _CREDENTIALS["az"] = _CREDENTIALS["abfs"]
 _EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure", "az": "azure"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_REGION = "the bucket lies in another region: set AWS_REGION to its own"
+_EXPIRED = "renew the credentials in the environment, then run again: what was finished is kept"
+_ADVICE = {  # where a look at the credentials' rights would help nobody
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "ExpiredToken": _EXPIRED,
+    "InvalidToken": _EXPIRED,
+    "301": _REGION,  # HEAD is answered without a code
+    "400": "renew the credentials if they have expired, or set AWS_REGION to the bucket's own region",
+    "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's",
+}
 _DENIED = {
-    *("AccessDenied", "AllAccessDisabled", "AccountProblem", "AuthorizationHeaderMalformed", "ExpiredToken"),
-    *("InvalidAccessKeyId", "InvalidToken", "NotSignedUp", "RequestTimeTooSkewed", "SignatureDoesNotMatch"),
+    *("AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "NotSignedUp"),
+    *("SignatureDoesNotMatch", *_ADVICE),
     *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
     *("ProfileNotFound", "DefaultCredentialsError", "RefreshError", "ClientAuthenticationError", "PermissionError"),
 }
@@ -60,6 +71,8 @@ _ERRNO_UNREACHABLE = {
 # The Delta writer's errors are texts. What follows is the part of them that tells one cause from another.
 _TEXTS = (
     (re.compile(r"NoSuchBucket|ContainerNotFound"), "NoSuchBucket"),
+    *((re.compile(code), code) for code in _ADVICE if not code.isdigit()),
+    (re.compile("redirect without LOCATION"), "PermanentRedirect"),
     (re.compile(r"os error (28|122|27)\b|No space left"), "QuotaExceeded"),
     (re.compile(r"os error (1|13|30)\b|\b40[13] |AccessDenied|InvalidAccessKeyId|Signature|redential"), "AccessDenied"),
     (
@@ -119,7 +132,9 @@ def translate(error: BaseException, uri: str) -> StoreError:
     if words & _NO_BUCKET:
         return StoreNotFound(f"{uri}: no such bucket or container ({shown}); check its name, or create it")
     if words & _DENIED or (number in _ERRNO_DENIED and not has_reply(error)):
-        return StoreDenied(f"{uri}: access denied ({shown}); check {_rights(uri)}")
+        why = next((code for code in _ADVICE if code in words), "")
+        advice = _ADVICE.get(why) or f"check {_rights(uri)}"
+        return StoreDenied(f"{uri}: access denied ({why or shown}); {advice}")
     if words & _FULL or (number in _ERRNO_FULL and not has_reply(error)):
         return StoreFull(f"{uri}: no space is left for it ({shown}); free some or raise the quota, then run again")
     if isinstance(error, FileNotFoundError | NotADirectoryError):

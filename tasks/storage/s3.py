@@ -14,6 +14,7 @@ from typing_extensions import override
 from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket
 from tasks.storage.faults import code_of
 
+_UNSAID = ("400", "403")  # a refusal of HEAD, whose answer has no room for the code
 _MODELS = create_loader()  # what botocore knows of services: to read it anew takes longer than a request
 
 
@@ -69,7 +70,12 @@ class S3Bucket(Bucket):
 
     @override
     def probe(self) -> None:
-        self.files.info(self.name)
+        try:
+            self.files.info(self.name)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) and code_of(error) in _UNSAID:
+                self.files.call_s3("list_objects_v2", Bucket=self.name, MaxKeys=1)  # says why
+            raise
 
     @override
     def write(self, key: str, data: bytes) -> None:

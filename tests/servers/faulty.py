@@ -1,6 +1,7 @@
 """A proxy on loopback that passes requests on to a real server, or fails in the way that a test asks for."""
 
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -18,6 +19,7 @@ RESET = "reset"  # the same, as a host that has gone does it
 LOSE_REPLY = "reply lost"  # the server has done it, the connection closes without an answer
 CUT = "cut body"  # half of the answer's body
 STALL = "stall"  # say nothing for `STALL_SECONDS`
+EXPIRED = "400 ExpiredToken"  # answer with that status, and with that code where S3 has room for it
 UNCONDITIONAL = "unconditional"  # pass it on without its condition, as servers that lack conditions do
 STALL_SECONDS = 60.0
 
@@ -53,6 +55,10 @@ def faulty_proxy(upstream: str, decide: Decide, translator: Translator | None = 
             fault = decide(self.command, self.path)
             if fault in (ERROR, THROTTLE):
                 self.reply(int(fault), {}, b"")
+            elif re.match(r"\d{3} ", fault):
+                status, code = fault.split()
+                said = "" if self.command == "HEAD" else f"<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+                self.reply(int(status), {"Content-Type": "application/xml"}, said.encode())
             elif fault == STALL:
                 stopped.wait(STALL_SECONDS)
                 self.close_connection = True

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreFull, StoreNotFound, StoreUnreachable
+from tasks.storage.catalogs import open_parquet
 from tasks.storage.faults import ObjectMissing, attempt, translate
 from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import Tables
@@ -23,6 +24,7 @@ from tests.servers.azurite import KEY, AzureServer
 from tests.servers.faulty import (
     CUT,
     ERROR,
+    EXPIRED,
     LOSE_REPLY,
     PASS,
     REFUSE,
@@ -83,6 +85,28 @@ def test_missing_credentials_are_denied_with_the_variables_to_set(s3, monkeypatc
     with pytest.raises(StoreDenied, match=r"s3://locked: access denied.*AWS_ACCESS_KEY_ID") as caught:
         open_store(url)
     _one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (EXPIRED, "renew the credentials"),
+        ("403 RequestTimeTooSkewed", "this machine's clock"),
+        ("400 AuthorizationHeaderMalformed", "AWS_REGION"),
+        ("403 InvalidAccessKeyId", "check the credentials"),
+    ],
+)
+def test_why_s3_refuses_is_told_though_half_of_its_answers_hold_no_code(s3, monkeypatch, answer, advice) -> None:
+    """As to HEAD, with which a bucket is looked for; and the Delta driver has only texts."""
+    with faulty_proxy(s3.endpoint, lambda *_: answer) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = ObjectStore("s3://locked", single_writer=True)
+        for call in (store.probe, lambda: store.write("a", b"1"), lambda: Tables(store).read("runs")):
+            with pytest.raises(StoreDenied, match=rf"({answer[4:]}|OSError).*{advice}") as caught:
+                call()
+            _one_line(caught.value)
+        with pytest.raises(StoreDenied, match=rf"s3://locked/catalog.parquet: access denied.*({advice}|credentials)"):
+            open_parquet("s3://locked/catalog.parquet")
 
 
 def test_missing_credentials_of_google_are_denied(google, monkeypatch, tmp_path) -> None:
@@ -297,6 +321,7 @@ def test_eight_creators_on_a_bad_line_have_one_winner(cloud: CloudServer, monkey
         (OSError("Generic LocalFileSystem error: No space left on device (os error 28)"), StoreFull),
         (OSError("Generic S3 error: ... Client error with status 403 Forbidden: no body"), StoreDenied),
         (OSError("Generic S3 error: ... <Code>NoSuchBucket</Code>"), StoreNotFound),
+        (OSError("Generic S3 error: Received redirect without LOCATION, this normally indicates …"), StoreDenied),
         (OSError("Generic S3 error: error sending request for url (http://…)"), StoreUnreachable),
         (ValueError("whatever"), StoreError),
         (OSError("Generic MicrosoftAzure error: ... <Code>ContainerNotFound</Code>"), StoreNotFound),
