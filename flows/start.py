@@ -1,7 +1,10 @@
 """From parameters to a run's context: the preset is read, the store opened, and the base model found."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+
+from prefect.context import FlowRunContext
 
 from catalog_schemas.errors import ConfigError
 from configs.library import load_library, unknown_names
@@ -12,6 +15,7 @@ from flows.ray_cluster import needs_ray
 from tasks.context import RunContext, new_run_id
 from tasks.import_catalog import granted_prefixes
 from tasks.models import find_model
+from tasks.outages import outlived
 from tasks.read_catalog import catalog_batches
 from tasks.storage.objects import open_store
 from tasks.techniques import find_guided, technique_names
@@ -20,8 +24,20 @@ from tasks.techniques import find_guided, technique_names
 def start_run(parameters: RunParameters, config: RunConfig | None = None) -> RunContext:
     """The context of a new run. Everything that can be wrong with what was asked for is found here.
 
+    A deployment's run waits for a store that is away: `packshot serve` has found it there, and nobody is waiting.
     Raises CatalogError, ConfigError, ModelError and StoreError.
     """
+    with outlived() if is_deployed() else nullcontext():
+        return _started(parameters, config)
+
+
+def is_deployed() -> bool:
+    """Whether this is a run of a deployment, from its schedule or the form."""
+    running = FlowRunContext.get()
+    return bool(running and running.flow_run and running.flow_run.deployment_id)
+
+
+def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
     config = config or runnable_preset(parameters.preset)
     if config.compute.on_ray:
         needs_ray()

@@ -5,18 +5,21 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from catalog_schemas.errors import StoreUnreachable
+from flows import start
 from flows.command_line import main
 from tasks import outages
 from tasks.storage import objects
 from tasks.storage.objects import ObjectStore
 from tasks.training import skus
 from tests.flows.shop import Shop, assert_sound, comparable
-from tests.servers.faulty import ERROR, PASS, faulty_proxy
+from tests.servers.faulty import ERROR, PASS, faulty_proxy, first
 from tests.servers.fixtures import CloudServer
 from tests.servers.moto import SECRET, S3Server
 from tests.servers.process import free_port
@@ -142,6 +145,19 @@ def test_a_bucket_that_is_away_is_waited_for_and_nothing_is_trained_twice(
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
     assert comparable(shop, "images") == comparable(small, "images")
+
+
+def test_a_night_that_begins_while_the_bucket_is_away_waits_and_a_command_does_not(
+    small: Shop, bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "PAUSES", (0.01,))
+    monkeypatch.setattr(outages, "EVERY_SECONDS", 0.01)
+    shop = replace(small, store=bucket)
+    for deployed, begins in ((True, nullcontext()), (False, pytest.raises(StoreUnreachable))):
+        monkeypatch.setattr(start, "is_deployed", lambda deployed=deployed: deployed)
+        with faulty_proxy(s3.endpoint, first(ERROR, times=5)) as endpoint, begins:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+            start.start_run(shop.parameters())
 
 
 @pytest.fixture
