@@ -1,8 +1,4 @@
-"""How a run outlives an outage: while a bucket does not answer it waits, rather than end and lose what is under way.
-
-Threads that a stage starts for itself do not wait. There an outage fails the stage, and Prefect's next try of it waits
-as it opens the store; what takes long, such as training, writes from the stage's own thread.
-"""
+"""How a run outlives an outage: while a bucket does not answer it waits, rather than end and lose what is under way."""
 
 import time
 from collections.abc import Iterator

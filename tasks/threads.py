@@ -2,19 +2,31 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from typing_extensions import override
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 AT_ONCE = 4  # pictures of four million pixels, each some 300 MB while it is made
 
 
+class Threads(ThreadPoolExecutor):
+    """Threads in which holds what holds where work is given to them: a run's patience with its store, and its stop."""
+
+    @override
+    def submit(self, fn: Callable[..., Made], /, *args: Any, **kwargs: Any) -> Future[Made]:
+        """As of a ThreadPoolExecutor; its `map` submits, too."""
+        return super().submit(copy_context().run, fn, *args, **kwargs)
+
+
 @contextmanager
-def threads() -> Iterator[ThreadPoolExecutor]:
+def threads() -> Iterator[Threads]:
     """Threads that are joined at the end; where that is an error, what they have not begun is given up."""
-    pool = ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1))
+    pool = Threads(min(AT_ONCE, os.cpu_count() or 1))
     try:
         yield pool
     except BaseException:

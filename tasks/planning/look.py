@@ -1,7 +1,6 @@
 """Looks at the photos of a run's products, several products at once, and finds photos that too many of them list."""
 
 from collections.abc import Iterable, Iterator, Set
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from tasks.planning.known_photos import KnownPhotos
 from tasks.planning.photos import Listed, list_photos
 from tasks.read_catalog import RowReader, catalog_batches
 from tasks.storage.sources import Sources
+from tasks.threads import Threads
 
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 
@@ -23,7 +23,7 @@ READERS = 8  # photos are hashed in parallel, for most of that time is spent wai
 @contextmanager
 def look_at(context: RunContext, known: KnownPhotos, sources: Sources) -> Iterator["Look"]:
     """A `Look` whose threads end with the block."""
-    with ThreadPoolExecutor(READERS) as readers:
+    with Threads(READERS) as readers:
         yield Look(context, known, sources, readers)
 
 
@@ -34,7 +34,7 @@ class Look:
     context: RunContext
     known: KnownPhotos
     sources: Sources
-    readers: ThreadPoolExecutor
+    readers: Threads
 
     def at(self, products: Iterable[Product]) -> list[Listed]:
         """The products with their photos; a verdict on the whole SKU comes back as one on the SKU."""

@@ -10,6 +10,7 @@ from tasks import outages
 from tasks.outages import outlived
 from tasks.progress import Stopped, stoppable
 from tasks.storage.faults import attempt
+from tasks.threads import each
 
 SOON = (0.001,)
 
@@ -39,6 +40,12 @@ def test_a_store_that_comes_back_is_as_if_it_had_not_been_away() -> None:
         assert attempt(Away(9), "s3://b/k", SOON) == "answer"
     with pytest.raises(StoreUnreachable):
         attempt(Away(9), "s3://b/k", SOON)
+
+
+def test_threads_that_a_stage_starts_wait_as_it_does() -> None:
+    stores = [Away(9), Away(9)]
+    with outlived():
+        assert each(lambda store: attempt(store, "s3://b/k", SOON), stores) == ["answer", "answer"]
 
 
 def test_one_attempt_stays_one_and_what_waiting_cannot_mend_is_said_at_once() -> None:
