@@ -37,6 +37,7 @@ Command = Callable[[argparse.Namespace], dict[str, Any]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    _open_streams()
     parsed = _parser().parse_args(arguments)
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
@@ -216,6 +217,15 @@ def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
     )
     serve(options, lambda text: _say(text, sys.stderr if parsed.json else sys.stdout))
     return {"text": ""}
+
+
+def _open_streams() -> None:
+    """Standard streams that whoever started the command has closed, as a scheduler may, lead nowhere from now on."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -111,6 +112,12 @@ def test_a_process_of_its_own_says_the_same_one_line(finished: Shop, tmp_path: P
     """The other tests call `main` where the tests have quieted Prefect; here the command must do so itself."""
     shop = _without_store(finished, tmp_path)
     assert _says_in_a_process(shop.command()).startswith(f"packshot: {shop.store}")
+
+
+def test_closed_streams_change_neither_what_is_done_nor_the_exit_code(finished: Shop, tmp_path: Path) -> None:
+    command = shlex.join(_without_store(finished, tmp_path).command("plan")) + " <&- >&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (STORE_FAILED, "", "")
 
 
 def test_events_that_are_still_to_be_sent_at_exit_add_no_line(finished: Shop, tmp_path: Path) -> None:
