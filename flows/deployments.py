@@ -56,13 +56,14 @@ class Nightly:
         """The first time after `after`, in the schedule's own zone. Raises ConfigError where either is wrong."""
         try:
             schedule = CronSchedule(cron=self.cron, timezone=self.timezone)
-        except ValidationError as error:
-            faults = "; ".join(fault["msg"] for fault in error.errors(include_url=False))
+            return asyncio.run(schedule.get_dates(n=1, start=after))[0]
+        except ValueError as error:  # of a date that no year has, too
+            told = error.errors(include_url=False) if isinstance(error, ValidationError) else [{"msg": str(error)}]
+            faults = "; ".join(fault["msg"] for fault in told)
             raise ConfigError(
                 f"the schedule {self.cron!r} in time zone {self.timezone!r} cannot be used: {faults}; "
                 'expected the like of --cron "0 2 * * *" --timezone Europe/Berlin'
             ) from error
-        return asyncio.run(schedule.get_dates(n=1, start=after))[0]
 
 
 @dataclass(frozen=True)

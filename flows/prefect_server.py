@@ -58,7 +58,10 @@ def prepare_home(home: Path) -> None:
                 connection.execute("select count(*) from sqlite_master")
         left = shutil.disk_usage(home).free
     except OSError as error:
-        raise ConfigError(f"{home}: Prefect's runs cannot be kept there: {error.strerror}; name a folder") from error
+        raise ConfigError(
+            f"{home}: Prefect's runs cannot be kept there: {error.strerror}; name a folder that can be written to in "
+            "PREFECT_HOME, or for packshot serve with --home"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise ConfigError(
             f"{database}: Prefect's runs cannot be read: {error}; move the file away: the list of past runs is lost, "

@@ -11,6 +11,7 @@ from aiobotocore.session import AioSession
 from botocore.loaders import create_loader
 from typing_extensions import override
 
+from catalog_schemas.errors import StoreUnreachable
 from tasks.storage.bucket import CONNECT_SECONDS, READ_SECONDS, WRITER, Bucket
 from tasks.storage.faults import code_of
 
@@ -38,7 +39,9 @@ class S3Files(s3fs.S3FileSystem):
 
 
 def filesystem(read_seconds: int = READ_SECONDS) -> Any:
-    """See `Bucket.connect`."""
+    """See `Bucket.connect`. Raises StoreUnreachable where the endpoint is no URL."""
+    if (endpoint := _endpoint()) and not endpoint.startswith(("http://", "https://")):
+        raise StoreUnreachable(f"AWS_ENDPOINT_URL: expected the like of http://host:9000, got {endpoint!r}; correct it")
     session = AioSession()
     session.register_component("data_loader", _MODELS)
     network = {
@@ -51,6 +54,11 @@ def filesystem(read_seconds: int = READ_SECONDS) -> Any:
     return made
 
 
+def _endpoint() -> str:
+    """The server that is asked in place of AWS; empty for AWS."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
 class S3Bucket(Bucket):
     """See `Bucket`."""
 
@@ -60,7 +68,7 @@ class S3Bucket(Bucket):
 
     @override
     def delta_options(self) -> dict[str, str]:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        endpoint = _endpoint()
         if not endpoint:
             return super().delta_options()
         return super().delta_options() | {

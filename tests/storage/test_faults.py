@@ -138,6 +138,13 @@ def test_an_endpoint_where_nobody_listens_is_unreachable_within_seconds(cloud: C
     _one_line(caught.value)
 
 
+def test_an_endpoint_that_is_no_url_is_named(monkeypatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    for call in (open_store, open_parquet):
+        with pytest.raises(StoreUnreachable, match=r"AWS_ENDPOINT_URL.*http://.*'localhost:9000'"):
+            call("s3://anything/shop")
+
+
 @pytest.mark.parametrize("fault", HARD)
 def test_a_passing_fault_is_ridden_out_at_every_operation(cloud: CloudServer, monkeypatch, fault: str) -> None:
     url = cloud.make_bucket(f"weather-{HARD.index(fault)}")
