@@ -11,7 +11,10 @@ from PIL import Image
 from catalog_schemas.errors import ModelError
 from catalog_schemas.reference import Reference
 from configs.schema import ModelConfig, RunConfig
+from tasks import prepare_references as stage
 from tasks.context import RunContext
+from tasks.imaging import formats
+from tasks.imaging.decode import decode
 from tasks.models import find_model
 from tasks.pixels import photo_reader, read_reference
 from tasks.plan import plan_run
@@ -60,6 +63,20 @@ def test_the_network_finds_the_product_where_the_catalog_has_no_mask(folder: Pat
 def test_a_photo_that_a_run_refused_is_looked_at_again_under_other_bounds(folder: Path) -> None:
     assert not _prepared(folder, "strict", {"reference_side_minimum": 5000})[1]
     assert len(_prepared(folder, "corrected")[1]) == 3
+
+
+def test_a_photo_that_a_killed_run_refused_for_its_format_is_looked_at_again_where_that_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = folder / "own" / "0.png"
+    Image.open(photo).save(photo, "TIFF")
+    with monkeypatch.context() as patch:
+        for module in (formats, stage):
+            patch.setattr(module, "readable", lambda: ("a JPEG", "a PNG"))
+        patch.setattr(stage, "decode_apart", decode)
+        assert len(_prepared(folder, "before")[1]) == 2
+        assert len(_prepared(folder, "resumed")[1]) == 2
+    assert len(_prepared(folder, "after")[1]) == 3
 
 
 def test_what_another_network_has_prepared_is_not_taken(folder: Path) -> None:
