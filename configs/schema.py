@@ -167,7 +167,7 @@ class CatalogConfig(Strict):
         "for catalogs too large for that; then updated_at must change with the photos",
     )
     references_maximum: int = Field(12, ge=1, le=100, description="Photos used of one SKU; the first ones are taken")
-    reference_bytes_maximum: int = Field(40_000_000, ge=1)
+    reference_bytes_maximum: int = Field(100_000_000, ge=1)
     reference_pixels_maximum: int = Field(80_000_000, ge=1)
     reference_side_minimum: int = Field(
         64,
