@@ -1,5 +1,6 @@
 """How a run outlives an outage: while a bucket does not answer it waits, rather than end and lose what is under way."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ class Outages:
             return False
         if time.monotonic() - self.said_at >= SAID_SECONDS:
             self.said_at = time.monotonic()
-            announce(f"Waiting for up to {PATIENCE_SECONDS / 60:.0f} minutes: {str(fault).partition(';')[0]}")
+            away = str(fault).partition(";")[0]
+            announce(f"Waiting for up to {PATIENCE_SECONDS / 60:.0f} minutes: {away}", logging.WARNING)
         sleep(EVERY_SECONDS)
         return True
 

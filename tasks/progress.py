@@ -79,12 +79,12 @@ def relayed(tell: Callable[[Step], object]) -> Iterator[None]:
         _relay.reset(token)
 
 
-def announce(text: str) -> None:
+def announce(text: str, level: int = logging.INFO) -> None:
     """One line beside the bars on a terminal, a log line elsewhere."""
     if sys.stderr.isatty():
         tqdm.write(text, file=sys.stderr)
     else:
-        logger.info("%s", text)
+        logger.log(level, "%s", text)
 
 
 class Progress:

@@ -35,9 +35,12 @@ class Away:
         return "answer"
 
 
-def test_a_store_that_comes_back_is_as_if_it_had_not_been_away() -> None:
+def test_a_store_that_comes_back_is_as_if_it_had_not_been_away(caplog: pytest.LogCaptureFixture) -> None:
     with outlived():
         assert attempt(Away(9), "s3://b/k", SOON) == "answer"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "Waiting for up to 15 minutes: s3://b/k: no usable answer (ConnectionResetError)")
+    ]
     with pytest.raises(StoreUnreachable):
         attempt(Away(9), "s3://b/k", SOON)
 
