@@ -139,7 +139,7 @@ def _retire_adapters(tables: Tables, before: datetime, now: datetime) -> None:
     rows = _unneeded(tables, before)
     run_id = f"gc-{new_run_id(now)}"
     if len(rows):
-        tables.merge("adapters", with_retired_at(rows, now), "adapter_id", run_id, ("retired_at",))
+        tables.merge("adapters", with_retired_at(rows, now), run_id, ("retired_at",))
 
 
 def _unneeded(tables: Tables, before: datetime) -> pa.Table:

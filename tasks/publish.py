@@ -27,7 +27,7 @@ from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
+from tasks.storage.tables import Tables, rows_of, with_retired_at
 
 PENDING = "cache/publishing"
 _UNLISTED = Listing("")
@@ -119,7 +119,7 @@ def _publish(store: ObjectStore, publication: Publication) -> None:
     for name, records, update in listed:
         if records:
             rows = following.get(name) or rows_of(name, records)
-            tables.merge(name, rows, TABLES[name].key, run.run_id, update)
+            tables.merge(name, rows, run.run_id, update)
 
 
 def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest) -> tuple[SkuRecord, ...]:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from tasks.publish import complete_publications
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import TABLES, Tables, with_retired_at
+from tasks.storage.tables import Tables, with_retired_at
 from tasks.verify import Fault
 
 
@@ -33,7 +33,7 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
     tables = Tables(store)
 
     def retire(name: str, rows: pa.Table) -> int:
-        return tables.merge(name, with_retired_at(rows, now), TABLES[name].key, run_id, ("retired_at",))
+        return tables.merge(name, with_retired_at(rows, now), run_id, ("retired_at",))
 
     with at_work(store, run_id, b"{}"):
         complete_publications(store)
@@ -44,7 +44,7 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
         if seen is not None:  # before the images: a repair that is killed in between finds the faults again
             at = seen.schema.get_field_index("fingerprint")
             forgotten = seen.set_column(at, seen.schema.field(at), pa.array([""] * len(seen)))
-            tables.merge("skus", forgotten, "sku", run_id, ("fingerprint",))
+            tables.merge("skus", forgotten, run_id, ("fingerprint",))
         columns = (images["key"], adapters["key"], adapters["embedding"])
         store.delete([key for column in columns for key in column.to_pylist() if key])
         return Repair(retire("images", images), retire("adapters", adapters))

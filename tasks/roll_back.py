@@ -50,7 +50,7 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
         done = Rollback(len(revived), len(retired))
         return pa.concat_tables([with_retired_at(revived, None), with_retired_at(retired, now)])
 
-    tables.merge("images", changed, "image_id", run_id, ("retired_at",))
+    tables.merge("images", changed, run_id, ("retired_at",))
     return done
 
 

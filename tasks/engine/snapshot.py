@@ -1,4 +1,4 @@
-"""Training's whole state as bytes, so that a resumed one ends with the bits of one that was never interrupted.
+"""Training's whole state as bytes, so that a resumed one ends with the bits of an uninterrupted one.
 
 A safetensors file: the bank's rows, the optimizer's moments, each tenant's random generator and recent losses, and the
 weights of the SKUs already finished; its header holds what is not a tensor. Crops and prompts are not in it: they

@@ -141,7 +141,6 @@ class Tables:
         self,
         name: str,
         rows: pa.Table | Callable[[], pa.Table],
-        key: str,
         run_id: str,
         update: tuple[str, ...] = (),
     ) -> int:
@@ -149,10 +148,10 @@ class Tables:
 
         Rows that follow from what the table holds are given as a function, which is called again after each lost race.
 
-        A row whose key is new is inserted; of rows with the same key the first counts. Where the key is there, the
-        columns of `update` (scalars) take the row's values, and all others stay. Nothing is committed where nothing
-        would change, nor where this run has committed to this table before: a run has one commit per table, and 0
-        comes back.
+        A row whose key (see `TABLES`) is new is inserted; of rows with the same key the first counts. Where the key is
+        there, the columns of `update` (scalars) take the row's values, and all others stay. Nothing is committed where
+        nothing would change, nor where this run has committed to this table before: a run has one commit per table, and
+        0 comes back.
         """
         self.store.probe_conditional_writes()
         for race in range(_RACES):
@@ -161,8 +160,8 @@ class Tables:
                 if self._asked(name, lambda table=table: table.transaction_version(run_id)) is not None:  # type: ignore[misc]
                     return 0
                 given = rows() if callable(rows) else rows
-                distinct = first_of_each(conformed(given, TABLES[name].schema), key)
-                changed = self._merged(name, table, distinct, key, run_id, update)
+                distinct = first_of_each(conformed(given, TABLES[name].schema), TABLES[name].key)
+                changed = self._merged(name, table, distinct, run_id, update)
                 if changed is not None:
                     return changed
             time.sleep(random.uniform(0.0, 0.02) * (race + 1))
@@ -185,13 +184,11 @@ class Tables:
                 if path.endswith(".parquet") and "/" not in path and file.modified < before and path not in named:
                     yield file
 
-    def _merged(
-        self, name: str, table: DeltaTable, rows: pa.Table, key: str, run_id: str, update: tuple[str, ...]
-    ) -> int | None:
+    def _merged(self, name: str, table: DeltaTable, rows: pa.Table, run_id: str, update: tuple[str, ...]) -> int | None:
         """The number of rows that were changed; None where another writer was faster and it is all to be done again."""
         if not self._widened(name, table, rows.schema):
             return None
-        actions, count = attempt(lambda: self._written(name, table, rows, key, update), self.uri(name), ())
+        actions, count = attempt(lambda: self._written(name, table, rows, update), self.uri(name), ())
         if not actions:
             return 0
         before = table.version()
@@ -209,7 +206,7 @@ class Tables:
         return table is not None and any(file.path == path for file in self._files(name, table))
 
     def _written(
-        self, name: str, table: DeltaTable, rows: pa.Table, key: str, update: tuple[str, ...]
+        self, name: str, table: DeltaTable, rows: pa.Table, update: tuple[str, ...]
     ) -> tuple[list[AddAction | RemoveAction], int]:
         """The data files of a commit, written, and the number of rows it changes.
 
@@ -219,7 +216,7 @@ class Tables:
         actions: list[AddAction | RemoveAction] = []
         count = 0
         schema = pa.schema(table.schema().to_arrow())
-        for change in changes(self._files(name, table), schema, rows, key, update):
+        for change in changes(self._files(name, table), schema, rows, TABLES[name].key, update):
             path, data = f"{uuid.uuid4().hex}.parquet", parquet_bytes(change.rows)
             self.store.write(f"tables/{name}/{path}", data)
             now, stats = int(time.time() * 1000), json.dumps({"numRecords": change.rows.num_rows})

@@ -202,7 +202,7 @@ def test_gc_takes_adapters_that_nothing_has_needed_for_two_grace_periods(store: 
     night(store, CATALOG, "one")
     night(store, {"mug": 2}, "two")
     unwanted = with_retired_at(Tables(store).live_images(), clock.now())
-    Tables(store).merge("images", unwanted, "image_id", "three", ("retired_at",))
+    Tables(store).merge("images", unwanted, "three", ("retired_at",))
     named = {row["adapter_id"]: row["key"] for row in read_tables(store)["adapters"]}
     newest = named.pop(adapter_id("mug", 2))
     for days in (LATER, LATER):

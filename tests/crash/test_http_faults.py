@@ -178,7 +178,7 @@ def test_an_endpoint_that_goes_away_at_any_request_of_a_commit_is_told(s3: S3Ser
 
     def commit(number: int) -> int:
         record = SkuRecord(f"sku-{number}", "catalog", "print", "published", 1, "", datetime(2026, 1, 1, tzinfo=UTC))
-        return tables.merge("skus", rows_of("skus", [record]), "sku", f"run-{number}")
+        return tables.merge("skus", rows_of("skus", [record]), f"run-{number}")
 
     assert commit(-1) == 1
     line.mend()

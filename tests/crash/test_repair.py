@@ -80,7 +80,7 @@ def test_learned_words_that_are_lost_cost_their_adapter_alone(store: WatchedStor
     record, _ = adapter_record(context_of(store, "two"), "mug", 1)
     words = f"{record.key.rpartition('/')[0]}/embedding.safetensors"
     rows = rows_of("adapters", [replace(record, embedding=words)])
-    Tables(store).merge("adapters", rows, "adapter_id", "two", ("embedding",))
+    Tables(store).merge("adapters", rows, "two", ("embedding",))
     assert repair(store, _faults(store), "repair", EPOCH) == Repair(0, 1)
     assert not store.exists(record.key), "or training would find it there"
     assert [row["sku"] for row in Tables(store).live_adapters().to_pylist()] == ["vase"]

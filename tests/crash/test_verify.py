@@ -36,7 +36,7 @@ def test_verify_finds_learned_words_that_are_lost(store: ClockedStore) -> None:
     record, _ = adapter_record(context_of(store, "two"), "mug", 1)
     key = f"{record.key.rpartition('/')[0]}/embedding.safetensors"
     row = rows_of("adapters", [replace(record, embedding=key)])
-    Tables(store).merge("adapters", row, "adapter_id", "two", ("embedding",))
+    Tables(store).merge("adapters", row, "two", ("embedding",))
     assert [fault.key for fault in verify(store, lambda *_: None).faults] == [key]
     store.write(key, b"words")
     assert verify(store, lambda *_: None).faults == ()

@@ -14,7 +14,7 @@ def publish(store: ObjectStore, run_id: str, names: list[str] = NAMES) -> int:
     """Merges images of these names for a run; returns how many were new."""
     schema = TABLES["images"].schema
     rows = [{column: name if column == "image_id" else None for column in schema.names} for name in names]
-    return Tables(store).merge("images", pa.Table.from_pylist(rows, schema=schema), "image_id", run_id)
+    return Tables(store).merge("images", pa.Table.from_pylist(rows, schema=schema), run_id)
 
 
 if __name__ == "__main__":

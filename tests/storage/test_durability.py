@@ -107,10 +107,10 @@ def test_a_table_on_a_full_disk_is_said_to_be_full_and_stays_as_it_was(small_dis
         row = {"run_id": f"r{number}", "config": random.Random(number).randbytes(20_000).hex()}
         return pa.Table.from_pylist([{name: row.get(name) for name in schema.names}], schema=schema)
 
-    assert tables.merge("runs", runs(0), "run_id", "r0") == 1
+    assert tables.merge("runs", runs(0), "r0") == 1
     for number in range(1, 200):
         try:
-            tables.merge("runs", runs(number), "run_id", f"r{number}")
+            tables.merge("runs", runs(number), f"r{number}")
         except StoreFull:
             break
     else:

@@ -75,7 +75,7 @@ def test_a_bucket_that_vanishes_is_not_found_by_any_call(cloud: CloudServer) -> 
         with pytest.raises(StoreNotFound, match="no such bucket"):
             call()
     with pytest.raises(StoreError):
-        Tables(store).merge("runs", Tables(store).read("runs"), "run_id", "r")
+        Tables(store).merge("runs", Tables(store).read("runs"), "r")
 
 
 def test_missing_credentials_are_denied_with_the_variables_to_set(s3, monkeypatch) -> None:
@@ -240,7 +240,7 @@ def test_a_store_that_ignores_conditional_writes_is_refused_unless_one_writes(cl
         store = open_store(url)
         refused = [
             lambda: store.create("a", b"1"),
-            lambda: Tables(store).merge("runs", Tables(store).read("runs"), "run_id", "r"),
+            lambda: Tables(store).merge("runs", Tables(store).read("runs"), "r"),
         ]
         for call in refused:
             with pytest.raises(StoreError, match=r"ignores conditional writes.*single_writer: true"):

@@ -69,55 +69,55 @@ def test_an_absent_table_is_empty_and_has_its_schema(tables: Tables) -> None:
 
 def test_records_come_back_as_they_were(tables: Tables) -> None:
     run = RunRecord("r1", "catalog.parquet", "{}", "completed", *range(10, 23), 1.5, NOW, NOW)
-    assert tables.merge("runs", rows_of("runs", [run]), "run_id", "r1") == 1
+    assert tables.merge("runs", rows_of("runs", [run]), "r1") == 1
     assert from_table(RunRecord, tables.read("runs")) == [run]
 
 
 def test_the_same_refusal_on_two_nights_is_one_row(tables: Tables) -> None:
-    assert tables.merge("rejections", rows_of("rejections", [rejection("a")]), "rejection_id", "r1") == 1
+    assert tables.merge("rejections", rows_of("rejections", [rejection("a")]), "r1") == 1
     twice = rows_of("rejections", [rejection("a"), rejection("b")])
-    assert tables.merge("rejections", twice, "rejection_id", "r2") == 1
+    assert tables.merge("rejections", twice, "r2") == 1
     held = tables.read("rejections")
     assert sorted(held["sku"].to_pylist()) == ["a", "b"]
     assert sorted(held["rejection_id"].to_pylist()) == sorted([rejection("a").id, rejection("b").id])
 
 
 def test_a_run_commits_to_a_table_once(tables: Tables) -> None:
-    assert tables.merge("images", images("a1", "a2"), "image_id", "r1") == 2
+    assert tables.merge("images", images("a1", "a2"), "r1") == 2
     assert tables.version("images") == 1
-    assert tables.merge("images", images("a1", "a2"), "image_id", "r1") == 0
-    assert tables.merge("images", images("a3"), "image_id", "r1") == 0, "one commit per table and run"
+    assert tables.merge("images", images("a1", "a2"), "r1") == 0
+    assert tables.merge("images", images("a3"), "r1") == 0, "one commit per table and run"
     assert tables.version("images") == 1
     assert ids(tables) == ["a1", "a2"]
 
 
 def test_nothing_new_is_no_commit(tables: Tables) -> None:
-    tables.merge("images", images("a1"), "image_id", "r1")
-    assert tables.merge("images", images("a1"), "image_id", "r2", ("seed", "retired_at")) == 0
-    assert tables.merge("images", images(), "image_id", "r3") == 0
+    tables.merge("images", images("a1"), "r1")
+    assert tables.merge("images", images("a1"), "r2", ("seed", "retired_at")) == 0
+    assert tables.merge("images", images(), "r3") == 0
     assert tables.version("images") == 1
-    assert tables.merge("images", images("a2"), "image_id", "r2") == 1, "a run that changed nothing may still commit"
+    assert tables.merge("images", images("a2"), "r2") == 1, "a run that changed nothing may still commit"
 
 
 def test_only_the_named_columns_change_and_only_where_they_differ(tables: Tables) -> None:
-    tables.merge("images", images("a1", "a2", "b1", title="old"), "image_id", "r1")
+    tables.merge("images", images("a1", "a2", "b1", title="old"), "r1")
     retired = images("a1", "b1", "c1", title="new", retired_at=NOW)
-    assert tables.merge("images", retired, "image_id", "r2", ("retired_at",)) == 3
+    assert tables.merge("images", retired, "r2", ("retired_at",)) == 3
     held = {row["image_id"]: (row["title"], row["retired_at"]) for row in tables.read("images").to_pylist()}
     assert held == {"a1": ("old", NOW), "a2": ("old", None), "b1": ("old", NOW), "c1": ("new", NOW)}
-    assert tables.merge("images", images("a1", "a2"), "image_id", "r3", ("retired_at",)) == 1, "a null takes it back"
+    assert tables.merge("images", images("a1", "a2"), "r3", ("retired_at",)) == 1, "a null takes it back"
     assert tables.version("images") == 3
 
 
 def test_of_rows_with_one_key_the_first_counts(tables: Tables) -> None:
     twice = pa.concat_tables([images("a1", title="first"), images("a1", title="second")])
-    assert tables.merge("images", twice, "image_id", "r1") == 1
+    assert tables.merge("images", twice, "r1") == 1
     assert tables.read("images", ["title"])["title"].to_pylist() == ["first"]
 
 
 def test_a_filter_reads_only_what_it_names(tables: Tables) -> None:
-    tables.merge("images", images("a1", "a2", "b1"), "image_id", "r1")
-    tables.merge("images", images("a1", retired_at=NOW), "image_id", "r2", ("retired_at",))
+    tables.merge("images", images("a1", "a2", "b1"), "r1")
+    tables.merge("images", images("a1", retired_at=NOW), "r2", ("retired_at",))
     assert ids(tables, filters=[("sku", "=", "a")]) == ["a1", "a2"]
     assert ids(tables, filters=pc.field("retired_at").is_null()) == ["a2", "b1"]
     assert ids(tables, filters=pc.field("sku").isin(["b"]) & (pc.field("seed") > 1)) == ["b1"]
@@ -130,11 +130,11 @@ def test_a_table_of_many_small_files_becomes_one_of_few(local: Tables) -> None:
         return len(DeltaTable(local.uri("images")).file_uris())
 
     for number in range(FILES + 1):
-        local.merge("images", images(f"a{number}", title="old"), "image_id", f"r{number}")
+        local.merge("images", images(f"a{number}", title="old"), f"r{number}")
     assert files() == FILES + 1
-    assert local.merge("images", images("a0", title="old"), "image_id", "same", ("title",)) == 0
+    assert local.merge("images", images("a0", title="old"), "same", ("title",)) == 0
     assert files() == FILES + 1, "nothing new is no commit"
-    assert local.merge("images", images("a0", "b", title="new"), "image_id", "last", ("title",)) == 2
+    assert local.merge("images", images("a0", "b", title="new"), "last", ("title",)) == 2
     assert files() == 1
     held = {row["image_id"]: row["title"] for row in local.read("images").to_pylist()}
     assert held == {f"a{number}": "old" for number in range(FILES + 1)} | {"a0": "new", "b": "new"}
@@ -143,10 +143,10 @@ def test_a_table_of_many_small_files_becomes_one_of_few(local: Tables) -> None:
 
 def test_keys_with_quotes_are_keys(tables: Tables) -> None:
     hostile = ["it's", "a' OR 'x'='x", 'say "hi"', "new\nline", "ü"]
-    assert tables.merge("images", images(*hostile), "image_id", "r'1") == 5
-    assert tables.merge("images", images(*hostile, title="t"), "image_id", "r2", ("title",)) == 5
+    assert tables.merge("images", images(*hostile), "r'1") == 5
+    assert tables.merge("images", images(*hostile, title="t"), "r2", ("title",)) == 5
     assert ids(tables) == sorted(hostile)
-    assert tables.merge("images", images("more"), "image_id", "r'1") == 0
+    assert tables.merge("images", images("more"), "r'1") == 0
 
 
 def test_a_table_of_an_older_version_gains_the_new_columns(tables: Tables) -> None:
@@ -157,10 +157,10 @@ def test_a_table_of_an_older_version_gains_the_new_columns(tables: Tables) -> No
     DeltaTable.create(tables.uri("images"), old, storage_options=options)
     write_deltalake(tables.uri("images"), images("a1").select(old.names), mode="append", storage_options=options)
     assert tables.read("images", ["image_id", "alt_text"]).to_pylist() == [{"image_id": "a1", "alt_text": None}]
-    assert tables.merge("images", images("a2", alt_text="a mug"), "image_id", "r1") == 1
+    assert tables.merge("images", images("a2", alt_text="a mug"), "r1") == 1
     held = {row["image_id"]: row["alt_text"] for row in tables.read("images").to_pylist()}
     assert held == {"a1": None, "a2": "a mug"}
-    assert tables.merge("images", images("a1", alt_text="now"), "image_id", "r2", ("alt_text",)) == 1
+    assert tables.merge("images", images("a1", alt_text="now"), "r2", ("alt_text",)) == 1
 
 
 def test_a_table_of_a_newer_version_keeps_its_columns(tables: Tables) -> None:
@@ -169,15 +169,15 @@ def test_a_table_of_a_newer_version_keeps_its_columns(tables: Tables) -> None:
     DeltaTable.create(tables.uri("images"), newer, storage_options=options)
     rows = images("a1").append_column(newer.field("mood"), pa.array(["calm"]))
     write_deltalake(tables.uri("images"), rows, mode="append", storage_options=options)
-    assert tables.merge("images", images("a1", "a2", title="t"), "image_id", "r1", ("title",)) == 2
+    assert tables.merge("images", images("a1", "a2", title="t"), "r1", ("title",)) == 2
     assert tables.read("images").schema == TABLES["images"].schema
     plain = DeltaTable(tables.uri("images"), storage_options=options).to_pyarrow_table(columns=["image_id", "mood"])
     assert {row["image_id"]: row["mood"] for row in plain.to_pylist()} == {"a1": "calm", "a2": None}
 
 
 def test_anyone_reads_the_tables(store, tables: Tables, tmp_path: Path) -> None:
-    tables.merge("images", images("a1", "a2", title="t"), "image_id", "r1")
-    tables.merge("images", images("a1", title="u"), "image_id", "r2", ("title",))
+    tables.merge("images", images("a1", "a2", title="t"), "r1")
+    tables.merge("images", images("a1", title="u"), "r2", ("title",))
     table = DeltaTable(tables.uri("images"), storage_options=tables.store.delta_options)
     frame = table.to_pandas()
     assert isinstance(frame, pd.DataFrame)
@@ -200,7 +200,7 @@ def test_a_run_is_seen_wholly_or_not_at_all(local: Tables) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     for run in range(5):
-        local.merge("images", images(*(f"{run}-{number}" for number in range(100))), "image_id", f"r{run}")
+        local.merge("images", images(*(f"{run}-{number}" for number in range(100))), f"r{run}")
     stop.set()
     watcher.join()
     assert seen <= {0, 100, 200, 300, 400, 500}
@@ -216,7 +216,7 @@ def test_concurrent_runs_make_no_key_twice(tables: Tables) -> None:
         changed = 0
         for night in range(2):
             names = [f"common-{night}-{number}" for number in range(5)] + [f"own-{writer}-{night}"]
-            changed += own.merge("images", images(*names), "image_id", f"r{writer}-{night}", ("seed",))
+            changed += own.merge("images", images(*names), f"r{writer}-{night}", ("seed",))
         return changed
 
     with ThreadPoolExecutor(5) as pool:
@@ -290,7 +290,7 @@ def _merges_as_a_dictionary(tmp_path: Path, nights) -> None:
         changed = {k: v for k, v in first.items() if k not in model or (updates and model[k] != v)}
         listed = [{n: {"image_id": k, "seed": v}.get(n) for n in schema.names} for k, v in rows]
         count = tables.merge(
-            "images", pa.Table.from_pylist(listed, schema=schema), "image_id", f"r{run}", ("seed",) if updates else ()
+            "images", pa.Table.from_pylist(listed, schema=schema), f"r{run}", ("seed",) if updates else ()
         )
         if run in committed:
             changed = {}

@@ -33,7 +33,7 @@ def test_the_row_of_an_adapter_speaks_of_its_first_file_until_that_is_retired(tm
 
     assert published("one", "first") == published("two", "second") == ["first"]
     tables = Tables(store)
-    tables.merge("adapters", with_retired_at(tables.live_adapters(), EPOCH), "adapter_id", "gc", ("retired_at",))
+    tables.merge("adapters", with_retired_at(tables.live_adapters(), EPOCH), "gc", ("retired_at",))
     assert published("three", "third") == ["third"]
 
 

@@ -40,7 +40,7 @@ def night(tmp_path: Path) -> Callable[..., Plan]:
         records = sku_records(context, plan, list(plan.jobs), Harvest((), (), plan.rejections))
         if records:
             updated = ("catalog", "fingerprint", "status", "images", "run_id", "updated_at")
-            Tables(context.open()).merge("skus", rows_of("skus", records), "sku", context.run_id, updated)
+            Tables(context.open()).merge("skus", rows_of("skus", records), context.run_id, updated)
         return plan
 
     return plan

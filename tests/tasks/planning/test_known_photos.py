@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Path:
     """One that knows both photos."""
     news = _known(tmp_path).news([Listed(MUG, PHOTOS)], [])
     assert [(one.uri, one.content) for one in news] == [(one.uri, one.content) for one in PHOTOS]
-    _known(tmp_path).tables.merge("photos", rows_of("photos", news), "photo_id", "run")
+    _known(tmp_path).tables.merge("photos", rows_of("photos", news), "run")
     return tmp_path
 
 
