@@ -16,7 +16,7 @@ from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from tasks.context import RunContext
 from tasks.imaging.thumbnail import data_uri, thumbnail
-from tasks.pixels import read_picture
+from tasks.pictures import read_picture
 from tasks.publish import Harvest
 from tasks.reshoot import Reshoot
 from tasks.storage.objects import ObjectStore

@@ -21,7 +21,7 @@ from tasks.checks import ProductPhotos, Subject, find_check
 from tasks.context import RunContext
 from tasks.identities import gate_id
 from tasks.ledger import StageResult, once
-from tasks.pixels import read_draft, read_reference
+from tasks.pictures import read_draft, read_reference
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb

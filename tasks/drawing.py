@@ -14,7 +14,7 @@ from catalog_schemas.identity import content_id
 from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
 from tasks.imaging.decode import encode_png
-from tasks.pixels import read_picture
+from tasks.pictures import read_picture
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import Pixels, Rgb

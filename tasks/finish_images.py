@@ -20,7 +20,7 @@ from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
 from tasks.ledger import StageResult, once
-from tasks.pixels import read_draft
+from tasks.pictures import read_draft
 from tasks.stage_options import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore

@@ -22,7 +22,7 @@ from tasks.drawing import draw_products, draw_scenes, is_drawn_alone, scene_of
 from tasks.enlarging import enlarged
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, kept, once
-from tasks.pixels import PhotoReader, photo_reader
+from tasks.pictures import PhotoReader, photo_reader
 from tasks.stage_options import ON_DEVICE
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_technique

@@ -6,21 +6,17 @@ They lie at `cache/class_images/<id>/<n>.png`, where the id is the hash of the b
 from dataclasses import asdict
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tasks.imaging.decode import encode_png
-from tasks.pixels import read_picture
+from tasks.pictures import read_picture
 from tasks.storage.objects import ObjectStore
+from tasks.techniques import Rgb
 from tasks.training.photos import Pictures
 from tasks.versions import RENDERER_VERSION
-
-Rgb = NDArray[np.uint8]
 
 
 def class_images(

@@ -3,9 +3,6 @@
 import re
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from catalog_schemas.reference import References
 from configs.training import EvaluationConfig
 from tasks.context import RunContext
@@ -13,10 +10,10 @@ from tasks.engine.evaluation import Evaluation, Score
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest, RenderSettings
 from tasks.engine.similarity import Scorer
-from tasks.pixels import read_picture
+from tasks.pictures import read_picture
 from tasks.storage.objects import ObjectStore
+from tasks.techniques import Rgb
 
-Rgb = NDArray[np.uint8]
 PLACES = ("", ", on a wooden table", ", on green grass in a garden", ", on white marble")
 
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from catalog_schemas.reference import Reference
 from tasks.context import RunContext
 from tasks.engine.crops import TrainingPhoto, trim
-from tasks.pixels import read_reference
+from tasks.pictures import read_reference
 from tasks.storage.objects import ObjectStore
 from tasks.threads import AT_ONCE, each
 

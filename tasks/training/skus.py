@@ -21,7 +21,8 @@ from tasks.ledger import StageResult
 from tasks.progress import Progress
 from tasks.storage.keys import adapter_key, snapshot_key
 from tasks.storage.objects import ObjectStore
-from tasks.training.class_images import Rgb, class_images
+from tasks.techniques import Rgb
+from tasks.training.class_images import class_images
 from tasks.training.evaluation import evaluation_of
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
 from tasks.training.photos import training_photos

@@ -16,7 +16,7 @@ from tasks.context import RunContext
 from tasks.imaging import formats
 from tasks.imaging.decode import decode
 from tasks.models import find_model
-from tasks.pixels import photo_reader, read_reference
+from tasks.pictures import photo_reader, read_reference
 from tasks.plan import plan_run
 from tasks.planning.rows import Selection
 from tasks.prepare_references import advice, prepare_references
