@@ -26,9 +26,8 @@ _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one soon
 class GalleryImage:
     """One image, published or refused.
 
-    `uri` and `thumbnail` are URLs, absolute or relative to the page, percent-encoded where needed; an empty
-    `thumbnail` shows the image itself, and an empty `uri` a tile without a picture. `reason` is empty for a published
-    image. `colour_hex` is "#rrggbb" or empty.
+    `uri` is a URL, absolute or relative to the page, percent-encoded where needed; an empty one shows a tile without a
+    picture. `reason` is empty for a published image. `colour_hex` is "#rrggbb" or empty.
     """
 
     uri: str
@@ -36,7 +35,6 @@ class GalleryImage:
     colour: str
     background: str
     technique: str
-    thumbnail: str = ""
     alt_text: str = ""
     colour_hex: str = ""
     channel: str = ""
@@ -55,7 +53,6 @@ class GalleryPhoto:
     """A reference photo; `reason` says why it was refused, if it was."""
 
     uri: str
-    thumbnail: str = ""
     reason: str = ""
     detail: str = ""
 

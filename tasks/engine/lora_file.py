@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -154,12 +153,6 @@ def _key(name: str) -> str:
 
 def _name(key: str) -> str:
     return key.removeprefix(PREFIX) if key.startswith(PREFIX) else key.removeprefix("lora_")
-
-
-def read_metadata(path: str) -> dict[str, str]:
-    """The header of a LoRA file on disk."""
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
 
 
 def _with_sorted_header(data: bytes) -> bytes:

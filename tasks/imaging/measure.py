@@ -43,11 +43,6 @@ def sharpness(rgb: Rgb, mask: Mask | None = None) -> float:
     return float(laplacian[inside].var() / max(float(grey[inside].var()), 1.0))
 
 
-def colour_difference(rgb_a: Rgb, mask_a: Mask, rgb_b: Rgb, mask_b: Mask) -> float:
-    """CIEDE2000 between the products' colours: see `palette_difference`. The pictures need no common size or pose."""
-    return palette_difference(palette(rgb_a, mask_a), palette(rgb_b, mask_b))
-
-
 def palette_difference(a: Palette, b: Palette) -> float:
     """CIEDE2000 of each main colour of `a` against its nearest in `b`, median by area.
 
@@ -72,26 +67,6 @@ def palette(rgb: Rgb, mask: Mask) -> Palette:
     return Palette(centres, np.bincount(labels.ravel(), minlength=_CLUSTERS).astype(np.float32) / len(lab))
 
 
-def pixel_colour_difference(rgb_a: Rgb, rgb_b: Rgb, mask: Mask, quantile: float = 0.5) -> float:
-    """CIEDE2000 pixel by pixel inside `mask`, and of those the `quantile`; 0.0 for an empty mask.
-
-    For two pictures of one size that show the product at one place.
-    """
-    inside = mask >= 0.5
-    if not inside.any():
-        return 0.0
-    lab_a, lab_b = (color.rgb2lab(rgb[inside][None])[0] for rgb in (rgb_a, rgb_b))
-    return float(np.quantile(color.deltaE_ciede2000(lab_a, lab_b), quantile))
-
-
-def white_share_of_border(rgb: Rgb, width: float = 0.02) -> float:
-    """Share of exactly white (255, 255, 255) pixels in a border `width` of the shorter side, at least one pixel."""
-    edge = max(1, round(min(rgb.shape[:2]) * width))
-    border = np.ones(rgb.shape[:2], bool)
-    border[edge:-edge, edge:-edge] = False
-    return float((rgb[border] == 255).all(axis=1).mean())
-
-
 def fill_ratio(mask: Mask) -> float:
     """The longer side of the product's box as a share of the picture's side along it; 0.0 for an empty mask."""
     if not (mask >= 0.5).any():
@@ -99,12 +74,6 @@ def fill_ratio(mask: Mask) -> float:
     rows, columns = box_of(mask)
     height, width = mask.shape
     return max((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
-
-
-def mask_overlap(mask_a: Mask, mask_b: Mask) -> float:
-    """Intersection over union of two masks of one size; 1.0 when both are empty."""
-    union = np.maximum(mask_a, mask_b).sum()
-    return float(np.minimum(mask_a, mask_b).sum() / union) if union else 1.0
 
 
 def cut_out_confidence(rgb: Rgb, mask: Mask) -> float:

@@ -23,7 +23,7 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
         return rgb
     lab = to_oklab(rgb)
     main = _main_colour(lab[mask > 0.7] if (mask > 0.7).any() else lab[inside])
-    belongs = _belonging(lab, main, rgb) * mask
+    belongs = _belonging(lab, main) * mask
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
     moved = from_oklab(_moved(lab, main, target)).astype(np.float32)
     blended = rgb + (moved - rgb) * belongs[..., None]
@@ -76,7 +76,7 @@ def _fade(values: Floats, low: float, high: float) -> Floats:
     return np.asarray(1.0 - step * step * (3.0 - 2.0 * step), dtype=np.float32)
 
 
-def _belonging(lab: Floats, main: Floats, rgb: Rgb) -> Floats:
+def _belonging(lab: Floats, main: Floats) -> Floats:
     """`_alike`, without single pixels that JPEG noise has put on the wrong side."""
     alike = cv2.medianBlur(np.rint(_alike(lab, main) * 255).astype(np.uint8), 3)
     return cv2.GaussianBlur(alike.astype(np.float32) / 255.0, (0, 0), 0.6)

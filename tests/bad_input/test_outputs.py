@@ -67,7 +67,7 @@ class Shape(HTMLParser):
 
 def page(text: str, link: str = "a.jpg") -> GalleryPage:
     """A gallery in which everything that a catalog can say says `text`."""
-    image = replace(IMAGE, uri=link, thumbnail=link, prompt=text, alt_text=text)
+    image = replace(IMAGE, uri=link, prompt=text, alt_text=text)
     refused = replace(image, reason="check_failed", detail=text)
     photo = GalleryPhoto(link, reason="reference_missing", detail=text)
     return replace(PAGE, products=(GalleryProduct(text, text, text, text, (photo,), (image,), (refused,), text),))

@@ -27,12 +27,12 @@ from infra.demo.scenes import SCENES
 from infra.demo.studio import shoot
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.decode import decode
-from tasks.imaging.measure import mask_overlap
 from tasks.imaging.pixels import Mask, Rgb
 from tasks.imaging.segmenter import load_segmenter
 from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, command_line, tell
 from tests.imaging.pictures import encoded
+from tests.measures import mask_overlap
 
 PALE = ("white", "grey", "beige")
 OFTEN = ("white", "grey", "black", "beige")  # the colours of every second product

@@ -15,13 +15,13 @@ from tasks.engine.guides import Guide
 from tasks.engine.rendering import RenderRequest, render
 from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
-from tasks.imaging.measure import mask_overlap
 from tasks.imaging.pixels import scale_rgb
 from tasks.planning.matrix import Drawing, expand
 from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided, find_technique
 from tests.bench.fidelity import Bench, Drawn, means
 from tests.bench.likeness import Product, likeness
 from tests.bench.tables import as_text, say
+from tests.measures import mask_overlap
 
 TECHNIQUES = ("regenerate", "restyle", "sketch")
 SCENES = ("wooden-table", "garden-grass")  # of the library: the places of `fidelity.SCENES`

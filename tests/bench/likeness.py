@@ -18,9 +18,9 @@ from configs.schema import CatalogConfig
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.similarity import Scorer
 from tasks.imaging.cut_out import cut_out
-from tasks.imaging.measure import colour_difference
 from tasks.imaging.pixels import box_of, scale_rgb
 from tasks.storage.sources import Sources
+from tests.measures import colour_difference
 
 Rgb = NDArray[np.uint8]
 SIDE, GREY, MARGIN = 128, 119, 1.1

@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tasks.imaging.compose import Placement, on_flat, place
-from tasks.imaging.measure import fill_ratio, pixel_colour_difference, white_share_of_border
+from tasks.imaging.measure import fill_ratio
 from tasks.imaging.pixels import box_of
 from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow
 from tests.imaging.pictures import mug, wooden_table
+from tests.measures import pixel_colour_difference, white_share_of_border
 
 PRODUCT, MASK = mug(256)
 PLACEMENTS = st.builds(

@@ -14,8 +14,8 @@ from tasks.imaging.compose import on_flat
 from tasks.imaging.decode import decode
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks, read_marks
-from tasks.imaging.measure import white_share_of_border
 from tests.imaging.pictures import mug, wooden_table
+from tests.measures import white_share_of_border
 
 CHANNELS = load_library().channels
 RGB, MASK = mug(256)

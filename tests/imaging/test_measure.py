@@ -10,21 +10,18 @@ from scipy import ndimage
 
 from tasks.imaging.measure import (
     changed_cells,
-    colour_difference,
     cut_out_confidence,
     fill_ratio,
     hash_distance,
-    mask_overlap,
     perceptual_hash,
-    pixel_colour_difference,
     sharpness,
     uniformity,
-    white_share_of_border,
 )
 from tasks.imaging.pixels import scale_mask, scale_rgb
 from tasks.imaging.recolour import recolour
 from tasks.imaging.thumbnail import data_uri, thumbnail
 from tests.imaging.pictures import gradient, mug, wooden_table
+from tests.measures import colour_difference, mask_overlap, pixel_colour_difference, white_share_of_border
 
 RGB, MASK = mug(256)
 
