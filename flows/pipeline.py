@@ -20,24 +20,27 @@ from catalog_schemas.run import RunRecord
 from configs.schema import RunConfig
 from flows.tally import tally
 from flows.workers import Workers
-from tasks import check_variants as checking
-from tasks import enlarging
-from tasks import finish_images as finishing
-from tasks import generate_variants as generating
-from tasks import prepare_references as preparing
-from tasks import train_adapters as training
-from tasks import train_classes as classes
+from tasks.check_variants import check_variants
 from tasks.context import RunContext
+from tasks.enlarging import size_advice
+from tasks.finish_images import finish_images
+from tasks.generate_variants import generate_variants
 from tasks.ledger import recorded
 from tasks.outages import outlived
 from tasks.plan import plan_run
 from tasks.planning.photos import no_usable_photo
 from tasks.planning.rows import Selection
+from tasks.prepare_references import STAGE as PREPARE_REFERENCES
+from tasks.prepare_references import cut_out_advice, prepare_references
 from tasks.progress import announce
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report, show_first_images
 from tasks.running import at_work
 from tasks.storage.keys import adapter_key
+from tasks.train_adapters import STAGE as TRAIN_ADAPTERS
+from tasks.train_adapters import train_adapters
+from tasks.train_classes import STAGE as TRAIN_CLASSES
+from tasks.train_classes import train_classes
 
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
@@ -90,23 +93,21 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         late = _without(late, diverged)
         drawn, also = _make_images(context, workers, late, references)
     images, refused = [*images, *drawn], [*refused, *also]
-    harvest = Harvest(tuple(adapters), tuple(images), (*plan.rejections, *unusable, *diverged, *refused), plan.retired)
-    harvest = replace(harvest, photos=plan.photos)
+    rejections = (*plan.rejections, *unusable, *diverged, *refused)
+    harvest = Harvest(tuple(adapters), tuple(images), rejections, plan.retired, photos=plan.photos)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, harvest, record)
     _forget(context, workers, adapters)
-    advice = (*preparing.advice(context, chain.from_iterable(references.values())), *enlarging.advice(context, images))
-    warnings = (context.model.warning, *advice) if context.model.warning else advice
+    advice = (*cut_out_advice(context, chain.from_iterable(references.values())), *size_advice(context, images))
+    warnings = tuple(filter(None, (context.model.warning, *advice)))
     return RunOutcome(record, report(context, jobs, harvest, record, warnings), warnings, harvest.rejections)
 
 
 def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:
     """The usable photos of every job's SKU; a SKU without any is quarantined."""
     chunks = _slices(plan.jobs, context.config.compute.chunk_size)
-    submitted = (
-        workers.submit(preparing.prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks
-    )
+    submitted = (workers.submit(prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks)
     results = workers.results(submitted, ahead=2 * workers.at_once)
     references: dict[str, list[Reference]] = defaultdict(list)
     for reference in (reference for result in results for reference in result.records):
@@ -128,7 +129,7 @@ def _train_classes(
         for some in _slices(wanted, _cohort(context.config, len(wanted))):
             own = [job for job in jobs if job.start in some]
             photos = {job.product.sku: references[job.product.sku] for job in own}
-            yield workers.submit(classes.train_classes, _title("train class", some), context, some, own, photos)
+            yield workers.submit(train_classes, _title("train class", some), context, some, own, photos)
 
     results = workers.results(cohorts(), workers.at_once)
     return [one for result in results for one in result.records], [one for r in results for one in r.rejections]
@@ -166,7 +167,7 @@ def _train(
     Cohorts are cut before what is left over is taken out, so that a resumed run trains the same ones.
     """
     wanted = {job.adapter.id: job for job in jobs if job.train and job.adapter}
-    left = recorded(context.open(), training.STAGE, AdapterRecord).values()
+    left = recorded(context.open(), TRAIN_ADAPTERS, AdapterRecord).values()
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
@@ -174,7 +175,7 @@ def _train(
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             if cohort:
-                yield workers.submit(training.train_adapters, _title("train", cohort), context, cohort, photos)
+                yield workers.submit(train_adapters, _title("train", cohort), context, cohort, photos)
 
     results = workers.results(cohorts(), workers.at_once)
     made = {record.adapter_id: record for result in results for record in result.records}
@@ -188,15 +189,18 @@ def _make_images(
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     adapters = {job.adapter.id: adapter_key(job.adapter) for job in jobs if job.adapter}
     submit, share = workers.submit, context.config.compute.workers
-    generate, check, finish = generating.generate_variants, checking.check_variants, finishing.finish_images
 
     def stages() -> Iterator[PrefectFuture[Any]]:
         for chunk in _chunks(context, jobs):
             photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
             own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
-            yield (drawn := submit(generate, _title("generate", chunk), context, chunk, photos, own, at_once=share))
-            yield (checked := submit(check, _title("check", chunk), context, chunk, drawn, photos))
-            yield submit(finish, _title("finish", chunk), context, chunk, checked)
+            yield (
+                drawn := submit(
+                    generate_variants, _title("generate", chunk), context, chunk, photos, own, at_once=share
+                )
+            )
+            yield (checked := submit(check_variants, _title("check", chunk), context, chunk, drawn, photos))
+            yield submit(finish_images, _title("finish", chunk), context, chunk, checked)
 
     results = workers.results(stages(), 3 * workers.at_once)
     images = [record for result in results for record in result.records if isinstance(record, ImageRecord)]
@@ -208,7 +212,7 @@ def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]
     store, published = context.open(), {record.adapter_id for record in adapters}
     store.delete([info.key for info in store.list("cache/photos")])
     store.delete(workers.recorded)
-    for stage in (training.STAGE, classes.STAGE):
+    for stage in (TRAIN_ADAPTERS, TRAIN_CLASSES):
         left = recorded(store, stage, AdapterRecord)
         store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
 
@@ -245,4 +249,4 @@ def _quarantine(context: RunContext, job: SkuJob) -> Rejection:
     sku = job.product.sku
     detail = no_usable_photo(sku, len(job.photos))
     reason = Reason.SKU_NO_USABLE_REFERENCES
-    return Rejection(sku, preparing.STAGE, reason, sku, detail, context.run_id, context.started_at)
+    return Rejection(sku, PREPARE_REFERENCES, reason, sku, detail, context.run_id, context.started_at)

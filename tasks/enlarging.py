@@ -35,7 +35,7 @@ def enlarged(context: RunContext, spec: VariantSpec, material: Material, store: 
     return replace(material, drawn=drawn, guide=material.guide and _as_large(material.guide, drawn))
 
 
-def advice(context: RunContext, images: Iterable[ImageRecord]) -> tuple[str, ...]:
+def size_advice(context: RunContext, images: Iterable[ImageRecord]) -> tuple[str, ...]:
     """What whoever started the run should know of the sizes of these images."""
     drawn = [one for one in images if one.prompt]
     soft = [one for one in drawn if max(one.width, one.height) >= _SOFT * context.resolution]

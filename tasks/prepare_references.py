@@ -139,7 +139,7 @@ def _segment(context: RunContext) -> Segment | None:
     return lambda rgb: load_segmenter(context.model.segmenter, config.mean, config.std)(rgb)
 
 
-def advice(context: RunContext, references: Iterable[Reference]) -> tuple[str, ...]:
+def cut_out_advice(context: RunContext, references: Iterable[Reference]) -> tuple[str, ...]:
     """What whoever started the run should know of these photos' cut-outs."""
     computed = [one for one in references if one.mask_source == "cut_out"]
     busy = sum(not one.is_plain for one in computed)

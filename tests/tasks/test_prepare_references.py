@@ -19,7 +19,7 @@ from tasks.models import find_model
 from tasks.pictures import photo_reader, read_reference
 from tasks.plan import plan_run
 from tasks.planning.rows import Selection
-from tasks.prepare_references import advice, prepare_references
+from tasks.prepare_references import cut_out_advice, prepare_references
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 from tests.imaging.networks import colourful
@@ -115,11 +115,11 @@ def test_photos_that_show_more_than_a_backdrop_are_a_reason_to_say_something(fol
     Image.fromarray(rgb).save(folder / "none" / "0.png")
     context, prepared = _prepared(folder, "one")
     assert [one.is_plain for one in prepared] == [not noise, True, True]
-    said = advice(context, prepared)
+    said = cut_out_advice(context, prepared)
     assert len(said) == bool(noise)
     assert all("1 of 1 photos show more than a product" in one and "model.segmenter" in one for one in said)
     context, prepared = _prepared(folder, "two", source=str(colourful(folder / "network.onnx")))
-    assert advice(context, prepared) == ()
+    assert cut_out_advice(context, prepared) == ()
 
 
 def test_a_strip_is_prepared_as_any_photo(folder: Path) -> None:
