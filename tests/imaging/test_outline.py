@@ -7,9 +7,9 @@ from infra.demo.products import random_product
 from infra.demo.scenes import SCENES
 from infra.demo.studio import shoot
 from tasks.imaging.cut_out import cut_out
-from tasks.imaging.measure import mask_overlap
 from tasks.imaging.outline import agreement, fenced_off, outline_of
 from tests.imaging.pictures import mug, overlap
+from tests.measures import mask_overlap
 
 WHITE, PAPER = (244, 243, 240), (250, 250, 250)
 
