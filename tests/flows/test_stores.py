@@ -96,6 +96,7 @@ def test_a_bucket_that_fails_while_images_are_drawn_publishes_nothing_and_the_ne
     small: Shop, bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(objects, "PAUSES", (0.01,))
     shop, asked = replace(small, store=bucket), list[str]()
 
     def decide(method: str, path: str) -> str:
