@@ -15,7 +15,7 @@ from tasks.context import RunContext
 from tasks.planning.changes import Changes, read_changes
 from tasks.planning.known import Known
 from tasks.planning.known_photos import KnownPhotos, without_placeholders
-from tasks.planning.let_through import let_through
+from tasks.planning.let_through import let_through, read_by_now
 from tasks.planning.look import look_at
 from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
@@ -63,7 +63,8 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
     known_photos = KnownPhotos(context, tables)
     if any(map(is_web, context.config.catalog.reference_prefixes)):
         sources.seen, sources.keep = known_photos.seen(), keep
-    changes = read_changes(context, tables, sources) if whole else Changes()
+    unread = read_by_now(tables)
+    changes = read_changes(context, tables, sources, {sku for sku, _ in unread}) if whole else Changes()
     rows = changed_rows(context, changes) if whole else selected_rows(context, selection)
     waiting, gone = changes.put_off(rows.products, selection.limit), changes.gone()
     with look_at(context, known_photos, sources) as look:
@@ -71,7 +72,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
         placeholders = look.placeholders(listed, gone, changes if whole else None)
     known = Known.of(store, [one.product.sku for one in listed] + gone)
     planner = Planner(context, known)
-    usable = let_through(context, [without_placeholders(one, placeholders) for one in listed])
+    usable = let_through(context, [without_placeholders(one, placeholders) for one in listed], unread)
     if context.config.training.start_from:
         planner.find_classes(usable)
     jobs = tuple(planner.jobs(usable))

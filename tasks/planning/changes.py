@@ -13,7 +13,6 @@ from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from tasks.context import RunContext
-from tasks.planning.let_through import read_by_now
 from tasks.storage.sources import Sources, is_web
 from tasks.storage.tables import Tables
 from tasks.techniques import find_technique, version_of
@@ -143,14 +142,18 @@ class Changes:
         return self._stamps[reference]
 
 
-def read_changes(context: RunContext, tables: Tables, sources: Sources | None = None) -> Changes:
-    """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`."""
+def read_changes(
+    context: RunContext, tables: Tables, sources: Sources | None = None, late: Set[str] = frozenset()
+) -> Changes:
+    """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`.
+
+    `late` as in `Changes`. Raises StoreError.
+    """
     columns = ["sku", "fingerprint", "status", "images"]
     rows = tables.read("skus", columns, [("catalog", "=", context.catalog_name)])
-    held = [*map(LastSeen._make, zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True))]
+    held = map(LastSeen._make, zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True))
     trusted = context.config.catalog.changes == "updated_at"
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
-    late = {sku for sku, _ in read_by_now(tables)} if held else frozenset[str]()
     return Changes(dict(zip(rows["sku"].to_pylist(), held, strict=True)), _salt(context), looked_by, late)
 
 

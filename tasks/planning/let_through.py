@@ -5,7 +5,7 @@ photo that is let through now counts as another one: what was made without it is
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from catalog_schemas.identity import content_id
@@ -22,14 +22,16 @@ _FORMATS = [str(reason) for reason in (Reason.REFERENCE_UNREADABLE, Reason.MASK_
 Bounds = tuple[int, int]  # the fewest pixels of the shorter side, and the most of all
 
 
-def let_through(context: RunContext, listed: Sequence[Listed]) -> list[Listed]:
-    """The products, with another id for each photo that is let through by now. Raises StoreError."""
+def let_through(context: RunContext, listed: Sequence[Listed], unread: Set[tuple[str, str]]) -> list[Listed]:
+    """The products, with another id for each photo that is let through by now; `unread` is what `read_by_now` says.
+
+    Raises StoreError.
+    """
     store, now = context.open(), context.config.catalog
     mine = [("sku", "in", [one.product.sku for one in listed]), ("reason", "in", _SIZES)]
     rows = Tables(store).read("rejections", ["sku", "subject", "run_id"], mine).to_pylist() if listed else []
     told = {run: _bounds(store, run) for run in {row["run_id"] for row in rows}}
     before = {(row["sku"], row["subject"]): told[row["run_id"]] for row in rows}
-    unread = read_by_now(Tables(store)) if listed else frozenset()
 
     def renamed(sku: str, photo: Photo) -> Photo:
         then = before.get((sku, photo.uri))
