@@ -7,8 +7,8 @@ from prefect import flow
 from flows.parameters import MakeVariantsParameters
 from flows.pipeline import RunOutcome, run_pipeline
 from flows.start import chosen_config, start_run
-from tasks.artifacts import show_plan
 from tasks.plan import make_plan
+from tasks.reporting.artifacts import show_plan
 
 
 @flow(name="make-variants", persist_result=False)

@@ -38,8 +38,8 @@ def add_operator_commands(add: Add) -> None:
 def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.context import new_run_id
     from tasks.progress import Progress
-    from tasks.repair import repair
-    from tasks.verify import verify
+    from tasks.upkeep.repair import repair
+    from tasks.upkeep.verify import verify
 
     store, now = _opened(parsed.store), datetime.now(UTC)
     with Progress("verifying") as progress:
@@ -58,7 +58,7 @@ def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
-    from tasks.collect_garbage import collect_garbage
+    from tasks.upkeep.collect_garbage import collect_garbage
 
     grace = _duration(parsed.grace)
     found = collect_garbage(_opened(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
@@ -69,7 +69,7 @@ def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.context import new_run_id
-    from tasks.roll_back import roll_back
+    from tasks.upkeep.roll_back import roll_back
 
     now = datetime.now(UTC)
     done = roll_back(_opened(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)

@@ -1,4 +1,4 @@
-"""Shows a run: an HTML gallery in the store, and what `tasks.artifacts` puts into the Prefect UI."""
+"""Shows a run: an HTML gallery in the store, and what `tasks.reporting.artifacts` puts into the Prefect UI."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,11 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.variant import VariantSpec
-from tasks.artifacts import show_first, show_run
 from tasks.context import RunContext
 from tasks.finish_images import CHECKS, SPEC
-from tasks.gallery import (
+from tasks.publish import Harvest
+from tasks.reporting.artifacts import show_first, show_run
+from tasks.reporting.gallery import (
     GalleryCount,
     GalleryImage,
     GalleryPage,
@@ -25,8 +26,7 @@ from tasks.gallery import (
     GalleryProduct,
     render_gallery,
 )
-from tasks.publish import Harvest
-from tasks.reshoot import reshoot_csv, reshoots
+from tasks.reporting.reshoot import reshoot_csv, reshoots
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of

@@ -10,9 +10,9 @@ import pytest
 
 from catalog_schemas.product import Listing
 from tasks.export import google_feed, shopify_csv
-from tasks.gallery import GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
+from tasks.reporting.gallery import GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
 from tests.bad_input.night import assert_names_stay_inside
-from tests.gallery.test_gallery import IMAGE, PAGE
+from tests.tasks.reporting.test_gallery import IMAGE, PAGE
 
 MARKUP = {
     "a script": "<script>alert(1)</script>",

@@ -14,12 +14,12 @@ import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from catalog_schemas.errors import StoreError
-from tasks.collect_garbage import collect_garbage
 from tasks.export import export
 from tasks.publish import Harvest, finish_publishing, publish
-from tasks.roll_back import roll_back
 from tasks.storage.tables import Tables
-from tasks.verify import verify
+from tasks.upkeep.collect_garbage import collect_garbage
+from tasks.upkeep.roll_back import roll_back
+from tasks.upkeep.verify import verify
 from tests.crash.memory import memory_folder
 from tests.crash.night import SLOTS, NightContext, context_of, image_id, make, plan, run_record
 from tests.crash.soundness import read_tables, violations

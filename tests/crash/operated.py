@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.collect_garbage import Garbage, collect_garbage
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
+from tasks.upkeep.collect_garbage import Garbage, collect_garbage
 from tests.crash.night import run_night
 from tests.crash.watched import ClockedStore, Killed, Operation
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from catalog_schemas.errors import StoreError
-from tasks.collect_garbage import Garbage
-from tasks.roll_back import Rollback, roll_back
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import TABLES, Tables, with_retired_at
-from tasks.verify import verify
+from tasks.upkeep.collect_garbage import Garbage
+from tasks.upkeep.roll_back import Rollback, roll_back
+from tasks.upkeep.verify import verify
 from tests.crash.crashing import crash_hook
 from tests.crash.night import adapter_id, plan
 from tests.crash.operated import CATALOG, CHANGED, LATER, files, gc, killed_at, live, night
@@ -84,7 +84,7 @@ def test_a_run_that_begins_while_gc_lists_the_store_is_safe(store: ClockedStore,
 def test_a_run_that_begins_while_gc_deletes_waits_and_gc_leaves_the_rest(
     store: ClockedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.collect_garbage.BATCH", 2)
+    monkeypatch.setattr("tasks.upkeep.collect_garbage.BATCH", 2)
     monkeypatch.setattr("tasks.running.POLL", 0.01)
     night(store, CATALOG, "one")
     clock.advance(LATER)
@@ -153,7 +153,7 @@ def test_gc_leaves_what_a_younger_record_speaks_of(store: ClockedStore, clock: C
 def test_a_gc_that_is_killed_at_any_operation_leaves_a_store_that_the_next_night_completes(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.collect_garbage.BATCH", 4)
+    monkeypatch.setattr("tasks.upkeep.collect_garbage.BATCH", 4)
     for number in range(100):
         store = ClockedStore(str(memory / str(number)), Clock())
         killed_at(store, "cache/publishing")

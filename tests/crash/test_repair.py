@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tasks.repair import Repair, repair
 from tasks.running import runs_begun
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
-from tasks.verify import Fault, verify
+from tasks.upkeep.repair import Repair, repair
+from tasks.upkeep.verify import Fault, verify
 from tests.crash.crashing import crash_hook
 from tests.crash.night import EPOCH, adapter_id, adapter_record, context_of, run_night
 from tests.crash.soundness import content, read_tables, violations

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from catalog_schemas.errors import StoreError
-from tasks.roll_back import Rollback, roll_back
 from tasks.storage.tables import Tables
+from tasks.upkeep.roll_back import Rollback, roll_back
 from tests.crash.crashing import OTHERS, crash_hook
 from tests.crash.operated import CATALOG, CHANGED, LATER, gc, killed_at, live, night
 from tests.crash.soundness import content, read_tables, violations

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tasks.storage.tables import Tables, rows_of
-from tasks.verify import verify
+from tasks.upkeep.verify import verify
 from tests.crash.night import adapter_record, context_of
 from tests.crash.operated import CATALOG, flip, live, night
 from tests.crash.watched import ClockedStore

@@ -12,7 +12,7 @@ from flows.summary import plan_summary
 from tasks import prepare_references
 from tasks.imaging.decode import Decoded
 from tasks.imaging.decoder_process import decode_apart
-from tasks.reshoot import reshoots
+from tasks.reporting.reshoot import reshoots
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 

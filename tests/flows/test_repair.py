@@ -7,8 +7,8 @@ import pytest
 
 from catalog_schemas.errors import StoreError
 from flows.command_line import main
-from tasks.roll_back import roll_back
-from tasks.verify import verify
+from tasks.upkeep.roll_back import roll_back
+from tasks.upkeep.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from flows.pipeline import RunOutcome
 from tasks.cells import inert
-from tasks.reshoot import COLUMNS
+from tasks.reporting.reshoot import COLUMNS
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop
 

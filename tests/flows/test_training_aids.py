@@ -9,7 +9,7 @@ import pytest
 
 from catalog_schemas.errors import ConfigError
 from tasks.training import class_images
-from tasks.verify import verify
+from tasks.upkeep.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.models.tiny import build_tiny_clip
 

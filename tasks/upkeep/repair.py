@@ -10,7 +10,7 @@ from tasks.publish import complete_publications
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
-from tasks.verify import Fault
+from tasks.upkeep.verify import Fault
 
 
 @dataclass(frozen=True)

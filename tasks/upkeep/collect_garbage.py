@@ -17,7 +17,7 @@ from tasks.publish import PENDING
 from tasks.running import COLLECTING, runs_begun
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
-from tasks.verify import orphans
+from tasks.upkeep.verify import orphans
 
 RECORDS = "cache/stages"
 Step = Callable[[], None]

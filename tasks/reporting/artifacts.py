@@ -18,7 +18,7 @@ from tasks.context import RunContext
 from tasks.imaging.thumbnail import data_uri, thumbnail
 from tasks.pictures import read_picture
 from tasks.publish import Harvest
-from tasks.reshoot import Reshoot
+from tasks.reporting.reshoot import Reshoot
 from tasks.storage.objects import ObjectStore
 
 THUMBNAILS_SHOWN = 12  # each travels inside the artifact

@@ -12,7 +12,7 @@ from tasks.publish import complete_publications
 from tasks.running import at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
-from tasks.verify import READERS
+from tasks.upkeep.verify import READERS
 
 
 @dataclass(frozen=True)

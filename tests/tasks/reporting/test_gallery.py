@@ -8,7 +8,14 @@ from html.parser import HTMLParser
 import pytest
 
 from catalog_schemas.image import CheckResult
-from tasks.gallery import GalleryCount, GalleryImage, GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
+from tasks.reporting.gallery import (
+    GalleryCount,
+    GalleryImage,
+    GalleryPage,
+    GalleryPhoto,
+    GalleryProduct,
+    render_gallery,
+)
 
 IMAGE = GalleryImage(
     uri="images/mug.jpg",

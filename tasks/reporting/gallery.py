@@ -16,7 +16,7 @@ from importlib import resources
 import jinja2
 
 from catalog_schemas.image import CheckResult
-from tasks.reshoot import Reshoot
+from tasks.reporting.reshoot import Reshoot
 
 _SCHEMES = ("http://", "https://", "file://", "data:image/")
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
@@ -115,7 +115,7 @@ def render_gallery(page: GalleryPage) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"picture": _picture, "words": _words, "number": _number, "sha256": _sha256}
-    template = resources.files("tasks").joinpath("gallery.html").read_text(encoding="utf-8")
+    template = resources.files("tasks.reporting").joinpath("gallery.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page, filters=_filters(page.products))
 
 

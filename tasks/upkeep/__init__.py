@@ -1,0 +1,1 @@
+"""What keeps a store sound between runs: `packshot verify`, its repair, rollback and garbage collection."""
