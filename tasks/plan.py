@@ -21,7 +21,8 @@ from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
 from tasks.planning.rows import Selection, changed_rows, selected_rows
 from tasks.stage_options import RETRIES
-from tasks.storage.sources import Sources, is_web
+from tasks.storage.addresses import is_web
+from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables
 
 

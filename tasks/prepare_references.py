@@ -25,8 +25,9 @@ from tasks.ledger import StageResult, kept, once
 from tasks.planning.photos import fetched_key
 from tasks.progress import Progress
 from tasks.stage_options import RETRIES
+from tasks.storage.addresses import is_web
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.sources import Sources, is_web
+from tasks.storage.sources import Sources
 from tasks.threads import each
 from tasks.versions import PREPARER_VERSION
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from catalog_schemas.rejection import Reason, Rejection
+from tasks.storage.catalogs import open_parquet, row_batches
 from tasks.storage.keys import NAME_LENGTH, safe_name
-from tasks.storage.sources import open_parquet, row_batches
 
 STAGE = "read_catalog"
 REQUIRED_TEXTS = ("sku", "title", "class_noun")

@@ -13,7 +13,8 @@ from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from tasks.context import RunContext
-from tasks.storage.sources import Sources, is_web
+from tasks.storage.addresses import is_web
+from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables
 from tasks.techniques import find_technique, version_of
 from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION

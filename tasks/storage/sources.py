@@ -8,7 +8,6 @@ prefix of their own: see `tasks/storage/web.py`.
 import errno
 import os
 import posixpath
-import re
 import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,19 +19,15 @@ from catalog_schemas.errors import CatalogError, ConfigError, Rejected, StoreDen
 from catalog_schemas.identity import bytes_id
 from catalog_schemas.rejection import PASSING, Reason
 from configs.schema import CatalogConfig
-from tasks.storage.catalogs import open_parquet, row_batches
-from tasks.storage.clouds import SCHEMES, canonical, filesystem
+from tasks.storage.addresses import base_of, forbidden, is_below, is_web, normal, remote_scheme
+from tasks.storage.clouds import filesystem
 from tasks.storage.faults import ObjectMissing, attempt, translate
-from tasks.storage.web import SCHEMES as WEB_SCHEMES
-from tasks.storage.web import Web, is_below, web_url
-
-__all__ = ["Seen", "Sources", "open_parquet", "row_batches"]
+from tasks.storage.web import Web
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp")
 # Files that often are another's original or copy: of those of one name, the first of these is the photo.
 TWIN_SUFFIXES = (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif")
 OTHER_SUFFIXES = (".gif", ".bmp")  # no decoder is run on these
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONNECTING = threading.Lock()
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENXIO)
 
@@ -63,15 +58,15 @@ class Sources:
         self._forget_connections()
         self.config, self.seen = config, {}
         try:
-            self._base = _base(base_uri)
+            self._base = base_of(base_uri)
             if is_web(self._base):
-                raise _forbidden(base_uri, "is a web address")
+                raise forbidden(base_uri, "is a web address")
         except Rejected:
             raise CatalogError(
                 base_uri, ["expected a path, file://, s3://, gs://, az:// or abfs://, got another kind of URL"]
             ) from None
         try:
-            self._allowed = (self._base, *(_normal(prefix, self._base) for prefix in config.reference_prefixes))
+            self._allowed = (self._base, *(normal(prefix, self._base) for prefix in config.reference_prefixes))
         except Rejected as verdict:
             raise ConfigError(f"catalog.reference_prefixes: {verdict.detail}") from None
 
@@ -93,14 +88,14 @@ class Sources:
 
         Raises Rejected(REFERENCE_FORBIDDEN) for all that is not allowed; touches nothing beyond following links.
         """
-        uri = _normal(reference, self._base)
+        uri = normal(reference, self._base)
         if is_below(uri, self._allowed):
             return uri
         if is_web(uri):
             why = "is a web address that no reference_prefixes of the configuration allows; copy the photo, or allow it"
-            raise _forbidden(reference, why)
+            raise forbidden(reference, why)
         why = "lies outside the catalog's folder; copy it there, or name its folder in catalog.reference_prefixes"
-        raise _forbidden(reference, why)
+        raise forbidden(reference, why)
 
     def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:
         """The photos that are meant: a folder stands for its photo files in order of their names, blanks for nothing.
@@ -128,7 +123,7 @@ class Sources:
         uri = self.resolve(uri)
         if is_web(uri):
             return self._client().fetch(uri, limit)
-        if _scheme(uri):
+        if remote_scheme(uri):
             return self._read_remote(uri, limit)
         with _local(uri) as file:
             size = os.fstat(file.fileno()).st_size
@@ -145,7 +140,7 @@ class Sources:
         uri = self.resolve(uri)
         if is_web(uri):
             return self._web_stamp(uri)
-        if not _scheme(uri):
+        if not remote_scheme(uri):
             with _local(uri) as file:
                 status = os.fstat(file.fileno())
             return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
@@ -212,7 +207,7 @@ class Sources:
 
     def _names(self, uri: str) -> list[str] | None:
         """The names in a folder; None for anything else."""
-        if not _scheme(uri):
+        if not remote_scheme(uri):
             if not os.path.isdir(uri):  # noqa: PTH112  (paths here are text: a Path would lose what was written)
                 return None
             try:
@@ -233,7 +228,7 @@ class Sources:
 
     def _driver(self, uri: str) -> Any:
         self._own_process()
-        scheme = _scheme(uri)
+        scheme = remote_scheme(uri)
         if scheme not in self._files:
             self._files[scheme] = filesystem(scheme)
         return self._files[scheme]
@@ -260,49 +255,6 @@ def _stem(name: str) -> str:
     return posixpath.splitext(name)[0].lower()
 
 
-def is_web(uri: str) -> bool:
-    """Whether a URI in normal form, or as a catalog lists it, is a web address."""
-    return uri.partition("://")[0].lower() in WEB_SCHEMES
-
-
-def _scheme(uri: str) -> str:
-    """The scheme of a remote URI in normal form; empty for a local path."""
-    scheme, separator, _ = uri.partition("://")
-    return scheme if separator and scheme != "file" else ""
-
-
-def _base(base_uri: str) -> str:
-    folder = base_uri
-    local = base_uri.removeprefix("file://")
-    if not base_uri.endswith("/") and not os.path.isdir(local):  # noqa: PTH112
-        folder = posixpath.dirname(base_uri) if "/" in base_uri else "."
-    return _normal(folder, os.getcwd())  # noqa: PTH109
-
-
-def _normal(reference: str, base: str) -> str:
-    """An absolute path with links followed, or scheme://bucket/key without ".."; raises Rejected for other schemes."""
-    if _CONTROL.search(reference) or "::" in reference:
-        raise _forbidden(reference, "holds control characters or a chained protocol (::)")
-    scheme, separator, rest = reference.partition("://")
-    if not separator:
-        scheme, rest = _scheme(base), reference
-        if not scheme or rest.startswith("/"):
-            return os.path.realpath(os.path.join(base, rest))  # noqa: PTH118
-        rest = f"{base.partition('://')[2]}/{rest}"
-    elif scheme.lower() == "file" and rest.startswith("/"):
-        return os.path.realpath(rest)
-    scheme = scheme.lower()
-    if scheme in WEB_SCHEMES:
-        return web_url(reference)
-    if scheme not in SCHEMES:
-        raise _forbidden(reference, "has a scheme other than file, s3, gs, az, abfs and https")
-    bucket, _, key = rest.partition("/")
-    key = posixpath.normpath("/" + key).lstrip("/")
-    if not bucket or bucket in (".", "..") or re.search(r"[?#*\[\]]", key):
-        raise _forbidden(reference, "has no bucket, or one of ?#*[] in its key")
-    return f"{canonical(scheme)}://{bucket}/{key}".rstrip("/")
-
-
 @contextmanager
 def _local(path: str) -> Iterator[BinaryIO]:
     """A regular file, opened without following a link that was put there meanwhile and without waiting for a pipe."""
@@ -325,7 +277,3 @@ def _missing(uri: str, what: str = "no such object") -> Rejected:
 
 def _too_large(uri: str, size: int, limit: int) -> Rejected:
     return Rejected(Reason.REFERENCE_TOO_LARGE, f"{uri}: expected at most {limit} bytes, got {size}; shrink the photo")
-
-
-def _forbidden(reference: str, why: str) -> Rejected:
-    return Rejected(Reason.REFERENCE_FORBIDDEN, f"{reference[:200]!r} {why}")

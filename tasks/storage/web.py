@@ -7,17 +7,13 @@ while, so that its photos do not cost a night.
 """
 
 import hashlib
-import ipaddress
 import random
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import unquote
 
 import httpcore
 import httpx
@@ -25,9 +21,10 @@ import httpx
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import PASSING, Reason
 from configs.schema import WebConfig
+from tasks.storage.addresses import forbidden, is_below, web_url
 from tasks.storage.faults import PAUSES
+from tasks.storage.network import Deadline, Network
 
-SCHEMES = ("http", "https")
 HEADERS: tuple[tuple[bytes | str, bytes | str], ...] = (
     ("User-Agent", "packshot"),
     ("Accept", "image/jpeg,image/png,image/webp"),  # what else comes is read, too; a server that can choose sends these
@@ -35,44 +32,10 @@ HEADERS: tuple[tuple[bytes | str, bytes | str], ...] = (
 )
 FAILURES = 20  # photos in a row that make a host count as down
 REST = 60.0  # seconds that it is then left alone
-ADDRESSES = 4  # of a host, tried one after another
 _REDIRECTS = (301, 302, 303, 307, 308)
 _GONE = (404, 410)
 _DENIED = (401, 402, 403, 407, 451)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-
-def web_url(reference: str) -> str:
-    """The one spelling of a web address: host in lower case and ASCII, path without "..", no fragment.
-
-    Raises Rejected(REFERENCE_FORBIDDEN) for what is no plain http(s) address, such as one that names a user.
-    """
-    try:
-        url = httpx.URL(reference).copy_with(fragment=None)
-    except (httpx.InvalidURL, ValueError, TypeError):
-        raise _forbidden(reference, "is not a web address that can be read") from None
-    if url.scheme not in SCHEMES or not url.raw_host or not 0 < (url.port or 443) < 65536:
-        raise _forbidden(reference, "is not a web address of a host")
-    if url.userinfo:
-        raise _forbidden("an address", "names a user or a password; photos are fetched without credentials")
-    if "\\" in reference or ".." in unquote(url.path).split("/"):
-        raise _forbidden(reference, 'holds a backslash or a hidden ".."')
-    return str(url)
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the internet at large, also where IPv6 wraps an IPv4 address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if ip.teredo is not None:
-            return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
 @dataclass
@@ -91,19 +54,6 @@ class _Answer:
     data: bytes
 
 
-class _Clock(threading.local):
-    """When the photo that this thread fetches must be there."""
-
-    end = float("inf")
-
-    def left(self, seconds: float | None) -> float:
-        return max(min(self.end - time.monotonic(), float("inf") if seconds is None else seconds), 0.001)
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() >= self.end
-
-
 @dataclass
 class Web:
     """A client for photos below `allowed` prefixes, which `web_url` has spelled. Safe to share between threads."""
@@ -114,7 +64,7 @@ class Web:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._clock = _Clock()
+        self._deadline = Deadline()
         context = httpcore.default_ssl_context()
         context.load_default_certs()  # those of this machine too, and of SSL_CERT_FILE
         self._pool = httpcore.ConnectionPool(
@@ -122,7 +72,7 @@ class Web:
             max_connections=None,
             max_keepalive_connections=64,
             keepalive_expiry=15.0,
-            network_backend=_Network(self._clock, self.config.allow_private_addresses),
+            network_backend=Network(self._deadline, self.config.allow_private_addresses),
         )
 
     def fetch(self, url: str, limit: int) -> bytes:
@@ -157,14 +107,14 @@ class Web:
         if time.monotonic() < host.rests_until:
             detail = f"{FAILURES} photos of its server could not be had one after another; see whether it is up"
             raise Rejected(Reason.REFERENCE_UNREACHABLE, f"{url}: {detail}")
-        self._clock.end = time.monotonic() + self.config.seconds
+        self._deadline.end = time.monotonic() + self.config.seconds
         try:
             answer = self._patiently(method, url, limit)
         except Rejected as verdict:
             self._note(host, failed=verdict.reason in PASSING)
             raise
         finally:
-            self._clock.end = float("inf")
+            self._deadline.end = float("inf")
         self._note(host, failed=False)
         return answer
 
@@ -178,7 +128,7 @@ class Web:
         """One of the requests to a host that may be under way; waiting for it takes none of the photo's time."""
         began = time.monotonic()
         with self._host(url).gate:
-            self._clock.end += time.monotonic() - began
+            self._deadline.end += time.monotonic() - began
             yield
 
     def _note(self, host: _Host, failed: bool) -> None:
@@ -200,7 +150,7 @@ class Web:
                 break  # patience has been had
             except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
                 verdict = Rejected(Reason.REFERENCE_UNREACHABLE, f"{url}: {_cause(error)}")
-            if pause is None or self._clock.left(None) < pause * 1.5:
+            if pause is None or self._deadline.left(None) < pause * 1.5:
                 break
             time.sleep(pause * random.uniform(0.5, 1.5))
         raise verdict
@@ -222,11 +172,11 @@ class Web:
         try:
             target = web_url(str(httpx.URL(url).join(location)))
         except (httpx.InvalidURL, ValueError):
-            raise _forbidden(url, "redirects to what is no web address") from None
+            raise forbidden(url, "redirects to what is no web address") from None
         except Rejected:
-            raise _forbidden(url, "redirects to what is no plain web address") from None
+            raise forbidden(url, "redirects to what is no plain web address") from None
         if not is_below(target, self.allowed):
-            raise _forbidden(url, f"redirects to {target[:200]!r}, outside the configured reference_prefixes")
+            raise forbidden(url, f"redirects to {target[:200]!r}, outside the configured reference_prefixes")
         return target
 
     def _once(self, method: str, url: str, limit: int) -> _Answer:
@@ -240,88 +190,6 @@ class Web:
             if method == "HEAD" or response.status != 200:
                 return _Answer(response.status, named, b"")
             return _Answer(response.status, named, _body(response, named, url, limit))
-
-
-def is_below(url: str, prefixes: Iterable[str]) -> bool:
-    """Whether a URI is one of the prefixes or lies below one."""
-    return any(url == prefix or url.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
-
-
-class _Network(httpcore.NetworkBackend):
-    """Connects to addresses that may be connected to, and ends waiting when the clock does."""
-
-    def __init__(self, clock: _Clock, private: bool) -> None:
-        self.clock, self.private = clock, private
-        self.plain = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        fault: Exception = httpcore.ConnectError("no address")
-        for address in self._addresses(host, port)[:ADDRESSES]:
-            if self.clock.is_over:
-                raise httpcore.ConnectTimeout
-            try:
-                # The address itself, not the name again: the next lookup might say something else.
-                stream = self.plain.connect_tcp(
-                    address, port, self.clock.left(timeout), local_address, socket_options or ()
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                fault = error
-                continue
-            self._admit(host, str(stream.get_extra_info("server_addr")[0]))
-            return _Stream(stream, self.clock)
-        raise fault
-
-    def _addresses(self, host: str, port: int) -> list[str]:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise httpcore.ConnectError("no such host") from None
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for address in addresses:
-            self._admit(host, address)
-        return addresses
-
-    def _admit(self, host: str, address: str) -> None:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        inner = getattr(ip, "ipv4_mapped", None) or ip
-        inside = self.private and (inner.is_private or inner.is_loopback)
-        if not is_public(address) and (not inside or inner.is_link_local or inner.is_unspecified or inner.is_multicast):
-            what = f"its host {host} has the address {address}, which is not on the public internet"
-            raise Rejected(Reason.REFERENCE_FORBIDDEN, f"the web address is refused: {what}")
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends when the clock does."""
-
-    def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
-        self.stream, self.clock = stream, clock
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self.clock.is_over:
-            raise httpcore.ReadTimeout
-        return self.stream.read(max_bytes, self.clock.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.stream.write(buffer, self.clock.left(timeout))
-
-    def close(self) -> None:
-        self.stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        secured = self.stream.start_tls(ssl_context, server_hostname, self.clock.left(timeout))
-        return _Stream(secured, self.clock)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.stream.get_extra_info(info)
 
 
 def _body(response: httpcore.Response, headers: dict[str, str], url: str, limit: int) -> bytes:
@@ -347,10 +215,6 @@ def _refused(url: str, status: int) -> Rejected:
 
 def _too_large(url: str, limit: int) -> Rejected:
     return Rejected(Reason.REFERENCE_TOO_LARGE, f"{url}: expected at most {limit} bytes, got more; shrink the photo")
-
-
-def _forbidden(reference: str, why: str) -> Rejected:
-    return Rejected(Reason.REFERENCE_FORBIDDEN, f"{reference[:200]!r} {why}")
 
 
 def _cause(error: Exception) -> str:

@@ -9,8 +9,8 @@ import pytest
 
 from catalog_schemas.errors import CatalogError, PackshotError
 from catalog_schemas.product import CATALOG_SCHEMA
+from tasks.storage.catalogs import open_parquet, row_batches
 from tasks.storage.objects import open_store
-from tasks.storage.sources import open_parquet, row_batches
 from tests.servers.fixtures import CLOUDS, CloudServer
 
 

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.schema import WebConfig
-from tasks.storage.web import Web, is_public, web_url
+from tasks.storage.addresses import web_url
+from tasks.storage.network import is_public
+from tasks.storage.web import Web
 from tests.servers.web import WebServer, web_server
 
 INSIDE = [
