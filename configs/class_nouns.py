@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalog_schemas.errors import ConfigError
 from configs.english import singular
-from configs.library import read_yaml, validated
+from configs.reading import read_yaml, validated
 
 NOUN_MAXIMUM = 80
 CATEGORY_MAXIMUM = 2_000

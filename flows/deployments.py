@@ -24,7 +24,8 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_library, load_preset
+from configs.library import load_library
+from configs.preset import load_preset
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters, RefreshParameters, choices
 from flows.refresh_catalog import refresh_catalog

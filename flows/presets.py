@@ -1,6 +1,6 @@
 """Presets as a run needs them: what they name is there in the code as well as in the library."""
 
-from configs.library import load_preset
+from configs.preset import load_preset
 from configs.schema import RunConfig
 from tasks.checks import check_names
 from tasks.techniques import technique_names

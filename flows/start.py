@@ -7,7 +7,8 @@ from pathlib import Path
 from prefect.context import FlowRunContext
 
 from catalog_schemas.errors import ConfigError
-from configs.library import load_library, unknown_names
+from configs.library import load_library
+from configs.preset import unknown_names
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
 from flows.presets import runnable_preset

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import get_protocol_members
 
 from catalog_schemas.errors import ConfigError
-from configs.library import unknown
+from configs.reading import unknown
 
 
 def names_in(package: str) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import Listing
-from configs.library import unknown
+from configs.reading import unknown
 from tasks.cells import inert
 from tasks.replacing import replacing
 from tasks.storage.keys import safe_name

@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from prefect import flow
 
-from configs.library import load_preset
+from configs.preset import load_preset
 from configs.schema import RunConfig
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline

@@ -34,7 +34,7 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
 from configs.entries import Channel
-from configs.library import load_preset
+from configs.preset import load_preset
 from configs.schema import VariantMatrix
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog_schemas.errors import ConfigError
-from configs.library import GROUPS, load_library, load_preset, unknown_names
+from configs.library import GROUPS, load_library
+from configs.preset import load_preset, unknown_names
 from configs.schema import ModelConfig, RunConfig, VariantMatrix
 
 LIBRARY = load_library()
@@ -59,6 +60,7 @@ def test_names_are_keys_and_entries_are_distinct():
         ("Shoes", "sneaker", "city-street", "kitchen-counter"),
         ("Accessories > Eyewear", "sunglasses", "dressing-table", "bathroom-shelf"),
         ("", "coffee mugs", "breakfast-table", "bathroom-shelf"),
+        ("Knives", "", "kitchen-counter", "city-street"),
         ("Unheard of", "gizmo", "white-sweep", "kitchen-counter"),
     ],
 )

@@ -1,0 +1,78 @@
+"""A preset: what a run is told, from a YAML file, its names looked up in the library."""
+
+from collections.abc import Collection
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from catalog_schemas.errors import ConfigError
+from configs.library import ALL, GROUPS, Library, read_library
+from configs.reading import read_yaml, suggestion, unknown, validated, what_is_right, yaml_files
+from configs.schema import MatrixRule, RunConfig
+
+
+def load_preset(
+    name_or_path: str | Path,
+    library: Library | None = None,
+    checks: Collection[str] | None = None,
+    techniques: Collection[str] | None = None,
+) -> RunConfig:
+    """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
+
+    Its library's folders are looked for beside the file. Raises `ConfigError` with every fault at once: unknown keys,
+    wrong values, and names that are not in `library` (by default the shipped one with the configuration's own folders),
+    or not among `checks` and `techniques`, where these are given.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.parent != Path():
+        source: Traversable = path
+    else:
+        source = resources.files("configs") / "presets" / f"{name_or_path}.yaml"
+    if not source.is_file():
+        shipped = sorted(file.name.removesuffix(".yaml") for file in yaml_files(resources.files("configs"), "presets"))
+        raise ConfigError(
+            f"{name_or_path}: no such preset{suggestion(str(name_or_path), shipped)}; expected one of "
+            f"{', '.join(shipped)}, or the path of a YAML file"
+        )
+    faults: list[str] = []
+    values = read_yaml(source, faults)
+    config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
+    right = config or what_is_right(RunConfig, values or {})
+    beside = tuple(str(path.absolute().parent / Path(folder).expanduser()) for folder in right.library)
+    right = right.model_copy(update={"library": beside})
+    library = library or read_library(beside, faults)
+    faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
+    if faults or config is None:
+        raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    return right
+
+
+def unknown_names(
+    config: RunConfig,
+    library: Library,
+    checks: Collection[str] | None = None,
+    techniques: Collection[str] | None = None,
+) -> list[str]:
+    """One sentence for each scene, colour, background or channel that `config` names and `library` does not hold,
+    and each check and technique that it names and these do not, where they are given."""
+    scenes = {*library.scenes, *GROUPS}
+    matrix = config.variants
+    faults = [
+        *unknown(config.channels, library.channels, "channels", "channel"),
+        *unknown(matrix.scenes, {*scenes, ALL}, "variants.scenes", "scene or group of scenes"),
+        *unknown(matrix.colours, library.colours, "variants.colours", "colour"),
+        *unknown(matrix.backgrounds, library.backgrounds, "variants.backgrounds", "background"),
+    ]
+    if checks is not None:
+        faults += unknown([check.name for check in config.checks], checks, "checks", "check")
+    if techniques is not None:
+        faults += unknown(matrix.techniques, techniques, "variants.techniques", "technique")
+    rules: list[tuple[str, MatrixRule]] = [(f"variants.include.{at}", rule) for at, rule in enumerate(matrix.include)]
+    rules += [(f"variants.exclude.{at}", rule) for at, rule in enumerate(matrix.exclude)]
+    for place, rule in rules:
+        faults += unknown(rule.scenes, scenes, f"{place}.scenes", "scene or group of scenes")
+        faults += unknown(rule.colours, library.colours, f"{place}.colours", "colour")
+        faults += unknown(rule.backgrounds, library.backgrounds, f"{place}.backgrounds", "background")
+        if techniques is not None:
+            faults += unknown(rule.techniques, techniques, f"{place}.techniques", "technique")
+    return faults
