@@ -56,7 +56,7 @@ class Plan:
     `jobs` holds SKUs with something to do, `skipped` counts SKUs whose images are all in the store and `waiting` those
     that are left to the next run, `quarantined` names SKUs whose row or photos were refused, with the verdicts in
     `rejections`. `images_skipped` counts images that the store holds and `images_refused` those that the quality gate
-    refused before.
+    refused before, or a person, and that no other seed is to replace.
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,

@@ -27,8 +27,9 @@ from catalog_schemas.errors import ConfigError
 from configs.library import load_library
 from configs.preset import load_preset
 from flows.make_variants import make_variants
-from flows.parameters import MakeVariantsParameters, RefreshParameters, choices
+from flows.parameters import MakeVariantsParameters, RefreshParameters, ReviewParameters, StoreParameters, choices
 from flows.refresh_catalog import refresh_catalog
+from flows.review_images import review_images
 from tasks.stage_options import DEVICE_TAG
 
 POOL = "packshot"
@@ -73,10 +74,11 @@ class Deployed:
 
     nightly_refresh: UUID
     make_variants: UUID
+    review_images: UUID
 
 
 async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
-    """Sets up the work pool, the devices' limit and both deployments on the server; runs work in `folder`.
+    """Sets up the work pool, the devices' limit and all deployments on the server; runs work in `folder`.
 
     As many tasks train or draw at once as there are devices, whatever runs they are of: a device holds one model. The
     nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
@@ -105,11 +107,18 @@ async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
         tags=["merchandisers"],
         **shared,
     )
+    reviews = await review_images.ato_deployment(
+        "review-images",
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        parameters=_prefilled(ReviewParameters(store=places.store)),
+        tags=["merchandisers"],
+        **shared,
+    )
     # Prefect derives the form from the flow's signature, which knows the shipped library alone
     form = variants._parameter_openapi_schema.definitions[MakeVariantsParameters.__name__]["properties"]
     for field, schema in choices(load_library(*config.library)).items():
         form[field] |= schema
-    return Deployed(nightly_refresh=await refresh.aapply(), make_variants=await variants.aapply())
+    return Deployed(await refresh.aapply(), await variants.aapply(), await reviews.aapply())
 
 
 async def worker_is_there() -> bool:
@@ -143,5 +152,5 @@ async def cancel_runs(runs: Iterable[UUID]) -> None:
                 await client.set_flow_run_state(run, Cancelled(message=ENDED), force=ended)
 
 
-def _prefilled(parameters: RefreshParameters | MakeVariantsParameters) -> dict[str, Any]:
+def _prefilled(parameters: StoreParameters) -> dict[str, Any]:
     return {"parameters": parameters.model_dump(mode="json")}

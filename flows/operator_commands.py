@@ -1,22 +1,24 @@
-"""The commands of whoever looks after a store: verify, gc, rollback, export."""
+"""The commands of whoever looks after a store: review, verify, gc, rollback, export."""
 
 import argparse
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from catalog_schemas.errors import ConfigError, StoreNotFound
-
-if TYPE_CHECKING:
-    from tasks.storage.objects import ObjectStore
+from catalog_schemas.errors import ConfigError
+from flows.existing_store import existing_store
 
 Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argparse.ArgumentParser]
 
 
 def add_operator_commands(add: Add) -> None:
     """Adds them to the command line."""
+    review = add("review", _review, "say which images are good and which are to go: these are not made again")
+    for verdict in ("reject", "approve"):
+        what = "images, as the gallery copies them: images/MUG-1/web/….webp, or a link that ends so"
+        review.add_argument(f"--{verdict}", nargs="+", default=[], metavar="IMAGE", help=what)
+    review.add_argument("--note", default="", help="why, for the table of reviews")
     verify = add("verify", _verify, "prove that every live row has its bytes, and list orphans")
     verify.add_argument(
         "--repair", action="store_true", help="retire what is damaged, so that the next run makes it again"
@@ -29,10 +31,22 @@ def add_operator_commands(add: Add) -> None:
     export = add("export", _export, "write the live images as a plain tree of files, or as a feed")
     export.add_argument("kind", choices=["tree", "shopify", "google"], help="what to write")
     export.add_argument("--out", required=True, help="the folder, or the feed's file")
+    export.add_argument("--approved", action="store_true", help="only the images that somebody has approved")
     export.add_argument("--channel", default="", help="only the images of one channel")
     export.add_argument("--base-url", default="", help="for feeds: the URL that the store is reached by")
-    for parser in (verify, gc, rollback, export):
+    for parser in (review, verify, gc, rollback, export):
         parser.add_argument("--store", required=True, help="folder or URL of the store")
+
+
+def _review(parsed: argparse.Namespace) -> dict[str, Any]:
+    from catalog_schemas.review import Verdict
+    from tasks.context import new_run_id
+    from tasks.review_images import review_images
+
+    now = datetime.now(UTC)
+    named = {Verdict.REJECTED: "\n".join(parsed.reject), Verdict.APPROVED: "\n".join(parsed.approve)}
+    done = review_images(existing_store(parsed.store), named, parsed.note, f"review-{new_run_id(now)}", now)
+    return {"text": str(done), **vars(done)}
 
 
 def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -41,7 +55,7 @@ def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.upkeep.repair import repair
     from tasks.upkeep.verify import verify
 
-    store, now = _opened(parsed.store), datetime.now(UTC)
+    store, now = existing_store(parsed.store), datetime.now(UTC)
     with Progress("verifying") as progress:
         found = verify(store, progress.update)
     lines = [f"{found.checked} live rows checked, {len(found.faults)} faults, {len(found.orphans)} orphans"]
@@ -61,7 +75,7 @@ def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.upkeep.collect_garbage import collect_garbage
 
     grace = _duration(parsed.grace)
-    found = collect_garbage(_opened(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
+    found = collect_garbage(existing_store(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
     verb = "would be deleted" if parsed.dry_run else "deleted"
     text = f"{len(found.keys)} objects, {found.bytes:,} bytes {verb}"
     return {"text": text, "keys": list(found.keys), "bytes": found.bytes, "deleted": not parsed.dry_run}
@@ -72,7 +86,7 @@ def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.upkeep.roll_back import roll_back
 
     now = datetime.now(UTC)
-    done = roll_back(_opened(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)
+    done = roll_back(existing_store(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)
     text = f"version {parsed.version} is current again: {done.revived} images came back, {done.retired} were retired"
     return {"text": text, "revived": done.revived, "retired": done.retired}
 
@@ -80,24 +94,10 @@ def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.export import export
 
-    count = export(_opened(parsed.store), parsed.kind, Path(parsed.out), parsed.channel, parsed.base_url)
+    count = export(
+        existing_store(parsed.store), parsed.kind, Path(parsed.out), parsed.channel, parsed.base_url, parsed.approved
+    )
     return {"text": f"{count} images exported to {parsed.out}", "images": count, "out": parsed.out}
-
-
-def _opened(url: str) -> "ObjectStore":
-    """The store, with as many writers as its newest run was told. Raises StoreNotFound where there was no run."""
-    from tasks.storage.objects import open_store
-    from tasks.storage.tables import Tables
-
-    store = open_store(url)
-    begun = sorted(info.key for info in store.list("runs") if info.key.endswith("/config.json"))
-    for key in reversed(begun):  # a run's name begins with its time
-        told = json.loads(store.read(key))
-        if "store" in told:  # else it is the mark of one of these commands
-            return open_store(url, told["store"]["single_writer"])
-    if not begun and Tables(store).version("runs") < 0:
-        raise StoreNotFound(f"{store.url}: no run has published here; check --store")
-    return store
 
 
 def _duration(text: str) -> timedelta:

@@ -31,22 +31,27 @@ def choices(library: Library) -> dict[str, dict[str, Any]]:
 _SHIPPED = {field: WithJsonSchema(schema) for field, schema in choices(load_library()).items()}
 
 
-class RunParameters(BaseModel):
-    """Where a run reads and writes."""
+class StoreParameters(BaseModel):
+    """Where images and tables are."""
 
     model_config = ConfigDict(extra="forbid")
+
+    store: str = Field(
+        title="Store",
+        description="Filled in already. Folder or URL that images and tables are written to",
+        min_length=1,
+        json_schema_extra={"position": 91},
+    )
+
+
+class RunParameters(StoreParameters):
+    """Where a run reads and writes."""
 
     catalog: str = Field(
         title="Catalog",
         description="Filled in already. Path or URL of a Parquet file",
         min_length=1,
         json_schema_extra={"position": 90},
-    )
-    store: str = Field(
-        title="Store",
-        description="Filled in already. Folder or URL that images and tables are written to",
-        min_length=1,
-        json_schema_extra={"position": 91},
     )
     preset: str = Field(
         title="Preset",
@@ -163,6 +168,32 @@ class MakeVariantsParameters(RunParameters):
                 "no product is named: fill in SKUs, or Category; for the whole catalog start nightly-refresh instead"
             )
         return Selection(skus, self.category.strip())
+
+
+class ReviewParameters(StoreParameters):
+    """In the gallery, click ✓ or ✗ on images, press Copy at the bottom, paste here, and press Submit."""
+
+    reject: str = Field(
+        "",
+        title="Reject",
+        description="These images go at once, and others are made in their place: what the gallery copied, or links",
+        max_length=1_000_000,
+        json_schema_extra={"position": 1},
+    )
+    approve: str = Field(
+        "",
+        title="Approve",
+        description="These images are good: what the gallery copied, or links",
+        max_length=1_000_000,
+        json_schema_extra={"position": 2},
+    )
+    note: str = Field(
+        "",
+        title="Why",
+        description="Kept beside the verdicts: the label is cut",
+        max_length=500,
+        json_schema_extra={"position": 3},
+    )
 
 
 def _typed(sku: object) -> str:

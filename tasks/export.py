@@ -11,20 +11,24 @@ from urllib.parse import quote
 from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import Listing
+from catalog_schemas.review import Verdict
 from configs.reading import unknown
 from tasks.cells import inert
 from tasks.replacing import replacing
+from tasks.reviews import reviewed
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
-COLUMNS = ["sku", "title", "channel", "key", "alt_text"]
+COLUMNS = ["sku", "title", "channel", "key", "alt_text", "variant_id", "slot"]
 Rows = list[dict[str, Any]]
 Listings = Mapping[str, Listing]
 
 
-def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str) -> int:
+def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str, approved: bool = False) -> int:
     """Writes the live images of `channel` (all, where empty) as `kind` to `to`; returns how many images there are.
+
+    With `approved` only those that somebody has approved are written.
 
     `tree` copies the files to <to>/<sku>/<name>; `shopify` writes a product CSV with an image a row, `google` a
     supplemental feed (TSV) with an image link an item. Feeds name products as the file did that they were imported
@@ -39,6 +43,11 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str)
     if faults := unknown([channel] if channel else [], channels, "--channel", "channel"):
         raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
     rows = [row for row in rows if not channel or row["channel"] == channel]
+    if approved:
+        good = reviewed(tables, Verdict.APPROVED)
+        rows = [row for row in rows if (row["variant_id"], row["slot"]) in good]
+        if not rows:
+            raise StoreError(f"{store.url}: none of the images is approved, so there is nothing to export")
     if kind != "tree" and not base_url.startswith(("https://", "http://")):
         raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")
     try:

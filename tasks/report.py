@@ -12,6 +12,7 @@ from prefect import task
 from catalog_schemas.identity import canonical_json
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
+from catalog_schemas.review import Verdict
 from catalog_schemas.run import RunRecord
 from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
@@ -27,6 +28,7 @@ from tasks.reporting.gallery import (
     render_gallery,
 )
 from tasks.reporting.reshoot import reshoot_csv, reshoots
+from tasks.reviews import Picture, reviewed
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
@@ -35,7 +37,7 @@ RESHOOTS_SHOWN = 50  # in a gallery; the list beside it has all
 PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
 _COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
-    "alt_text", "checks", "spec", "run_id", "slot",
+    "alt_text", "checks", "spec", "run_id", "slot", "variant_id",
 ]  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def _page(
     for row in (*made, *live):
         rows[row["sku"]].append(row)
     specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
-    show = _Pictures(context, store)
+    show = _Pictures(context, store, reviewed(Tables(store), Verdict.APPROVED, order))
     return GalleryPage(
         title="packshot",
         run_id=context.run_id,
@@ -160,8 +162,8 @@ def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
 class _Pictures:
     """Pictures as the page refers to them: relative to itself, so that a copied store still shows them."""
 
-    def __init__(self, context: RunContext, store: ObjectStore) -> None:
-        self.context, self.store = context, store
+    def __init__(self, context: RunContext, store: ObjectStore, approved: set[Picture]) -> None:
+        self.context, self.store, self.approved = context, store, approved
         self.library = context.library()
 
     def image(self, row: dict[str, Any]) -> GalleryImage:
@@ -180,6 +182,8 @@ class _Pictures:
             height=row["height"],
             checks=CHECKS.validate_json(row["checks"]),
             is_new=row["run_id"] == self.context.run_id,
+            key=row["key"],
+            is_approved=(row["variant_id"], row["slot"]) in self.approved,
         )
 
     def photos(self, rows: list[dict[str, Any]]) -> list[GalleryPhoto]:

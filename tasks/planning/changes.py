@@ -1,7 +1,7 @@
 """Which rows of a catalog have changed since the run before: a comparison of fingerprints, without opening a photo."""
 
 import hashlib
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from tasks.context import RunContext
+from tasks.reviews import rejections
 from tasks.storage.addresses import is_web
 from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables
@@ -39,13 +40,14 @@ class Changes:
     `fingerprints` holds those of the rows to look at, by SKU. `passed` lists the SKUs of rows passed over by the status
     that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run for some
     products, which passes over nothing, all of it stays empty. The SKUs in `late` had a photo refused for its format,
-    which is read by now: they are looked at once more.
+    which is read by now, and of those in `rejected` a person has turned down images: they are looked at once more.
     """
 
     known: dict[str, LastSeen] = field(default_factory=dict)
     salt: str = ""
     sources: Sources | None = None
     late: Set[str] = frozenset()
+    rejected: Mapping[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     passed: dict[str, list[str]] = field(default_factory=lambda: {"published": [], "quarantined": []})
     images: int = 0
@@ -67,6 +69,7 @@ class Changes:
         ):
             photos = "" if self.sources is None else self._stamp([*(listed[position] or ()), *(masks[position] or ())])
             salt = f"{self.salt}{_ITEM}read by now" if sku in self.late else self.salt
+            salt = f"{salt}{_ITEM}{self.rejected[sku]}" if sku in self.rejected else salt
             fingerprint = hashlib.sha256(f"{salt}{_FIELD}{text}{_FIELD}{photos}".encode()).hexdigest()
             held = self.known.get(sku)
             if held is None or held.fingerprint != fingerprint or sku in self.seen:
@@ -155,7 +158,8 @@ def read_changes(
     held = map(LastSeen._make, zip(*(rows[name].to_pylist() for name in columns[1:]), strict=True))
     trusted = context.config.catalog.changes == "updated_at"
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
-    return Changes(dict(zip(rows["sku"].to_pylist(), held, strict=True)), _salt(context), looked_by, late)
+    known = dict(zip(rows["sku"].to_pylist(), held, strict=True))
+    return Changes(known, _salt(context), looked_by, late, rejections(tables))
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:

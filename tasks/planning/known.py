@@ -1,16 +1,18 @@
-"""What the store holds already: adapters, live images, and images that the gate refused."""
+"""What the store holds already: adapters, live images, and images that the gate refused or a person rejected."""
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from pydantic import TypeAdapter
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.rejection import Reason
+from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
 from tasks.identities import slot_of
+from tasks.reviews import Picture, reviewed
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -53,7 +55,8 @@ class LiveImage:
 class Known:
     """The ids of `adapters`, the newest adapter specs and the live images by SKU.
 
-    `refused` holds the ids of what cannot be had: adapters, variants, their trials at the gate, and images.
+    `refused` holds the ids of what cannot be had: adapters, variants, their trials at the gate, and images. `rejected`
+    holds pictures that a person has turned down, each by the id of its variant and its slot.
     """
 
     adapters: set[str]
@@ -62,6 +65,7 @@ class Known:
     images: set[str]
     slots: dict[str, LiveImage]
     refused: set[str]
+    rejected: set[Picture] = field(default_factory=set)
 
     @classmethod
     def of(cls, store: ObjectStore, skus: list[str]) -> Self:
@@ -83,6 +87,7 @@ class Known:
             images={image.image_id for image in images},
             slots={image.slot: image for image in images},
             refused=set(tables.read("rejections", ["subject"], final).to_pydict()["subject"]),
+            rejected=reviewed(tables, Verdict.REJECTED, skus),
         )
 
     def images_of(self, skus: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice, zip_longest
 
 from catalog_schemas.adapter import AdapterSpec
@@ -16,9 +17,11 @@ from tasks.identities import gate_id, image_id, recipe_of, slot_of
 from tasks.planning.known import Known, class_adapters
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.photos import Listed, no_usable_photo
+from tasks.techniques import find_technique
 from tasks.versions import RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
+SEEDS = 1000  # from one attempt to the next, beyond those of a matrix
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
@@ -26,8 +29,9 @@ class Planner:
     """Takes products one after another.
 
     `skipped` counts SKUs without anything to do, `held`, by SKU, images that the store has, `images_refused` those that
-    cannot be had. `displaced` lists ids of live images that have no place in the matrix any more. `quarantined` lists
-    SKUs without a usable photo, `rejections` what was refused of all. `new_classes` are class adapters to be trained.
+    cannot be had or that a person has rejected. `displaced` lists ids of live images that have no place in the matrix
+    any more. `quarantined` lists SKUs without a usable photo, `rejections` what was refused of all. `new_classes` are
+    class adapters to be trained.
     """
 
     def __init__(self, context: RunContext, known: Known) -> None:
@@ -119,17 +123,43 @@ class Planner:
         )
         slots = set[str]()
         self.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
-        for spec in expand(product, self.config.variants, self.config.generation, self.library, drawing):
-            slots |= {slot_of(spec, channel.name) for channel in self.channels}
-            admitting = [c for c in self.channels if not c.techniques or spec.technique in c.techniques]
-            missing = [c for c in admitting if image_id(spec, c, product.title) not in self.known.images]
-            wanted = [c.name for c in missing if not self._is_refused(spec, c, product.title)]
-            self.held[product.sku] += len(admitting) - len(missing)
-            self.images_refused += len(missing) - len(wanted)
-            if wanted:
-                why = self.known.why_render(spec, wanted, product.title)
-                yield PlannedVariant(spec, tuple(wanted), why, product.title)
+        for first in expand(product, self.config.variants, self.config.generation, self.library, drawing):
+            for spec, channels in self._shown(first):
+                slots |= {slot_of(spec, channel.name) for channel in channels}
+                admitting = [c for c in channels if not c.techniques or spec.technique in c.techniques]
+                missing = [c for c in admitting if image_id(spec, c, product.title) not in self.known.images]
+                wanted = [c.name for c in missing if not self._is_refused(spec, c, product.title)]
+                self.held[product.sku] += len(admitting) - len(missing)
+                self.images_refused += len(missing) - len(wanted)
+                if wanted:
+                    why = self.known.why_render(spec, wanted, product.title) if spec is first else "rejected"
+                    yield PlannedVariant(spec, tuple(wanted), why, product.title)
         self.displaced += self.known.without_place(product.sku, slots)
+
+    def _shown(self, first: VariantSpec) -> Iterator[tuple[VariantSpec, list[Channel]]]:
+        """The variant with its channels; in those in which a person has rejected it, the same with another seed.
+
+        Where a seed changes nothing, nothing is shown there, and it counts as refused.
+        """
+        if not self.known.rejected:
+            yield first, self.channels
+            return
+        shown = defaultdict[VariantSpec, list[Channel]](list)
+        for channel in self.channels:
+            spec = self._not_rejected(first, channel.name)
+            if spec is None:
+                self.images_refused += 1
+            else:
+                shown[spec].append(channel)
+        yield from shown.items()
+
+    def _not_rejected(self, first: VariantSpec, channel: str) -> VariantSpec | None:
+        spec = first
+        while (spec.id, slot_of(spec, channel)) in self.known.rejected:
+            if "seed" not in find_technique(spec.technique).DIMENSIONS:
+                return None
+            spec = replace(spec, seed=spec.seed + SEEDS)
+        return spec
 
     def _is_refused(self, spec: VariantSpec, channel: Channel, title: str) -> bool:
         """Whether a run before has found that this image cannot be had."""

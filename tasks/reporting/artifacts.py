@@ -5,6 +5,7 @@ The artifacts have no keys: the UI opens those at a click, while one with a key 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -19,6 +20,7 @@ from tasks.imaging.thumbnail import data_uri, thumbnail
 from tasks.pictures import read_picture
 from tasks.publish import Harvest
 from tasks.reporting.reshoot import Reshoot
+from tasks.review_images import Reviewed
 from tasks.storage.objects import ObjectStore
 
 THUMBNAILS_SHOWN = 12  # each travels inside the artifact
@@ -27,6 +29,7 @@ COLUMNS = 4
 REFUSALS_SHOWN = 10
 PLANNED_SHOWN = 1000
 RESHOOTS_SHOWN = 500
+REMADE = "The next nightly refresh makes others in their place, with another seed, where one changes the picture."
 
 
 def show_plan(plan: Plan) -> None:
@@ -71,6 +74,14 @@ def show_run(
             for one in again[:RESHOOTS_SHOWN]
         ]
         create_table_artifact(table=rows, description=f"Photos to mend: {len(again)}")
+
+
+def show_reviews(done: Reviewed) -> None:
+    """Shows in the UI what people's verdicts came to."""
+    parts = [f"## {done}", REMADE if done.rejected else ""]
+    create_markdown_artifact(markdown="\n\n".join(filter(None, parts)), description=f"Reviewed: {done}")
+    rows = [{"images": name, "number": count} for name, count in asdict(done).items()]
+    create_table_artifact(table=rows, description="counts")
 
 
 def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str, to_come: int) -> None:

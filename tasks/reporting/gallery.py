@@ -27,7 +27,8 @@ class GalleryImage:
     """One image, published or refused.
 
     `uri` is a URL, absolute or relative to the page, percent-encoded where needed; an empty one shows a tile without a
-    picture. `reason` is empty for a published image. `colour_hex` is "#rrggbb" or empty.
+    picture. `reason` is empty for a published image. `colour_hex` is "#rrggbb" or empty. `key` is the store's, by which
+    a person approves or rejects it.
     """
 
     uri: str
@@ -46,6 +47,8 @@ class GalleryImage:
     reason: str = ""
     detail: str = ""
     is_new: bool = True
+    key: str = ""
+    is_approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.rejection import Rejection
+from catalog_schemas.review import Review
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
@@ -63,6 +64,7 @@ TABLES = {
     "photos": TableSpec(PhotoRecord, "photo_id"),
     "skus": TableSpec(SkuRecord, "sku"),
     "runs": TableSpec(RunRecord, "run_id"),
+    "reviews": TableSpec(Review, "review_id"),
 }
 
 

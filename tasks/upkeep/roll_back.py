@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
+from catalog_schemas.review import Verdict
 from tasks.publish import complete_publications
+from tasks.reviews import reviewed
 from tasks.running import at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
@@ -24,7 +26,7 @@ class Rollback:
 
 
 def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:
-    """The images live at `version` of `tables/images` are live again, and all others are retired.
+    """The images live at `version` of `tables/images` are live again, less those rejected since; others are retired.
 
     What a killed run had begun to publish is published first, or else the next run would put it on top. The next
     nightly run leaves it all so, SKU by SKU, until something about the SKU changes. Raises StoreError where the
@@ -43,7 +45,8 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
     def changed() -> pa.Table:
         nonlocal done
         rows = tables.read("images")
-        is_live, is_wanted = pc.is_null(rows["retired_at"]), pc.is_in(rows["image_id"], wanted)
+        is_live = pc.is_null(rows["retired_at"])
+        is_wanted = pc.and_(pc.is_in(rows["image_id"], wanted), pc.invert(_is_rejected(tables, rows)))
         revived = rows.filter(pc.and_(is_wanted, pc.invert(is_live)))
         retired = rows.filter(pc.and_not(is_live, is_wanted))
         _refuse_if_lost(store, revived["key"].to_pylist(), version)
@@ -52,6 +55,12 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
 
     tables.merge("images", changed, run_id, ("retired_at",))
     return done
+
+
+def _is_rejected(tables: Tables, rows: pa.Table) -> pa.ChunkedArray:
+    """Whether a person has rejected the picture of each row."""
+    rejected = pa.array(["/".join(picture) for picture in reviewed(tables, Verdict.REJECTED)], pa.string())
+    return pc.is_in(pc.binary_join_element_wise(rows["variant_id"], rows["slot"], "/"), rejected)
 
 
 def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:

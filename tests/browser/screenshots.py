@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/merchandisers.md anew, on the demo catalog, or the README's of a gallery:
+"""Takes the pictures of docs/merchandisers.md anew, on the demo catalog, or the README's and theirs of a gallery:
 
     python -m tests.browser.screenshots FOLDER --config demo
     python -m tests.browser.screenshots --gallery out/demo/store/runs/RUN/report/index.html
@@ -58,14 +58,20 @@ def take(folder: Path, config: str) -> None:
 
 
 def take_gallery(report: Path) -> None:
-    """The first products of a run's gallery."""
+    """The first products of a run's gallery, and the same with images approved and rejected."""
     with _page() as page:
         page.set_viewport_size(GALLERY)
         page.goto(report.absolute().as_uri())
-        page.wait_for_timeout(1500)
-        image = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    image.thumbnail((1000, 1000), Image.Resampling.LANCZOS)
-    image.save(IMAGES / "gallery.webp", quality=85, method=6)
+        _shoot_photos(page, "gallery", 1000)
+        tiles = page.locator(".tile")
+        for at, name in ((0, "Approve"), (2, "Approve"), (7, "Reject")):
+            tiles.nth(at).hover()
+            tiles.nth(at).get_by_role("button", name=name).click()
+        page.get_by_role("button", name="to reject").click()
+        page.set_viewport_size({"width": 1180, "height": 900})
+        page.evaluate("scrollTo(0, 250)")
+        page.mouse.move(0, 0)
+        _shoot_photos(page, "review", 1180)
 
 
 @contextmanager
@@ -74,6 +80,14 @@ def _page() -> Iterator[Page]:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser.new_page(timezone_id="Europe/Berlin")
         browser.close()
+
+
+def _shoot_photos(page: Page, name: str, side: int) -> None:
+    """All that is seen, scaled to at most that many pixels, and with all its colours."""
+    page.wait_for_timeout(1500)
+    image = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image.save(IMAGES / f"{name}.webp", quality=85, method=6)
 
 
 def _shoot(page: Page, name: str, height: int) -> None:

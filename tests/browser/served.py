@@ -27,6 +27,7 @@ class Served:
     process: subprocess.Popen[str]
     url: str
     form: str
+    review_form: str
     home: Path
 
     @classmethod
@@ -45,9 +46,9 @@ class Served:
             assert process.poll() is None, f"serve ended:\n{text}"
             assert time.monotonic() < deadline, f"serve did not come up:\n{text}"
             time.sleep(0.2)
-        form = re.search(r"http://\S+/run\b", text)
-        assert form, text
-        return cls(process, form[0].split("/v2")[0], form[0], home)
+        forms = re.findall(r"http://\S+/run\b", text)
+        assert len(forms) == 2, text
+        return cls(process, forms[0].split("/v2")[0], *forms, home)
 
     def said(self) -> str:
         """What it wrote on the terminal."""

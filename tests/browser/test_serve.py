@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 import psutil
 from playwright.sync_api import Page, expect
 
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
 from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming, submit
 from tests.browser.served import Served
 from tests.browser.shop import SAMPLES, write_catalog
@@ -37,6 +39,40 @@ def test_the_counts_open_as_a_table_of_their_own(served: Served, page: Page) -> 
     open_artifacts(page, served, run["id"])
     page.get_by_text("counts", exact=True).click()
     expect(page.get_by_role("cell", name="SKUs", exact=True)).to_be_visible()
+
+
+def test_what_is_rejected_in_the_gallery_and_pasted_into_the_form_is_gone(served: Served, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    (gallery,) = (served.home.parent / "store" / "runs").glob("*/report/index.html")
+    page.goto(gallery.as_uri())
+    tiles = page.locator(".tile")
+    expect(tiles).to_have_count(4)
+    expect(page.locator("#verdicts")).to_be_hidden()
+    tiles.nth(0).hover()
+    tiles.nth(0).get_by_role("button", name="Reject").click()
+    tiles.nth(1).locator("a.frame").click()
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    page.keyboard.press("r")  # changed one's mind
+    page.keyboard.press("Escape")
+    page.reload()
+    page.get_by_role("button", name="Copy 1 to reject").click()
+    expect(page.get_by_text("paste it into the form")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    bad, good = (tiles.nth(at).get_attribute("data-key") for at in (0, 1))
+    assert copied == bad
+    page.goto(served.review_form)
+    page.get_by_label("Reject").fill(copied)
+    page.get_by_label("Approve").fill(f"https://cdn.example.com/{good}")
+    run_id = submit(page)
+    run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED"}, seconds=120)
+    assert run["state_type"] == "COMPLETED", run["state"]
+    open_artifacts(page, served, run_id)
+    expect(page.get_by_text("Reviewed: 1 rejected, 1 approved: 1 taken down")).to_be_visible()
+    live = Tables(ObjectStore(str(served.home.parent / "store"))).live_images(["key"])["key"].to_pylist()
+    assert len(live) == 3
+    assert copied not in live
 
 
 def test_a_mistyped_sku_is_named_on_the_runs_page(served: Served, page: Page) -> None:
@@ -80,7 +116,7 @@ def test_one_at_a_time_on_the_gpu_and_in_each_deployment(served: Served) -> None
     assert {limit["name"]: limit["limit"] for limit in limits}["tag:gpu"] == 1
     deployments = {one["name"]: one for one in served.ask("/deployments/filter", {})}
     strategies = {name: one["concurrency_options"]["collision_strategy"] for name, one in deployments.items()}
-    assert strategies == {"nightly-refresh": "CANCEL_NEW", "make-variants": "ENQUEUE"}
+    assert strategies == {"nightly-refresh": "CANCEL_NEW", "make-variants": "ENQUEUE", "review-images": "ENQUEUE"}
     assert {one["global_concurrency_limit"]["limit"] for one in deployments.values()} == {1}
 
 
@@ -97,6 +133,6 @@ def test_stopping_ends_server_worker_and_runs_and_leaves_the_schedule_on(served:
     assert not alive
     with sqlite3.connect(served.home / "prefect.db") as database:
         assert database.execute("select active from deployment_schedule").fetchall() == [(1,)]
-        assert database.execute("select paused from deployment").fetchall() == [(0,), (0,)]
+        assert database.execute("select paused from deployment").fetchall() == [(0,), (0,), (0,)]
         assert database.execute("select state_type from flow_run where id = ?", (run_id,)).fetchone() == ("CANCELLED",)
         assert database.execute("select sum(active_slots) from concurrency_limit_v2").fetchone() == (0,)

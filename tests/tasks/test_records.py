@@ -19,6 +19,7 @@ from catalog_schemas.identity import canonical_json, content_id
 from catalog_schemas.image import CheckResult, ImageRecord
 from catalog_schemas.reference import Photo, PhotoRecord, Reference
 from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.review import Review, Verdict
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
@@ -26,7 +27,7 @@ from tasks.storage.tables import TABLES
 
 RECORDS = [
     *(AdapterSpec, AdapterRecord, Draft, CheckResult, ImageRecord, Photo, PhotoRecord, Reference, Rejection),
-    *(RunRecord, SkuRecord),
+    *(Review, RunRecord, SkuRecord),
     VariantSpec,
 ]
 scalars = st.one_of(st.text(), st.integers(-(2**53), 2**53), st.booleans(), st.none(), st.floats(allow_nan=False))
@@ -110,6 +111,7 @@ def _strategy(hint: Any) -> st.SearchStrategy[Any]:
         float: st.floats(allow_nan=False),
         bool: st.booleans(),
         Reason: st.sampled_from(Reason),
+        Verdict: st.sampled_from(Verdict),
         datetime: st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)),
     }[hint]
 

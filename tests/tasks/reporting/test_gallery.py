@@ -63,6 +63,18 @@ def test_a_products_photos_come_before_its_images_and_its_rejected_ones_last():
     assert "fill_ratio 0.42 is below 0.5" in body
 
 
+def test_a_person_says_something_of_published_images_alone_and_of_none_that_the_tables_do_not_hold_yet():
+    key = "images/MUG-1/web/wooden-table_original_scene_composite_0-0123456789ab.webp"
+    images = (replace(IMAGE, key=key), replace(IMAGE, key=key.replace("0_", "1_"), is_approved=True))
+    page = replace(PAGE, products=(replace(PRODUCT, images=images, rejected=(replace(REFUSED, key=key),)),))
+    drawn = Elements(render_gallery(page))
+    assert [one.get("data-key") for one in drawn.all("figure")] == [images[0].key, images[1].key, None]
+    assert "✓ approved" in drawn.text
+    early = Elements(render_gallery(replace(page, note="4 more to come")))
+    assert not any(one.get("data-key") for one in early.all("figure"))
+    assert "verdicts" not in {one.get("id") for one in early.all("div")}
+
+
 def test_captions_tell_channels_apart_where_a_product_has_several():
     def captions(*channels: str) -> list[str]:
         images = tuple(replace(IMAGE, channel=channel) for channel in channels)

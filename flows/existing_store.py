@@ -1,0 +1,28 @@
+"""The store of runs that have been: what commands and forms open that are no run themselves."""
+
+import json
+from typing import TYPE_CHECKING
+
+from catalog_schemas.errors import StoreNotFound
+
+if TYPE_CHECKING:
+    from tasks.storage.objects import ObjectStore
+
+
+def existing_store(url: str) -> "ObjectStore":
+    """The store, with as many writers as its newest run was told.
+
+    Raises StoreNotFound where there was no run, and StoreError.
+    """
+    from tasks.storage.objects import open_store
+    from tasks.storage.tables import Tables
+
+    store = open_store(url)
+    begun = sorted(info.key for info in store.list("runs") if info.key.endswith("/config.json"))
+    for key in reversed(begun):  # a run's name begins with its time
+        told = json.loads(store.read(key))
+        if "store" in told:  # else it is the mark of one of these commands
+            return open_store(url, told["store"]["single_writer"])
+    if not begun and Tables(store).version("runs") < 0:
+        raise StoreNotFound(f"{store.url}: no run has published here; check --store")
+    return store

@@ -1,0 +1,32 @@
+"""What people have said of published images, as plans, exports and galleries need it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from catalog_schemas.identity import content_id
+from catalog_schemas.review import Verdict
+from tasks.storage.tables import Tables
+
+Picture = tuple[str, str]  # the id of its variant, and its slot
+
+
+def reviewed(tables: Tables, verdict: Verdict, skus: Sequence[str] | None = None) -> set[Picture]:
+    """The pictures with that verdict: all, or those of some SKUs. Raises StoreError."""
+    wanted: list[tuple[str, str, Any]] = [("verdict", "==", str(verdict))]
+    if skus is not None:
+        wanted.append(("sku", "in", list(skus)))
+    rows = tables.read("reviews", ["variant_id", "slot"], wanted)
+    return set(zip(rows["variant_id"].to_pylist(), rows["slot"].to_pylist(), strict=True))
+
+
+def rejections(tables: Tables) -> dict[str, str]:
+    """For each SKU of which images were rejected, a hash of which: another one wherever there is something to do.
+
+    Raises StoreError.
+    """
+    rows = tables.read("reviews", ["sku", "variant_id", "slot"], [("verdict", "==", str(Verdict.REJECTED))])
+    of_sku = defaultdict[str, list[Picture]](list)
+    for row in rows.to_pylist():
+        of_sku[row["sku"]].append((row["variant_id"], row["slot"]))
+    return {sku: content_id(sorted(pictures)) for sku, pictures in of_sku.items()}
