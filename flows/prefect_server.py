@@ -33,6 +33,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 WRITES = {"DELETE", "PATCH", "POST", "PUT"}
 ROOM = 20_000_000  # bytes: a new database takes three megabytes, and a server whose disk is full cannot even log it
 PATIENCE_SECONDS = 60.0  # as long as Prefect's client waits for an answer
@@ -94,8 +95,12 @@ def without_proxy(given: Mapping[str, str], host: str) -> dict[str, str]:
 
 
 def with_ui() -> App:
-    """The ASGI application with UI and services, for `uvicorn --factory`."""
-    return _mended(ephemeral=False)
+    """The ASGI application with UI, services and the galleries of the store that is named, for `uvicorn --factory`."""
+    from flows.galleries import Galleries
+    from tasks.reporting.served import SERVED
+
+    server, store = _mended(ephemeral=False), os.environ.get(SERVED)
+    return Galleries(server, store, os.environ.get(AUTH, "")) if store else server
 
 
 def for_one_run() -> App:

@@ -20,14 +20,15 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
-from flows.prefect_server import answers, prepare_home, server_command, without_proxy
+from flows.prefect_server import AUTH, answers, prepare_home, server_command, without_proxy
 from flows.presets import runnable_preset
 from flows.processes import Companion
+from tasks.reporting.served import SERVED
+from tasks.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from flows.deployments import Deployed, Nightly, Places
 
-AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
         port = _claim_port(options.host, options.port)
         environment = _environment(os.environ, options.host, port, home)
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(environment | {SERVED: ObjectStore(options.store).url})
         say("Starting Prefect's server and a worker: about half a minute.")
         try:
             _serve(options, port, home, lock, say)

@@ -20,6 +20,7 @@ from tasks.imaging.thumbnail import data_uri, thumbnail
 from tasks.pictures import read_picture
 from tasks.publish import Harvest
 from tasks.reporting.reshoot import Reshoot
+from tasks.reporting.served import served_at
 from tasks.review_images import Reviewed
 from tasks.storage.objects import ObjectStore
 
@@ -63,6 +64,7 @@ def show_run(
         *_thumbnails(shown, context.open()),
         f"and {len(harvest.images) - len(shown)} more in the gallery" if len(harvest.images) > len(shown) else "",
         _refused(harvest.rejections),
+        _link(context, "Open the gallery", "to look closely, and to approve and reject"),
         f"Gallery of every image, with its checks: `{gallery}`",
     ]
     text = "\n\n".join(part for part in parts if part)
@@ -87,8 +89,14 @@ def show_reviews(done: Reviewed) -> None:
 def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str, to_come: int) -> None:
     """Shows what a run has made before its adapters are trained. Raises StoreError."""
     said = f"{_number(len(images), 'image')} so far, {to_come} to come when adapters are trained"
-    parts = [f"## {said}", *_thumbnails(_first_of_each(images), context.open()), f"Gallery, which grows: `{gallery}`"]
-    create_markdown_artifact(markdown="\n\n".join(parts), description=said)
+    link = _link(context, "Open the gallery", "which grows")
+    parts = [
+        f"## {said}",
+        link,
+        *_thumbnails(_first_of_each(images), context.open()),
+        f"Gallery, which grows: `{gallery}`",
+    ]
+    create_markdown_artifact(markdown="\n\n".join(filter(None, parts)), description=said)
 
 
 def _summary(run: RunRecord) -> list[dict[str, Any]]:
@@ -132,6 +140,12 @@ def _caption(image: ImageRecord) -> str:
 
 def _picture(store: ObjectStore, image: ImageRecord) -> str:
     return data_uri(thumbnail(read_picture(store, image.key), THUMBNAIL_SIDE))
+
+
+def _link(context: RunContext, words: str, why: str) -> str:
+    """A link to the run's gallery where a server shows it."""
+    place = served_at(context.open(), f"runs/{context.run_id}/report/index.html")
+    return f"[{words}]({place}), {why}" if place else ""
 
 
 def _refused(rejections: Sequence[Rejection]) -> str:

@@ -6,11 +6,13 @@ of known schemes are used, and a content security policy allows nothing but this
 
 import base64
 import hashlib
+import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib import resources
 
 import jinja2
@@ -120,6 +122,15 @@ def render_gallery(page: GalleryPage) -> str:
     environment.filters |= {"picture": _picture, "words": _words, "number": _number, "sha256": _sha256}
     template = resources.files("tasks.reporting").joinpath("gallery.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page, filters=_filters(page.products))
+
+
+@cache
+def policy() -> str:
+    """The content security policy of a page: this version's own script and style, and nothing else's."""
+    page = render_gallery(GalleryPage("", "", datetime.min, ()))
+    found = re.search('http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert found, "a gallery has a policy"
+    return html.unescape(found[1])
 
 
 def _filters(products: Iterable[GalleryProduct]) -> list[tuple[str, list[_Chip]]]:

@@ -75,6 +75,33 @@ def test_what_is_rejected_in_the_gallery_and_pasted_into_the_form_is_gone(served
     assert copied not in live
 
 
+def test_the_runs_page_leads_to_the_gallery_which_sends_what_was_said(served: Served, page: Page) -> None:
+    run = next(
+        run
+        for run in served.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
+        if "skus" in run["parameters"]["parameters"]
+    )
+    open_artifacts(page, served, run["id"])
+    page.get_by_text("Made: 4 images of 2 products").click()
+    link = page.get_by_role("link", name="Open the gallery")
+    page.goto(served.url + str(link.get_attribute("href")))
+    tile = page.locator(".tile").nth(2)
+    picture = tile.locator("img")
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("it => it.complete && it.naturalWidth > 0", arg=picture.element_handle())
+    tile.hover()
+    tile.get_by_role("button", name="Reject").click()
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Sent: it is done in some seconds.")).to_be_visible()
+    sent = str(page.get_by_role("link", name="See it").get_attribute("href")).split("flow-run/")[1].partition("?")[0]
+    done = served.wait_for_run(sent, {"COMPLETED", "FAILED", "CRASHED"}, seconds=120)
+    assert done["state_type"] == "COMPLETED", done["state"]
+    rejected = (
+        Tables(ObjectStore(str(served.home.parent / "store"))).read("reviews", ["verdict"])["verdict"].to_pylist()
+    )
+    assert sorted(rejected) == ["approved", "rejected", "rejected"]
+
+
 def test_a_mistyped_sku_is_named_on_the_runs_page(served: Served, page: Page) -> None:
     fill_form(page, served, skus="MUG-01, VASE-20", scenes=[])
     run_id = submit(page)

@@ -1,0 +1,80 @@
+"""Galleries in the browser: what `packshot serve` adds to Prefect's server, beside its UI and with its password.
+
+Pages and pictures come from the store, wherever that is. A page may send what was said of its images to Prefect's API.
+"""
+
+import asyncio
+import base64
+import hmac
+from functools import cached_property
+from http import HTTPStatus
+
+from starlette.responses import PlainTextResponse, Response
+
+from catalog_schemas.errors import StoreError
+from flows.prefect_server import App, Message, Receive, Send
+from tasks.reporting.gallery import policy
+from tasks.reporting.served import GALLERY, is_shown
+from tasks.storage.objects import ObjectMissing, ObjectStore
+
+API = "api/"  # below GALLERY: Prefect's, since a browser sends the gallery's password to paths below it alone
+TYPES = {
+    "html": "text/html; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "webp": "image/webp",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+}
+FOR_EVER = "private, max-age=31536000, immutable"  # a key of an image says what its bytes are
+
+
+class Galleries:
+    """Middleware (ASGI 3.0): answers below `GALLERY` from the store at `url`, and leaves the rest to `app`.
+
+    `password` is Prefect's "name:password", or empty where everyone who reaches the server may see all. Pages get the
+    policy of this packshot's own gallery (Content Security Policy Level 3): whoever can write to the store, and puts a
+    page there, has no script run.
+    """
+
+    def __init__(self, app: App, url: str, password: str = "") -> None:
+        self.app, self.url, self.password = app, url, password
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Opened by the first who asks."""
+        return ObjectStore(self.url)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answers one connection."""
+        if scope["type"] != "http" or not scope["path"].startswith(GALLERY):
+            await self.app(scope, receive, send)
+            return
+        key = scope["path"].removeprefix(GALLERY)
+        if key.startswith(API):
+            await self.app({**scope, "path": f"/{key}", "raw_path": f"/{key}".encode()}, receive, send)
+            return
+        await (await self._answer(scope, key))(scope, receive, send)
+
+    async def _answer(self, scope: Message, key: str) -> Response:
+        if not self._is_let_in(dict(scope["headers"]).get(b"authorization", b"")):
+            asked = {"WWW-Authenticate": 'Basic realm="packshot", charset="UTF-8"'}
+            return PlainTextResponse("name and password, please", HTTPStatus.UNAUTHORIZED, asked)
+        if scope["method"] not in ("GET", "HEAD") or not is_shown(key):
+            return PlainTextResponse("no gallery or image is here", HTTPStatus.NOT_FOUND)
+        try:
+            data = await asyncio.to_thread(lambda: self.store.read(key))
+        except ObjectMissing:
+            return PlainTextResponse("it is not in the store any more", HTTPStatus.NOT_FOUND)
+        except StoreError as error:
+            return PlainTextResponse(str(error), HTTPStatus.BAD_GATEWAY)
+        headers = {
+            "Cache-Control": FOR_EVER if key.startswith("images/") else "no-cache",
+            "Content-Security-Policy": policy(),
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+        }
+        return Response(data, headers=headers, media_type=TYPES[key.rpartition(".")[2]])
+
+    def _is_let_in(self, given: bytes) -> bool:
+        wanted = b"Basic " + base64.b64encode(self.password.encode())
+        return not self.password or hmac.compare_digest(given, wanted)

@@ -1,0 +1,29 @@
+"""Where a browser finds a store's galleries: on the server of `packshot serve`, which tells runs which store it shows.
+
+The paths below `GALLERY` are the store's keys, so that a page finds its pictures there as it does on a disk.
+"""
+
+import os
+import re
+from urllib.parse import quote
+
+from tasks.storage.keys import is_key
+from tasks.storage.objects import ObjectStore
+
+GALLERY = "/gallery/"
+SERVED = "PACKSHOT_SERVED_STORE"  # the environment variable that holds the store's URL
+_SHOWN = re.compile(
+    r"runs/[^/]+/report/(index\.html|reshoot\.csv)"
+    r"|images/[^/]+/[^/]+/[^/]+\.(webp|jpg|png)"
+    r"|cache/(references|drafts)/[^/]+\.png"
+)
+
+
+def is_shown(key: str) -> bool:
+    """Whether browsers are given the object: reports, images, and the pictures that reports show; nothing else."""
+    return is_key(key) and _SHOWN.fullmatch(key) is not None
+
+
+def served_at(store: ObjectStore, key: str) -> str:
+    """The path of an object on the server that started this run; empty where none shows this store."""
+    return f"{GALLERY}{quote(key)}" if os.environ.get(SERVED) == store.url else ""

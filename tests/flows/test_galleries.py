@@ -1,0 +1,127 @@
+"""Galleries over HTTP: what the store shows, to whom, and nothing else of it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.galleries import Galleries
+from flows.prefect_server import Message, Receive, Send
+from tasks.reporting.gallery import policy
+from tasks.reporting.served import SERVED, is_shown, served_at
+from tasks.storage.objects import ObjectStore
+
+REPORT = "runs/20261129-010000-abcdef/report/index.html"
+IMAGE = "images/MUG%201/web/wooden-table_original_scene_composite_0-0123456789ab.webp"
+AUTHORIZED = {"authorization": b"Basic bWU6c2VjcmV0"}  # me:secret
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    made = ObjectStore(str(tmp_path / "store"))
+    made.write(REPORT, b"<script>alert(1)</script>")
+    made.write(IMAGE, b"pixels")
+    made.write("runs/20261129-010000-abcdef/config.json", b"{}")
+    return made
+
+
+async def _prefect(scope: Message, receive: Receive, send: Send) -> None:
+    """Stands for Prefect's server: says which path it was asked for."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+def ask(
+    store: ObjectStore, path: str, method: str = "GET", password: str = "", **headers: bytes
+) -> tuple[int, dict, bytes]:
+    """The status, the headers and the body of an answer."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(dict(message))
+
+    given = [(name.encode(), value) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": given}
+    asyncio.run(Galleries(_prefect, store.url, password)(scope, receive, send))
+    told = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], told, b"".join(message["body"] for message in sent[1:])
+
+
+def test_reports_and_images_are_shown_and_all_else_is_prefects(store: ObjectStore) -> None:
+    status, headers, body = ask(store, f"/gallery/{REPORT}")
+    assert (status, body, headers["cache-control"]) == (200, b"<script>alert(1)</script>", "no-cache")
+    status, headers, body = ask(store, f"/gallery/{IMAGE}")
+    assert (status, body, headers["content-type"]) == (200, b"pixels", "image/webp")
+    assert "immutable" in headers["cache-control"]
+    assert ask(store, "/v2/deployments")[2] == b"/v2/deployments"
+    assert ask(store, "/gallery/api/deployments/x/create_flow_run", "POST")[2] == b"/api/deployments/x/create_flow_run"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "runs/20261129-010000-abcdef/config.json",
+        "runs/20261129-010000-abcdef/report/../config.json",
+        "runs/20261129-010000-abcdef/report/summary.json",
+        "images/MUG/web/../../../tables/images/_delta_log/0.json",
+        "images/MUG/web/evil.svg",
+        "images/MUG/web/evil.html",
+        "adapters/MUG/0/adapter.safetensors",
+        "tables/images/0.parquet",
+        "cache/references/../../../../etc/passwd",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "",
+        "images/MUG/web/gone.webp",
+    ],
+)
+def test_nothing_else_of_the_store_is_shown(store: ObjectStore, path: str) -> None:
+    store.write("runs/20261129-010000-abcdef/report/summary.json", b"{}")
+    status, _, body = ask(store, f"/gallery/{path}")
+    assert status == 404
+    assert body in (b"no gallery or image is here", b"it is not in the store any more")
+
+
+def test_a_page_that_somebody_has_put_into_the_store_runs_no_script(store: ObjectStore) -> None:
+    _, headers, _ = ask(store, f"/gallery/{REPORT}")
+    assert headers["content-security-policy"] == policy()
+    assert "script-src 'sha256-" in policy()
+    assert "default-src 'none'" in policy()
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_whoever_has_not_the_servers_password_sees_nothing(store: ObjectStore) -> None:
+    for path in (REPORT, IMAGE, "images/MUG/web/gone.webp"):
+        status, headers, body = ask(store, f"/gallery/{path}", password="me:secret")
+        assert (status, body) == (401, b"name and password, please")
+        assert headers["www-authenticate"].startswith("Basic ")
+        wrong = ask(store, f"/gallery/{path}", password="me:secret", authorization=b"Basic bWU6d3Jvbmc=")
+        assert wrong[0] == 401
+    assert ask(store, f"/gallery/{REPORT}", password="me:secret", **AUTHORIZED)[0] == 200
+
+
+def test_nobody_writes_there(store: ObjectStore) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert ask(store, f"/gallery/{REPORT}", method)[0] == 404
+    assert store.read(IMAGE) == b"pixels"
+
+
+def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, _, body = ask(ObjectStore(str(tmp_path / "file")), f"/gallery/{IMAGE}")
+    assert status in (404, 502)
+    assert body
+
+
+def test_a_run_names_the_gallery_where_its_server_shows_its_store(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert served_at(store, IMAGE) == ""
+    monkeypatch.setenv(SERVED, store.url)
+    assert served_at(store, IMAGE) == f"/gallery/{IMAGE.replace('%', '%25')}"
+    assert served_at(ObjectStore(str(tmp_path / "another")), IMAGE) == ""
+    assert is_shown(IMAGE)
