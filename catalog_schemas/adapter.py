@@ -32,6 +32,15 @@ class AdapterSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """An adapter's LoRA file: its store key, and the SHA-256 and number of its bytes."""
+
+    key: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterRecord:
     """One trained adapter: a row of `tables/adapters`; one of a whole class has no `sku`.
 
@@ -66,3 +75,8 @@ class AdapterRecord:
     embedding: str = ""
     colour: str = ""
     retired_at: datetime | None = None
+
+    @property
+    def file(self) -> AdapterFile:
+        """The LoRA file."""
+        return AdapterFile(self.key, self.sha256, self.bytes)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.adapter import AdapterFile, AdapterSpec
 from catalog_schemas.product import Listing, Product
 from catalog_schemas.reference import Photo, PhotoRecord
 from catalog_schemas.rejection import Rejection
@@ -61,7 +61,8 @@ class Plan:
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
     `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store has not, `photos` the photos
-    that the next run is to know, and `listings`, by SKU, what the shop calls the products that were looked at.
+    that the next run is to know, and `listings`, by SKU, what the shop calls the products that were looked at. Of the
+    adapters that jobs need and the tables name, `adapters` holds the files by id, and `lost` those that are gone.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -79,3 +80,5 @@ class Plan:
     classes: tuple[AdapterSpec, ...] = ()
     photos: tuple[PhotoRecord, ...] = ()
     listings: dict[str, Listing] = field(default_factory=dict)
+    adapters: dict[str, AdapterFile] = field(default_factory=dict)
+    lost: dict[str, AdapterFile] = field(default_factory=dict)

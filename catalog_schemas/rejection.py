@@ -28,13 +28,16 @@ class Reason(StrEnum):
     REFERENCE_CHANGED = "reference_changed"  # another photo than the run had planned with; the next run takes it up
     MASK_UNREADABLE = "mask_unreadable"  # the given mask is damaged, of another size or inverted
     SKU_NO_USABLE_REFERENCES = "sku_no_usable_references"  # every photo was refused
+    ADAPTER_LOST = "adapter_lost"  # the file of the adapter is gone or damaged; the next run trains it again
     TRAINING_DIVERGED = "training_diverged"  # the loss became NaN or infinite
     RENDER_FAILED = "render_failed"  # the image could not be computed
     CHECK_FAILED = "check_failed"  # the quality gate refused the image
     FINISH_FAILED = "finish_failed"  # the channel's rules cannot be met
 
 
-PASSING = frozenset({Reason.REFERENCE_UNREACHABLE, Reason.REFERENCE_TIMED_OUT, Reason.REFERENCE_CHANGED})
+PASSING = frozenset(
+    {Reason.REFERENCE_UNREACHABLE, Reason.REFERENCE_TIMED_OUT, Reason.REFERENCE_CHANGED, Reason.ADAPTER_LOST}
+)
 """Reasons that may be gone by the next run, which therefore looks again although nothing has changed."""
 
 

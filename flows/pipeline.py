@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVEL
 
-from catalog_schemas.adapter import AdapterRecord, AdapterSpec
+from catalog_schemas.adapter import AdapterFile, AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.reference import Reference, References
@@ -36,7 +36,6 @@ from tasks.progress import announce
 from tasks.publish import Harvest, finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report, show_first_images
 from tasks.running import at_work
-from tasks.storage.keys import adapter_key
 from tasks.train_adapters import STAGE as TRAIN_ADAPTERS
 from tasks.train_adapters import train_adapters
 from tasks.train_classes import STAGE as TRAIN_CLASSES
@@ -82,16 +81,18 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         references, unusable = _prepare(context, workers, plan)
         jobs = [job for job in plan.jobs if references[job.product.sku]]
         early, late = _before_training(jobs)
-        images, refused = _make_images(context, workers, early, references)
+        images, refused = _make_images(context, workers, early, references, {})
         if early:
             first = Harvest((), tuple(images), (*plan.rejections, *unusable, *refused))
             place = show_first_images(context, jobs, first, sum(job.images for job in late))
             announce(f"First images, while adapters are trained: {place}")
         begun, lost = _train_classes(context, workers, plan, jobs, references)
-        adapters, diverged = _train(context, workers, _without(jobs, lost), references)
+        files = plan.adapters | {one.adapter_id: one.file for one in begun}
+        adapters, diverged = _train(context, workers, _without(jobs, lost), references, files)
+        files |= {one.adapter_id: one.file for one in adapters}
         adapters, diverged = [*begun, *adapters], [*lost, *diverged]
         late = _without(late, diverged)
-        drawn, also = _make_images(context, workers, late, references)
+        drawn, also = _make_images(context, workers, late, references, files)
     images, refused = [*images, *drawn], [*refused, *also]
     rejections = (*plan.rejections, *unusable, *diverged, *refused)
     harvest = Harvest(tuple(adapters), tuple(images), rejections, plan.retired, photos=plan.photos)
@@ -160,9 +161,10 @@ def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
 
 
 def _train(
-    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References
+    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
-    """The adapters that the plan asks for: those that a killed run left, and those that are trained now.
+    """The adapters that the plan asks for: those that a killed run left, and those that are trained now. `files` holds
+    those of class adapters, by id.
 
     Cohorts are cut before what is left over is taken out, so that a resumed run trains the same ones.
     """
@@ -174,8 +176,9 @@ def _train(
         for slots in _slices(list(wanted), _cohort(context.config, len(wanted))):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
+            starts = {job.start.id: files[job.start.id] for job in cohort if job.start}
             if cohort:
-                yield workers.submit(train_adapters, _title("train", cohort), context, cohort, photos)
+                yield workers.submit(train_adapters, _title("train", cohort), context, cohort, photos, starts)
 
     results = workers.results(cohorts(), workers.at_once)
     made = {record.adapter_id: record for result in results for record in result.records}
@@ -184,16 +187,16 @@ def _train(
 
 
 def _make_images(
-    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References
+    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
 ) -> tuple[list[ImageRecord], list[Rejection]]:
-    """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
-    adapters = {job.adapter.id: adapter_key(job.adapter) for job in jobs if job.adapter}
+    """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn. `files` holds those of
+    adapters, by id."""
     submit, share = workers.submit, context.config.compute.workers
 
     def stages() -> Iterator[PrefectFuture[Any]]:
         for chunk in _chunks(context, jobs):
             photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
-            own = {one.spec.adapter_id: adapters[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
+            own = {one.spec.adapter_id: files[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
             yield (
                 drawn := submit(
                     generate_variants, _title("generate", chunk), context, chunk, photos, own, at_once=share

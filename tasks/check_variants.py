@@ -61,7 +61,7 @@ def check_variants(
         judged = each(lambda sku: _judge_all(context, mine[sku], references[sku], scorer, store), mine)
         return StageResult.of([one for of_sku in judged for one in of_sku])  # a chunk holds a SKU's variants in a row
 
-    return once(store, STAGE, CheckedDraft, [gate_id(planned.spec, context) for planned in chunk], make)
+    return once(store, STAGE, CheckedDraft, [gate_id(specs[one.variant_id], context) for one in drafts.records], make)
 
 
 def _scorer(context: RunContext) -> "Scorer | None":

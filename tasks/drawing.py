@@ -86,12 +86,11 @@ def draw_products(
     context: RunContext,
     specs: list[VariantSpec],
     guides: dict[str, Pixels],
-    adapters: dict[str, str],
-    store: ObjectStore,
+    adapters: dict[str, bytes],
     arrived: Arrived,
 ) -> None:
-    """Does the same with pictures of products: `adapters` holds the store keys of LoRA files by adapter id, `guides`
-    what guided variants are drawn over or along, by variant id."""
+    """Does the same with pictures of products: `adapters` holds LoRA files by adapter id, `guides` what guided variants
+    are drawn over or along, by variant id. Raises ModelError."""
     if not specs:
         return
     from tasks.engine.base_model import load_controlnet
@@ -99,7 +98,6 @@ def draw_products(
     from tasks.engine.rendering import RenderRequest, render
 
     base, settings = _model(context)
-    files = {name: store.read(adapters[name]) for name in {spec.adapter_id for spec in specs} - {""}}
 
     def request(spec: VariantSpec) -> RenderRequest:
         guide = None
@@ -117,7 +115,7 @@ def draw_products(
             arrived(specs[number], image)
             progress.update(done, len(specs))
 
-        render(base, [request(spec) for spec in specs], settings, files, context.config.compute.batch_size, finished)
+        render(base, [request(spec) for spec in specs], settings, adapters, context.config.compute.batch_size, finished)
 
 
 def _model(context: RunContext) -> "tuple[BaseModel, RenderSettings]":

@@ -60,7 +60,8 @@ def finish_images(
     def make() -> StageResult[ImageRecord]:
         return StageResult.of([one for of_draft in each(renditions, checked.records) for one in of_draft])
 
-    wanted = ((one, library.channels[name]) for one in chunk for name in one.channels)
+    passed = [planned[entry.draft.variant_id] for entry in checked.records]
+    wanted = ((one, library.channels[name]) for one in passed for name in one.channels)
     work = [image_id(one.spec, channel, one.title) for one, channel in wanted]
     return once(store, STAGE, ImageRecord, work, make)
 

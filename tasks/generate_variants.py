@@ -10,12 +10,14 @@ from functools import partial
 from prefect import task
 from pydantic import TypeAdapter
 
+from catalog_schemas.adapter import AdapterFile
 from catalog_schemas.draft import Draft
 from catalog_schemas.errors import Rejected
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
+from tasks.adapter_files import read_adapters
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
 from tasks.drawing import draw_products, draw_scenes, is_drawn_alone, scene_of
@@ -39,11 +41,11 @@ def generate_variants(
     context: RunContext,
     chunk: list[PlannedVariant],
     references: References,
-    adapters: dict[str, str],
+    adapters: dict[str, AdapterFile],
 ) -> StageResult[Draft]:
     """One `Draft` per variant of the chunk, and a verdict on each that could not be drawn.
 
-    `references` holds the usable photos by SKU, `adapters` the store keys of LoRA files by adapter id. Writes
+    `references` holds the usable photos by SKU, `adapters` the LoRA files by adapter id. Writes
     `cache/drafts/<id>.png` and, where the technique knows the product's mask, `<id>-mask.png`. What an earlier run has
     drawn does as well, so that another title or channel draws nothing. The rest of a chunk is drawn as a whole, so that
     its batches, and with them the last bits of its pixels, are the same after a resume.
@@ -70,7 +72,7 @@ def _make_all(
     context: RunContext,
     specs: list[VariantSpec],
     references: References,
-    adapters: dict[str, str],
+    adapters: dict[str, AdapterFile],
     store: ObjectStore,
 ) -> list[Draft | Rejection]:
     """The draft of each variant, or the verdict on it: made in threads, while the model draws the next ones."""
@@ -100,7 +102,9 @@ def _make_all(
         refused = {name: guide for name, guide in found.items() if isinstance(guide, Rejection)}
         shown = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}
         own = [spec for spec in specs if is_drawn_alone(spec) and spec.id not in refused]
-        draw_products(context, own, shown, adapters, store, drawn)
+        files, lost = read_adapters(store, {one.adapter_id: adapters[one.adapter_id] for one in own if one.adapter_id})
+        refused |= {one.id: _lost(context, one, lost[one.adapter_id]) for one in own if one.adapter_id in lost}
+        draw_products(context, [one for one in own if one.id not in refused], shown, files, drawn)
         return [refused.get(spec.id) or made[spec.id].result() for spec in specs]
 
 
@@ -167,5 +171,14 @@ def _keep(store: ObjectStore, spec: VariantSpec, pixels: Pixels) -> Draft:
 
 
 def _failure(context: RunContext, spec: VariantSpec, verdict: Rejected) -> Rejection:
-    detail = f"SKU {spec.sku}, {spec.name}: the technique {spec.technique!r} gave no picture: {verdict.detail}"
-    return Rejection(spec.sku, STAGE, Reason.RENDER_FAILED, spec.id, detail, context.run_id, datetime.now(UTC), spec.id)
+    what = f"the technique {spec.technique!r} gave no picture: {verdict.detail}"
+    return _rejection(context, spec, Reason.RENDER_FAILED, what)
+
+
+def _lost(context: RunContext, spec: VariantSpec, what: str) -> Rejection:
+    return _rejection(context, spec, Reason.ADAPTER_LOST, what)
+
+
+def _rejection(context: RunContext, spec: VariantSpec, reason: Reason, what: str) -> Rejection:
+    detail = f"SKU {spec.sku}, {spec.name}: {what}"
+    return Rejection(spec.sku, STAGE, reason, spec.id, detail, context.run_id, datetime.now(UTC), spec.id)

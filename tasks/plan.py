@@ -17,6 +17,7 @@ from tasks.planning.known import Known
 from tasks.planning.known_photos import KnownPhotos, without_placeholders
 from tasks.planning.let_through import let_through, read_by_now
 from tasks.planning.look import look_at
+from tasks.planning.lost_adapters import find_lost, give_up
 from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
 from tasks.planning.rows import Selection, changed_rows, selected_rows
@@ -29,13 +30,14 @@ from tasks.storage.tables import Tables
 @task(name="plan", **RETRIES)
 def plan_run(context: RunContext, selection: Selection) -> Plan:
     """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and the photos that
-    were fetched from the web, for the stage that prepares them.
+    were fetched from the web, for the stage that prepares them. Lost adapters are retired at once.
     """
     store = context.open()
     plan = make_plan(context, selection, lambda content, data: store.write(fetched_key(content), data))
     buffer = io.BytesIO()
     pq.write_table(plan_table(plan), buffer)
     store.write(f"runs/{context.run_id}/plan.parquet", buffer.getvalue())
+    give_up(store, plan.lost, context.run_id, context.started_at)
     return plan
 
 
@@ -76,7 +78,8 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
     usable = let_through(context, [without_placeholders(one, placeholders) for one in listed], unread)
     if context.config.training.start_from:
         planner.find_classes(usable)
-    jobs = tuple(planner.jobs(usable))
+    jobs, lost, lost_classes = find_lost(store, tuple(planner.jobs(usable)), known.adapters)
+    needed = {spec.id for job in jobs for spec in (job.adapter, job.start) if spec}
     unchanged, quarantined = changes.passed["published"], changes.passed["quarantined"]
     return Plan(
         jobs=jobs,
@@ -91,7 +94,9 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
         fingerprints=changes.fingerprints,
         retired=(*planner.displaced, *known.images_of(gone)) if whole else (),
         gone=tuple(gone),
-        classes=tuple(planner.new_classes),
+        classes=(*planner.new_classes, *lost_classes),
         photos=tuple(known_photos.news(listed, gone)) if whole else (),
         listings={one.product.sku: one.product.listing for one in listed} if whole else {},
+        adapters={name: known.adapters[name] for name in needed & known.adapters.keys() - lost.keys()},
+        lost=lost,
     )

@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.adapter import AdapterFile, AdapterRecord
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import References
 from tasks.context import RunContext
@@ -14,11 +14,14 @@ STAGE = "train_adapters"
 
 
 @task(name="train adapters", **ON_DEVICE)
-def train_adapters(context: RunContext, jobs: list[SkuJob], references: References) -> StageResult[AdapterRecord]:
-    """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged.
+def train_adapters(
+    context: RunContext, jobs: list[SkuJob], references: References, starts: dict[str, AdapterFile]
+) -> StageResult[AdapterRecord]:
+    """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged, or whose class
+    adapter is lost.
 
-    `references` holds the usable photos by SKU. Writes `adapters/<sku>/<id>/adapter.safetensors` and `record.json`,
-    and `embedding.safetensors` where words were learned.
+    `references` holds the usable photos by SKU, `starts` the files of class adapters by id. Writes
+    `adapters/<sku>/<id>/adapter.safetensors` and `record.json`, and `embedding.safetensors` where words were learned.
     Raises ModelError and StoreError.
     """
     store = context.open()
@@ -26,7 +29,7 @@ def train_adapters(context: RunContext, jobs: list[SkuJob], references: Referenc
     def train() -> StageResult[AdapterRecord]:
         from tasks.training.skus import train_skus  # and with it torch and diffusers, which a quiet night never needs
 
-        return train_skus(context, STAGE, jobs, references, store)
+        return train_skus(context, STAGE, jobs, references, starts, store)
 
     result = once(store, STAGE, AdapterRecord, work_of(jobs), train)
     if context.config.compute.snapshot_steps:

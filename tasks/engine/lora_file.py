@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -118,6 +119,15 @@ def read_lora(data: bytes) -> LoraWeights:
             word, _, part = key.removeprefix(BUNDLE).partition(".")
             tokens[next(encoder for encoder, spelled in _BUNDLED.items() if spelled == part)] = tensors[key]
     return LoraWeights(modules, rank, alpha, tokens, word, _read_differences(data, tensors))
+
+
+def is_lora(data: bytes) -> bool:
+    """Whether `read_lora` reads it: the format notices what is cut off, but not what has changed in a tensor."""
+    try:
+        read_lora(data)
+    except (SafetensorError, KeyError, ValueError, StopIteration):
+        return False
+    return True
 
 
 def _read_differences(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

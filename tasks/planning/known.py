@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.adapter import AdapterFile, AdapterSpec
 from catalog_schemas.rejection import Reason
 from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
@@ -38,6 +38,7 @@ _IMAGE_REASONS = {
 # Trying again would give the same.
 _FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)
 _SPEC = TypeAdapter(VariantSpec)
+_COLUMNS = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "key", "sha256", "bytes", "created_at"]
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ class LiveImage:
 
 @dataclass(frozen=True)
 class Known:
-    """The ids of `adapters`, the newest adapter specs and the live images by SKU.
+    """The files of `adapters` by their ids, the newest adapter specs and the live images by SKU.
 
     `refused` holds the ids of what cannot be had: adapters, variants, their trials at the gate, and images. `rejected`
     holds pictures that a person has turned down, each by the id of its variant and its slot.
     """
 
-    adapters: set[str]
+    adapters: dict[str, AdapterFile]
     specs: dict[str, AdapterSpec]
     live: dict[str, list[LiveImage]]
     images: set[str]
@@ -71,17 +72,16 @@ class Known:
     def of(cls, store: ObjectStore, skus: list[str]) -> Self:
         """What the tables hold of these SKUs."""
         if not skus:
-            return cls(set(), {}, {}, set(), {}, set())
+            return cls({}, {}, {}, set(), {}, set())
         tables, mine = Tables(store), [("sku", "in", skus)]
-        names = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "created_at"]
-        rows = tables.live_adapters(names, mine).sort_by("created_at").to_pylist()
+        rows = tables.live_adapters(_COLUMNS, mine).sort_by("created_at").to_pylist()
         live: dict[str, list[LiveImage]] = defaultdict(list)
         for row in tables.live_images(["sku", *(f.name for f in fields(LiveImage))], skus).to_pylist():
             live[row.pop("sku")].append(LiveImage(**row))
         final = [*mine, ("reason", "in", [str(reason) for reason in _FINAL])]
         images = [image for of_sku in live.values() for image in of_sku]
         return cls(
-            adapters={row["adapter_id"] for row in rows},
+            adapters=_files(rows),
             specs={row["sku"]: _adapter_spec(row) for row in rows},
             live=live,
             images={image.image_id for image in images},
@@ -124,13 +124,20 @@ class Known:
         return _ADAPTER_REASONS[next(changed)]
 
 
-def class_adapters(store: ObjectStore, base_model: str, recipe: str, trainer_version: int) -> dict[str, AdapterSpec]:
-    """The class adapters that the store holds for a base model and a recipe, by class noun; of two the older one."""
-    names = [*(f.name for f in fields(AdapterSpec)), "created_at"]
-    rows = Tables(store).live_adapters(names, [("sku", "==", "")]).sort_by([("created_at", "descending")])
-    specs = [_adapter_spec(row) for row in rows.to_pylist()]
-    same = (base_model, recipe, trainer_version)
-    return {one.class_noun: one for one in specs if (one.base_model, one.recipe, one.trainer_version) == same}
+def class_adapters(
+    store: ObjectStore, base_model: str, recipe: str, trainer_version: int
+) -> tuple[dict[str, AdapterSpec], dict[str, AdapterFile]]:
+    """The class adapters that the store holds for a base model and a recipe, by class noun; of two the older one. And
+    the files of all, by id."""
+    table = Tables(store).live_adapters(_COLUMNS, [("sku", "==", "")]).sort_by([("created_at", "descending")])
+    rows, same = table.to_pylist(), (base_model, recipe, trainer_version)
+    specs = [_adapter_spec(row) for row in rows]
+    held = {one.class_noun: one for one in specs if (one.base_model, one.recipe, one.trainer_version) == same}
+    return held, _files(rows)
+
+
+def _files(rows: list[dict[str, Any]]) -> dict[str, AdapterFile]:
+    return {row["adapter_id"]: AdapterFile(row["key"], row["sha256"], row["bytes"]) for row in rows}
 
 
 def _adapter_spec(row: dict[str, Any]) -> AdapterSpec:

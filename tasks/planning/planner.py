@@ -55,7 +55,8 @@ class Planner:
         model, members = self.context.model.identity, defaultdict[str, list[list[Photo]]](list)
         for one in sorted(listed, key=lambda one: one.product.sku):
             members[one.product.class_noun].append(one.photos)
-        self.classes = class_adapters(self.context.open(), model, self.recipe, TRAINER_VERSION)
+        self.classes, files = class_adapters(self.context.open(), model, self.recipe, TRAINER_VERSION)
+        self.known.adapters.update(files)
         for noun, of_skus in members.items():
             turns = (photo.id for turn in zip_longest(*of_skus) for photo in turn if photo)
             chosen = tuple(sorted(islice(dict.fromkeys(turns), CLASS_PHOTOS)))

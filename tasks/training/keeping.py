@@ -11,7 +11,7 @@ from configs.training import TrainingConfig
 from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import TrainedAdapter
-from tasks.engine.lora_file import LoraHeader, read_lora, write_embedding, write_lora
+from tasks.engine.lora_file import LoraHeader, is_lora, read_lora, write_embedding, write_lora
 from tasks.storage.keys import adapter_folder, adapter_key
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import join_words
@@ -40,8 +40,8 @@ def keep_adapter(
 ) -> AdapterRecord:
     """Writes an adapter's objects; returns its record.
 
-    Where another run, or an attempt that was killed, has trained it as well, the first file counts: two trainings need
-    not give the same bits, and both runs' rows speak of one file.
+    Where another run, or an attempt that was killed, has trained it as well, the first file counts, if it can be read:
+    two trainings need not give the same bits, and both runs' rows speak of one file.
     """
     recipe = context.config.training
     header = LoraHeader(
@@ -56,8 +56,11 @@ def keep_adapter(
     folder, weights = adapter_folder(spec), outcome.weights
     data = write_lora(weights, header)
     if not store.create(adapter_key(spec), data):
-        data = store.read(adapter_key(spec))
-        weights = read_lora(data)
+        first = store.read(adapter_key(spec))
+        if is_lora(first):
+            data, weights = first, read_lora(first)
+        else:
+            store.write(adapter_key(spec), data)
     record = AdapterRecord(
         adapter_id=spec.id,
         sku=spec.sku,

@@ -6,9 +6,11 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from catalog_schemas.adapter import AdapterRecord
+from catalog_schemas.adapter import AdapterFile, AdapterRecord
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference, References
+from catalog_schemas.rejection import Reason, Rejection
+from tasks.adapter_files import read_adapters
 from tasks.context import RunContext
 from tasks.engine.base_model import load_base
 from tasks.engine.evaluation import Evaluation
@@ -19,7 +21,7 @@ from tasks.engine.snapshot import Snapshots
 from tasks.engine.training import train_cohort
 from tasks.ledger import StageResult
 from tasks.progress import Progress
-from tasks.storage.keys import adapter_key, snapshot_key
+from tasks.storage.keys import snapshot_key
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb
 from tasks.training.class_images import class_images
@@ -33,15 +35,20 @@ def train_skus(
     stage: str,
     jobs: list[SkuJob],
     references: References,
+    starts: dict[str, AdapterFile],
     store: ObjectStore,
 ) -> StageResult[AdapterRecord]:
     """What the stage of that name gives for a cohort that has not been trained yet."""
     config, started = context.config, time.perf_counter()
+    files, lost = read_adapters(store, starts)
+    rejections = [_lost(context, stage, job, lost[start]) for job in jobs if (start := job.own_adapter.start) in lost]
+    jobs = [job for job in jobs if job.own_adapter.start not in lost]
+    if not jobs:
+        return StageResult((), tuple(rejections))
+    classes = {name: read_lora(data) for name, data in files.items()}
     base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
     held_out: References = {}
     rehearsed = cache(partial(class_images, context, base, store))
-    starts = {job.start.id: adapter_key(job.start) for job in jobs if job.start}
-    classes = {name: read_lora(store.read(key)) for name, key in starts.items()}
     work = [_job(context, job, references[job.product.sku], held_out, rehearsed, store) for job in jobs]
     work = [replace(one, start=classes.get(job.own_adapter.start)) for one, job in zip(work, jobs, strict=True)]
     with Progress("training steps") as progress:
@@ -56,13 +63,19 @@ def train_skus(
             evaluation=_evaluation(context, held_out, store),
         )
     seconds = (time.perf_counter() - started) / len(jobs)
-    records, rejections = [], []
+    records = []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if isinstance(outcome, DivergedAdapter):
             rejections.append(diverged(context, job, stage, outcome.detail))
         else:
             records.append(keep_adapter(context, job.own_adapter, outcome, base, seconds, store))
     return StageResult(tuple(records), tuple(rejections))
+
+
+def _lost(context: RunContext, stage: str, job: SkuJob, what: str) -> Rejection:
+    sku, detail = job.product.sku, f"SKU {job.product.sku} begins with a class adapter: {what}"
+    tried, began = job.own_adapter.id, context.started_at
+    return Rejection(sku, stage, Reason.ADAPTER_LOST, tried, detail, context.run_id, began)
 
 
 def _evaluation(context: RunContext, held_out: References, store: ObjectStore) -> Evaluation | None:

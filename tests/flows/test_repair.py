@@ -46,3 +46,32 @@ def test_a_damaged_cache_costs_one_run_and_no_image(shop: Shop) -> None:
     assert shop.run().record.images_published == 2
     assert shop.reasons() == []
     assert_sound(shop)
+
+
+def test_a_run_trains_again_the_adapters_it_needs_that_are_lost_and_a_damaged_one_costs_its_sku_one_night(
+    open_shop: Shop,
+) -> None:
+    whole = open_shop.copy(open_shop.folder / "whole")
+    adapters, objects = {row["sku"]: row for row in open_shop.table("adapters")}, open_shop.objects
+    lost, cut, damaged = (adapters[sku]["key"] for sku in ("mug-1", "vase-2", "lamp 3/ü"))
+    objects.delete([lost])
+    objects.write(cut, objects.read(cut)[:-40])
+    objects.write(damaged, objects.read(damaged)[:-1] + b"~")
+    assert open_shop.plan().jobs == (), "nothing needs them"
+    for one in (open_shop, whole):
+        one.changes = {"variants": {"scenes": ["wooden-table", "garden-grass", "beach-sand"]}}
+    assert [job.train for job in open_shop.plan().jobs] == ["adapter lost", "adapter lost", ""]
+
+    first = open_shop.run()
+    assert first.record.adapters_trained == 2
+    refused = [(one.sku, one.reason) for one in first.rejections]
+    assert set(refused) == {("lamp 3/ü", "adapter_lost")}
+    assert first.record.images_failed == len(refused) > 0
+    assert f"{damaged} was damaged; the next run trains it again" in first.rejections[0].detail
+    second = open_shop.run()
+    assert second.record.adapters_trained == 1
+    assert second.record.images_published == len(refused)
+    whole.run()
+    assert comparable(open_shop, "images") == comparable(whole, "images")
+    assert_sound(open_shop)
+    assert open_shop.plan().jobs == ()

@@ -66,6 +66,29 @@ def test_each_sku_begins_with_what_its_class_has_learned(shop: Shop, tmp_path: P
     assert not verify(shop.objects, lambda done, total: None).orphans
 
 
+def test_a_lost_class_adapter_is_trained_again_and_no_sku_that_began_with_it(shop: Shop) -> None:
+    small(shop).changes["training"] = {"start_from": "class"}
+    shop.run()
+    classes, own = by_kind(shop)
+    shop.objects.delete([classes["mug"]["key"]])
+    shop.add("mug-3", 8, class_noun="mug")
+    assert shop.run().record.adapters_trained == 1
+    again, later = by_kind(shop)
+    assert again["mug"]["adapter_id"] == later["mug-3"]["start"] == classes["mug"]["adapter_id"]
+    assert again["mug"]["run_id"] != classes["mug"]["run_id"]
+    assert {sku: later[sku] for sku in own} == own
+
+    key = again["mug"]["key"]
+    shop.objects.write(key, shop.objects.read(key)[:-1] + b"~")
+    shop.add("mug-4", 12, class_noun="mug")
+    shop.add("vase-1", 1, class_noun="vase")
+    assert shop.run().record.adapters_trained == 1
+    assert shop.reasons() == [("mug-4", "adapter_lost")]
+    assert shop.run().record.adapters_trained == 1
+    assert by_kind(shop)[1]["mug-4"]["start"] == classes["mug"]["adapter_id"]
+    assert_sound(shop)
+
+
 def test_a_class_that_cannot_be_learned_costs_its_own_skus_alone(shop: Shop) -> None:
     """Photos that are nothing but noise would do it too; a learning rate does it in few steps."""
     small(shop).changes["training"] = {"start_from": "class", "learning_rate": 0.9, "alpha": 1.0e6}

@@ -93,3 +93,13 @@ def test_an_image_that_breaks_a_check_is_refused_alone(tmp_path: Path, monkeypat
     assert [one.draft.variant_id for one in judged.records] == [well.id]
     assert [(one.variant_id, one.reason) for one in judged.rejections] == [(sick.id, Reason.CHECK_FAILED)]
     assert "unexpected ZeroDivisionError" in judged.rejections[0].detail
+
+
+def test_a_draft_that_was_missing_once_is_judged_when_it_is_there(tmp_path: Path) -> None:
+    [spec] = _variants({})
+    config = RunConfig.model_validate(tiny_config(Path("model"), checks=[{"name": "contrast", "minimum": 1}]))
+    context = RunContext("run", "c", str(tmp_path), config, ModelFolder("", "", 64, ""), datetime.now(UTC))
+    context.open().write("draft.png", encode_png(RGB))
+    chunk, draft = [PlannedVariant(spec, ("web",), "new", "Mug")], Draft(spec.id, "draft.png", "", 0.1)
+    none, judged = (check_variants.fn(context, chunk, StageResult(some), {"mug": ()}) for some in ((), (draft,)))
+    assert (none.records, [one.draft for one in judged.records]) == ((), [draft])

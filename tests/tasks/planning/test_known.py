@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.adapter import AdapterFile, AdapterSpec
 from tasks.planning.known import Known
 
 OLD = AdapterSpec("mug-1", "mug", "sha256:model", ("photo",), "{}", 2, "class", "red")
@@ -24,7 +24,8 @@ CHANGES = {
 def test_the_reason_to_train_is_what_has_changed(field: str) -> None:
     value, reason = CHANGES[field]
     change: dict[str, Any] = {field: value}
-    known = Known(adapters={OLD.id}, specs={OLD.sku: OLD}, live={}, images=set(), slots={}, refused=set())
+    adapters = {OLD.id: AdapterFile("adapters/mug-1/1/adapter.safetensors", "0", 1)}
+    known = Known(adapters=adapters, specs={OLD.sku: OLD}, live={}, images=set(), slots={}, refused=set())
     assert known.why_train(OLD) == ""
     assert known.why_train(replace(OLD, **change)) == reason
     assert known.why_train(replace(OLD, sku="another", **change)) == "new"

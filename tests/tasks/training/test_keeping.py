@@ -27,7 +27,9 @@ def test_the_instance_prompt_names_token_noun_and_backdrop() -> None:
     assert instance_prompt(named, "toy car") == "a photo of a zqx toy car, plain white background"
 
 
-def test_of_two_runs_that_train_one_sku_at_once_the_first_counts_for_both(tmp_path: Path) -> None:
+def test_of_two_runs_that_train_one_sku_at_once_the_first_counts_for_both_unless_its_file_is_damaged(
+    tmp_path: Path,
+) -> None:
     config = RunConfig(model=ModelConfig(source="none"))
     spec, base = AdapterSpec("mug-1", "mug", "model", ("photo",), "{}", 2), SimpleNamespace(kind="sd1", prediction="v")
     context = RunContext("run", "", str(tmp_path), config, ModelFolder("", "", 64, ""), datetime.now(UTC))
@@ -38,8 +40,14 @@ def test_of_two_runs_that_train_one_sku_at_once_the_first_counts_for_both(tmp_pa
         trained = TrainedAdapter(spec.id, spec.sku, LoraWeights({"mid": pair}, 2, 1.0, words, "sks"), 1, 0.2, 0.1)
         return keep_adapter(context, spec, trained, cast(BaseModel, base), 1.0, store)
 
-    for record in (keep(1.0), keep(2.0)):
+    def holds(record: AdapterRecord, learned: float) -> None:
         data = store.read(record.key)
         assert (record.sha256, record.bytes) == (bytes_id(data), len(data))
-        assert read_lora(data).modules["mid"][0].unique().tolist() == [1.0]
-        assert load_tensors(store.read(record.embedding))["emb_params"].unique().tolist() == [1.0]
+        assert read_lora(data).modules["mid"][0].unique().tolist() == [learned]
+        assert load_tensors(store.read(record.embedding))["emb_params"].unique().tolist() == [learned]
+
+    first, second = keep(1.0), keep(2.0)
+    holds(first, 1.0)
+    holds(second, 1.0)
+    store.write(first.key, store.read(first.key)[:-4])
+    holds(keep(3.0), 3.0)
