@@ -72,10 +72,10 @@ def _verify(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _gc(parsed: argparse.Namespace) -> dict[str, Any]:
-    from tasks.upkeep.collect_garbage import collect_garbage
+    from tasks.upkeep.collect_garbage import collect_garbage, time_of
 
-    grace = _duration(parsed.grace)
-    found = collect_garbage(existing_store(parsed.store), grace, datetime.now(UTC), parsed.dry_run)
+    grace, store = _duration(parsed.grace), existing_store(parsed.store)
+    found = collect_garbage(store, grace, time_of(store), parsed.dry_run)
     verb = "would be deleted" if parsed.dry_run else "deleted"
     text = f"{len(found.keys)} objects, {found.bytes:,} bytes {verb}"
     return {"text": text, "keys": list(found.keys), "bytes": found.bytes, "deleted": not parsed.dry_run}

@@ -34,7 +34,7 @@ class Garbage:
 
 def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehearse: bool) -> Garbage:
     """Deletes, all of it older than `grace`: orphans, images retired longer than `grace`, caches, what a killed writer
-    left unfinished, and data files that no version of a table since then names.
+    left unfinished, and data files that no version of a table since then names. `now` is what `time_of` says.
 
     A run that began within the grace period and has not ended may be using any of them: then nothing is deleted and
     StoreError names the run. A run that was killed counts as running until the grace period is over, so that its
@@ -61,6 +61,17 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
         _apart(store, steps, look)
     found += unfinished
     return Garbage(tuple(info.key for info in found), sum(info.size for info in found))
+
+
+def time_of(store: ObjectStore) -> datetime:
+    """The time by the clock that dates the store's objects: with one of its own that runs ahead, a machine would take
+    for old what a run has just written. Writes an object, and deletes it. Raises StoreError."""
+    mark = f"probe/{uuid.uuid4().hex}"
+    store.write(mark, b"{}")
+    try:
+        return max(info.modified for info in store.list("probe") if info.key == mark)
+    finally:
+        store.delete([mark])
 
 
 def _candidates(store: ObjectStore, tables: Tables, before: datetime) -> Iterator[ObjectInfo]:

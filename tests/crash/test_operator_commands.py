@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -53,7 +55,9 @@ def test_the_commands_gc_rollback_and_export_do_what_they_say(
     code, answer = _said(capsys, "gc", *at, "--dry-run", "--grace", "0s")
     assert (code, answer["deleted"]) == (0, False)
     assert answer["keys"]
-    assert _said(capsys, "gc", *at)[1]["keys"] == [], "the grace period is a week"
+    with patch("flows.operator_commands.datetime", wraps=datetime) as clock:
+        clock.now.return_value = datetime.now(UTC) + timedelta(days=30)
+        assert _said(capsys, "gc", *at)[1]["keys"] == [], "the grace period is a week, by the store's clock"
     code, answer = _said(capsys, "rollback", str(version), *at)
     assert (code, answer["revived"], answer["retired"]) == (0, 2, 2)
     code, answer = _said(capsys, "export", "tree", *at, "--out", str(tmp_path / "tree"))
