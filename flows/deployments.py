@@ -56,7 +56,10 @@ class Nightly:
 
     def next_run(self, after: datetime) -> datetime:
         """The first time after `after`, in the schedule's own zone. Raises ConfigError where either is wrong."""
+        fields = len(self.cron.split())
         try:
+            if fields > 5:  # Prefect would read a sixth one as seconds, and put days where hours were meant
+                raise ValueError(f"it has {fields} fields, not minute, hour, day, month and weekday")
             schedule = CronSchedule(cron=self.cron, timezone=self.timezone)
             return asyncio.run(schedule.get_dates(n=1, start=after))[0]
         except ValueError as error:  # of a date that no year has, too

@@ -79,7 +79,8 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machines_own_server() 
 
 
 @pytest.mark.parametrize(
-    ("cron", "timezone"), [("every night", "UTC"), ("0 2 * * *", "Europe/Atlantis"), ("0 2 31 2 *", "UTC")]
+    ("cron", "timezone"),
+    [("every night", "UTC"), ("0 2 * * *", "Europe/Atlantis"), ("0 2 31 2 *", "UTC"), ("30 0 2 * * *", "UTC")],
 )
 def test_a_schedule_that_is_none_is_refused(cron: str, timezone: str) -> None:
     with pytest.raises(ConfigError, match="the schedule"):
