@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from catalog_schemas.rejection import Reason
 from tasks.cells import inert
 from tasks.context import RunContext
-from tasks.imaging.formats import is_read_by_now
+from tasks.planning.let_through import still_refused
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables
 
@@ -75,7 +75,7 @@ def reshoots(context: RunContext) -> tuple[Reshoot, ...]:
         return ()
     skus = sorted({row["sku"] for row in rows})
     current = _Current(context, tables, skus)
-    rows = [row for row in rows if current.holds(row) and not is_read_by_now(row["detail"])]
+    rows = still_refused(context, [row for row in rows if current.holds(row)])
     titles = _titles(context.catalog, {row["sku"] for row in rows})
     bare = {row["sku"] for row in rows if row["reason"] in _WITHOUT_ANY}
     rows = sorted(

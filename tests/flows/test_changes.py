@@ -94,12 +94,12 @@ def test_a_photo_that_is_let_through_by_wider_bounds_retrains_its_sku_alone(open
     for name in ("2.png", "2-mask.png"):
         file = open_shop.folder / "photos-0" / name
         Image.open(file).resize((40, 40)).save(file)
-    open_shop.run()
+    assert open_shop.run().report.reshoot_skus == 1
     assert open_shop.reasons() == [("mug-1", "reference_too_small")]
     open_shop.changes["catalog"] = {"reference_side_minimum": 32}
     assert _why(open_shop) == {("mug-1", "photo changed"): 6}
-    run = open_shop.run().record
-    assert (run.adapters_trained, run.images_published) == (1, 6)
+    run = open_shop.run()
+    assert (run.record.adapters_trained, run.record.images_published, run.report.reshoot_skus) == (1, 6, 0)
     open_shop.changes["catalog"] = {"reference_side_minimum": 24}
     assert not open_shop.plan().jobs
     open_shop.changes["catalog"] = {"reference_side_minimum": 64}
