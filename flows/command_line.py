@@ -38,6 +38,8 @@ Command = Callable[[argparse.Namespace], dict[str, Any]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     _open_streams()
+    if arguments is None:
+        _speak_utf8()
     parsed = _parser().parse_args(arguments)
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
@@ -226,6 +228,13 @@ def _open_streams() -> None:
     os.close(opened)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _speak_utf8() -> None:
+    """Begins anew where the locale has Python take names for ASCII or Latin-1: those of files, as Arrow and Delta write
+    them, are UTF-8, and so is what is printed of a catalog."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
 
 
 def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:

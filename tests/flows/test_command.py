@@ -120,6 +120,16 @@ def test_closed_streams_change_neither_what_is_done_nor_the_exit_code(finished: 
     assert (done.returncode, done.stdout, done.stderr) == (STORE_FAILED, "", "")
 
 
+def test_names_hold_umlauts_whatever_the_locale_says(tmp_path: Path) -> None:
+    """As before UTF-8, or as a scheduler sets it."""
+    file = tmp_path / "tässchen.csv"
+    file.write_text("sku,title,class_noun,references\ntä,Täßchen,mug,\n", encoding="utf-8")
+    command = [sys.executable, "-m", "flows.command_line", "import", "csv", str(file), "--out", f"{file}.parquet"]
+    done = _process(command, {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{file}.parquet" in done.stdout
+
+
 def test_events_that_are_still_to_be_sent_at_exit_add_no_line(finished: Shop, tmp_path: Path) -> None:
     shop = _without_store(finished, tmp_path)
     python, _, _, *arguments = shop.command()
