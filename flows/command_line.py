@@ -2,17 +2,20 @@
 
 Each command is a thin face of a flow or a stage. With --json a command prints one JSON object and nothing else,
 of a failure {"error": …, "exit_code": …}.
-Exit codes: 0 done, 1 a bug, 2 the catalog or the configuration, 3 the model, 4 the store, 130 interrupted.
+Exit codes: 0 done, 1 a bug, 2 the catalog or the configuration, 3 the model, 4 the store, 130 interrupted,
+143 ended by SIGTERM.
 """
 
 import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from catalog_schemas.errors import ConfigError, PackshotError
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_streams()
     if arguments is None:
         _speak_utf8()
+        _heed_signals()
     parsed = _parser().parse_args(arguments)
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
@@ -54,8 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             answer = parsed.command(parsed)
     except PackshotError as error:
         return _failed(parsed, str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _failed(parsed, "interrupted; run the same command again to go on where it stopped", 130)
+    except KeyboardInterrupt as error:
+        number = error.args[0] if error.args else signal.SIGINT
+        what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        why = f"{what}; what was finished is kept: run the same command again to go on"
+        return _failed(parsed, why, 128 + number)
     _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
     return int(answer.get("exit_code", 0))
 
@@ -235,6 +242,17 @@ def _speak_utf8() -> None:
     them, are UTF-8, and so is what is printed of a catalog."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
+
+
+def _heed_signals() -> None:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does, unless whoever started it has them ignored, as nohup does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is signal.SIG_DFL:
+            signal.signal(each, interrupt)
 
 
 def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:

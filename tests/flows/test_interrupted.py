@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run, whatever it is at."""
+"""Ctrl-C ends a run, whatever it is at, and so does SIGTERM."""
 
 import signal
 import subprocess
@@ -26,9 +26,16 @@ ON_TWO_DEVICES = {"devices": 2, "device": "cpu"}
 
 
 @pytest.mark.parametrize(
-    "compute", [pytest.param({}, id="here"), pytest.param(ON_TWO_DEVICES, id="on two devices", marks=pytest.mark.soak)]
+    ("sent", "code", "compute"),
+    [
+        pytest.param(signal.SIGINT, 130, {}, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, {}, id="SIGTERM"),
+        pytest.param(signal.SIGINT, 130, ON_TWO_DEVICES, id="on two devices", marks=pytest.mark.soak),
+    ],
 )
-def test_ctrl_c_ends_a_training_of_hours_at_once(shop: Shop, compute: dict[str, object]) -> None:
+def test_a_training_of_hours_is_ended_at_once(
+    shop: Shop, sent: signal.Signals, code: int, compute: dict[str, object]
+) -> None:
     for number in range(2):
         shop.add(f"sku-{number}", number)
     shop.changes = {"training": HOURS, "compute": {"snapshot_steps": 1, "cohort_size": 1, **compute}}
@@ -37,12 +44,13 @@ def test_ctrl_c_ends_a_training_of_hours_at_once(shop: Shop, compute: dict[str, 
     )
     try:
         _wait_until_it_trains(run, Path(shop.store))
-        run.send_signal(signal.SIGINT)
+        run.send_signal(sent)
         _, said = run.communicate(timeout=SECONDS)
     finally:
         run.kill()
-    assert run.returncode == 130
-    assert said.splitlines()[-1].startswith("packshot: interrupted; run the same command again")
+    assert run.returncode == code
+    assert said.splitlines()[-1].endswith("what was finished is kept: run the same command again to go on")
+    assert any(key.endswith("ended.json") for key in shop.keys("runs")), "gc need not wait for it"
     assert_whole(Path(shop.store))
 
 
