@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in QUIET.items():
         if not (parsed.verbose and name.startswith("PREFECT_LOGGING")):
             os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home")  # who needs one says so in one line
     for name in () if parsed.verbose else QUEUES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

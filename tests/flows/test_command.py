@@ -62,11 +62,12 @@ def test_a_run_prints_one_json_object_and_nothing_else(open_shop: Shop) -> None:
         assert database.execute("select state_type from flow_run").fetchall() == [("COMPLETED",)]
 
 
-def test_a_prefect_home_that_is_no_folder_is_named(open_shop: Shop, tmp_path: Path) -> None:
+def test_a_prefect_home_that_cannot_be_made_is_named(open_shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
-    done = _process(open_shop.command(), _without_a_server(tmp_path / "home"))
+    home = tmp_path / "home" / "prefect"
+    done = _process(open_shop.command(), _without_a_server(home))
     _says_the_same_as_json(done, 2)
-    assert done.stderr.startswith(f"packshot: {tmp_path / 'home'}: Prefect's runs cannot be kept there")
+    assert done.stderr.startswith(f"packshot: {home}: Prefect's runs cannot be kept there")
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
