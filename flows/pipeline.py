@@ -27,6 +27,7 @@ from tasks.finish_images import finish_images
 from tasks.generate_variants import generate_variants
 from tasks.ledger import recorded
 from tasks.outages import outlived
+from tasks.pictures import PictureLost
 from tasks.plan import plan_run
 from tasks.planning.photos import no_usable_photo
 from tasks.planning.rows import Selection
@@ -41,6 +42,7 @@ from tasks.train_adapters import train_adapters
 from tasks.train_classes import STAGE as TRAIN_CLASSES
 from tasks.train_classes import train_classes
 
+BEGINNINGS = 10  # of a run, each of which may find more pictures lost
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
 
@@ -58,11 +60,17 @@ class RunOutcome:
 def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     """Plans, and does what the plan says: call it inside a Prefect flow.
 
-    Raises PackshotError where the run as a whole cannot go on; then nothing of it is published, and the next run
-    takes up what its stages have finished.
+    A run that meets lost or damaged pictures of a cache begins anew: what its stages have finished it takes up, and
+    those pictures it makes again. Raises PackshotError where the run as a whole cannot go on; then nothing of it is
+    published, and the next run takes up what its stages have finished.
     """
     _let_extra_loggers_speak()
     with at_work(context.open(), context.run_id, context.config.model_dump_json(indent=2).encode()), outlived():
+        for _ in range(BEGINNINGS - 1):
+            try:
+                return _run(context, selection)
+            except PictureLost as fault:
+                announce(f"{str(fault).partition(';')[0]}; the run begins anew", logging.WARNING)
         return _run(context, selection)
 
 

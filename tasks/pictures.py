@@ -21,6 +21,10 @@ _KEPT = 1 << 29  # bytes of photos that are held for the next variant
 PhotoReader = Callable[[Reference], CutOut]
 
 
+class PictureLost(ObjectMissing):
+    """A picture of a cache is gone, or was damaged and is deleted: who begins anew makes it anew."""
+
+
 def photo_reader(store: ObjectStore) -> PhotoReader:
     """Photos to cut out, for threads that share it: one is read once for variants that follow one another.
 
@@ -49,16 +53,15 @@ def read_draft(store: ObjectStore, draft: Draft) -> Pixels:
 def read_picture(store: ObjectStore, key: str) -> Rgb:
     """A picture that packshot itself has written. A damaged one of a cache is deleted, so that it is made again.
 
-    Raises StoreError, and ObjectMissing for a damaged one of a cache, too.
+    Raises StoreError, and PictureLost for a lost or damaged one of a cache.
     """
-    data = store.read(key)
     try:
-        return decode(data, _OWN).rgb
-    except Rejected:
+        return decode(store.read(key), _OWN).rgb
+    except (ObjectMissing, Rejected):
         if not key.startswith("cache/"):
             raise
-        store.delete([key])
-        raise ObjectMissing(f"{store.uri(key)}: was damaged, and is deleted: run again, and it is made anew") from None
+    store.delete([key])
+    raise PictureLost(f"{store.uri(key)}: is gone, or was damaged and is deleted; run again, and it is made anew")
 
 
 def _mask(store: ObjectStore, key: str) -> Mask:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from catalog_schemas.adapter import AdapterFile, AdapterSpec
+from catalog_schemas.identity import content_id
 from catalog_schemas.plan import SkuJob
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
@@ -41,7 +42,8 @@ def give_up(store: ObjectStore, lost: dict[str, AdapterFile], run_id: str, now: 
     tables = Tables(store)
     store.delete([file.key for file in lost.values()])
     rows = tables.live_adapters(filters=[("adapter_id", "in", sorted(lost))])
-    tables.merge("adapters", with_retired_at(rows, now), f"{run_id}-lost", ("retired_at",))
+    commit = f"{run_id}-lost-{content_id(sorted(lost))[:8]}"  # a run that begins anew may find more of them
+    tables.merge("adapters", with_retired_at(rows, now), commit, ("retired_at",))
 
 
 def _lost(store: ObjectStore, files: dict[str, AdapterFile], names: Iterable[str]) -> dict[str, AdapterFile]:

@@ -33,7 +33,7 @@ def test_the_night_after_a_repair_makes_again_what_was_damaged_or_lost(open_shop
     assert verify(open_shop.objects, lambda done, total: None).faults == ()
 
 
-def test_a_damaged_cache_costs_one_run_and_no_image(shop: Shop) -> None:
+def test_a_damaged_cache_costs_neither_the_run_nor_an_image(shop: Shop) -> None:
     shop.changes = {"variants": {"techniques": ["composite", "packshot"], "colours": ["original"], "limit_per_sku": 2}}
     shop.add("mug-1", 0, photos=1)
     shop.run()
@@ -41,8 +41,6 @@ def test_a_damaged_cache_costs_one_run_and_no_image(shop: Shop) -> None:
         file.write_bytes(file.read_bytes()[:-40])
     shop.objects.delete([key for key in shop.keys("cache/drafts") if key.endswith(".json")])
     shop.rows[0]["title"] = "Another mug"
-    with pytest.raises(StoreError):
-        shop.run()
     assert shop.run().record.images_published == 2
     assert shop.reasons() == []
     assert_sound(shop)
