@@ -1,15 +1,32 @@
 """Show the product in another colour: move its main colour in OKLab, keep texture, shading, labels and metal."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 from tasks.imaging.colour import from_oklab, rgb_of, to_oklab
-from tasks.imaging.pixels import Floats, Mask, Rgb
+from tasks.imaging.pixels import Floats, Mask, Rgb, box_of
 
 _CLUSTERS = 6
 _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or white
 _DEEPEST = 4.0  # a darker shade is not told from black
+_BINS = 32
+_PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of colours, they are two materials
+_PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
+
+
+class _Limits(NamedTuple):
+    """Where colours begin and cease to differ from a coloured main one: turned in hue to the left and to the right (as
+    tangents), and paler (as the share of the main chroma that they lack, in the same light)."""
+
+    left: tuple[float, float]
+    right: tuple[float, float]
+    pale: tuple[float, float]
+
+
+_LIMITS = _Limits((0.35, 0.7), (0.35, 0.7), (0.6, 0.88))
 
 
 def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
@@ -21,18 +38,27 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
     inside = mask > 0.0
     if not inside.any():
         return rgb
-    lab = to_oklab(rgb)
-    main = _main_colour(lab[mask > 0.7] if (mask > 0.7).any() else lab[inside])
-    belongs = _belonging(lab, main) * mask
+    box = box_of(inside.astype(np.float32))
+    part, cover = rgb[box], mask[box]
+    lab = to_oklab(part)
+    pixels = _sample(lab[cover > 0.7] if (cover > 0.7).any() else lab[cover > 0.0])
+    main = _main_colour(pixels)
+    belongs = _belonging(lab, main, _limits_of(pixels, main)) * cover
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
     moved = from_oklab(_moved(lab, main, target)).astype(np.float32)
-    blended = rgb + (moved - rgb) * belongs[..., None]
-    return np.where(inside[..., None], np.rint(blended).astype(np.uint8), rgb)
+    blended = part + (moved - part) * belongs[..., None]
+    recoloured = rgb.copy()
+    recoloured[box] = np.where(inside[box][..., None], np.rint(blended).astype(np.uint8), part)
+    return recoloured
 
 
-def _main_colour(pixels: Floats) -> Floats:
+def _sample(pixels: Floats) -> Floats:
+    """Enough of the pixels to know them all."""
+    return np.ascontiguousarray(pixels[:: max(1, len(pixels) // 12000)], dtype=np.float32)
+
+
+def _main_colour(sample: Floats) -> Floats:
     """The OKLab centre of the largest group: clusters of one hue count together, however they are lit."""
-    sample = np.ascontiguousarray(pixels[:: max(1, len(pixels) // 12000)], dtype=np.float32)
     if len(sample) < _CLUSTERS * 4:
         return np.asarray(np.median(sample, axis=0), dtype=np.float32)
     cv2.setRNGSeed(0)
@@ -49,20 +75,50 @@ def _main_colour(pixels: Floats) -> Floats:
     return np.asarray(np.median(sample[group[labels]], axis=0), dtype=np.float32)
 
 
-def _alike(lab: Floats, main: Floats) -> Floats:
+def _alike(lab: Floats, main: Floats, limits: _Limits = _LIMITS) -> Floats:
     """How much each colour belongs to `main`, 0 to 1: by hue for a coloured one, by lightness for a grey one."""
-    chroma = np.hypot(lab[..., 1], lab[..., 2])
-    main_chroma = float(np.hypot(main[1], main[2]))
-    if main_chroma < _GREY:
-        grey = _fade(chroma, _GREY, _GREY + 0.04)
-        return grey * _fade(np.abs(lab[..., 0] - main[0]), 0.22, 0.36)
+    if np.hypot(main[1], main[2]) < _GREY:
+        chroma = np.hypot(lab[..., 1], lab[..., 2])
+        return _fade(chroma, _GREY, _GREY + 0.04) * _fade(np.abs(lab[..., 0] - main[0]), 0.22, 0.36)
+    turned, pale = _differences(lab, main)
+    shining = _fade(pale, *_LIMITS.pale) * (1.0 - _fade(lab[..., 0] - main[0], 0.0, 0.06))
+    return _fade(-turned, *limits.left) * _fade(turned, *limits.right) * np.maximum(shining, _fade(pale, *limits.pale))
+
+
+def _differences(lab: Floats, main: Floats) -> tuple[Floats, Floats]:
+    """How far each colour's hue is turned from a coloured `main`, as a tangent, and the chroma it lacks, as a share."""
     # The angle means nothing near grey, so it counts by the chroma across the main hue's direction.
+    main_chroma = float(np.hypot(main[1], main[2]))
     direction = main[1:] / main_chroma
     along = lab[..., 1] * direction[0] + lab[..., 2] * direction[1]
-    across = np.abs(lab[..., 1] * direction[1] - lab[..., 2] * direction[0])
-    same_hue = _fade(across / np.maximum(along, 1e-3), 0.35, 0.7)
-    coloured = 1.0 - _fade(along * _shade(lab, main), 0.12 * main_chroma, 0.4 * main_chroma)
-    return same_hue * coloured
+    across = lab[..., 2] * direction[0] - lab[..., 1] * direction[1]
+    return across / np.maximum(along, 1e-3), 1.0 - along * _shade(lab, main) / main_chroma
+
+
+def _limits_of(pixels: Floats, main: Floats) -> _Limits:
+    """The limits for a product with these colours: drawn closer where another material's colours lie apart within them,
+    as a wooden foot's below an orange lamp shade."""
+    alike = pixels[_alike(pixels, main) > 0.5]
+    if np.hypot(main[1], main[2]) < _GREY or not len(alike):
+        return _LIMITS
+    turned, pale = _differences(alike, main)
+    found = _Limits(*(_parted(each, limit) for each, limit in zip((-turned, turned, pale), _LIMITS, strict=True)))
+    paler = alike[pale > found.pale[0], 0]
+    shining = np.count_nonzero(paler > main[0]) > len(paler) / 2  # the lamp's reflection, not another material
+    return found._replace(pale=_LIMITS.pale) if shining else found
+
+
+def _parted(values: Floats, limit: tuple[float, float]) -> tuple[float, float]:
+    """`limit`, or one in the gap before a second heap of values."""
+    counts = np.histogram(values, _BINS, (0.0, limit[1]))[0]
+    counts = np.convolve(np.pad(counts, 1, "edge"), (0.25, 0.5, 0.25), "valid")
+    fewest = np.minimum.accumulate(counts)
+    heap = int(np.where(fewest < _PARTED * counts, counts - fewest, 0.0).argmax())
+    gap = np.flatnonzero(counts[: heap + 1] == fewest[heap])
+    edge = (float(gap.mean()) + 0.5) * limit[1] / _BINS
+    if heap == 0 or not _PART[0] < float((values > edge).mean()) < _PART[1]:
+        return limit
+    return 0.8 * edge, 1.2 * edge
 
 
 def _shade(lab: Floats, main: Floats) -> Floats:
@@ -76,9 +132,9 @@ def _fade(values: Floats, low: float, high: float) -> Floats:
     return np.asarray(1.0 - step * step * (3.0 - 2.0 * step), dtype=np.float32)
 
 
-def _belonging(lab: Floats, main: Floats) -> Floats:
+def _belonging(lab: Floats, main: Floats, limits: _Limits) -> Floats:
     """`_alike`, without single pixels that JPEG noise has put on the wrong side."""
-    alike = cv2.medianBlur(np.rint(_alike(lab, main) * 255).astype(np.uint8), 3)
+    alike = cv2.medianBlur(np.rint(_alike(lab, main, limits) * 255).astype(np.uint8), 3)
     return cv2.GaussianBlur(alike.astype(np.float32) / 255.0, (0, 0), 0.6)
 
 

@@ -8,6 +8,7 @@ from tasks.imaging.recolour import recolour
 from tasks.imaging.shadow import SOFT_SHADOW
 from tasks.techniques import WHITE, Material, Pixels, Words
 
+VERSION = 1
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
 SOURCE_TYPE: Literal["composite"] = "composite"

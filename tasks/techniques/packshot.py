@@ -7,6 +7,7 @@ from tasks.imaging.compose import on_flat
 from tasks.imaging.recolour import recolour
 from tasks.techniques import WHITE, Material, Pixels, Words
 
+VERSION = 1
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"colour", "background"})
 SOURCE_TYPE: Literal["none"] = "none"

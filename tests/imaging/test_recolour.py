@@ -63,6 +63,26 @@ def test_a_coloured_products_grey_parts_are_not_its_colour_though_they_are_a_lit
     assert abs(after[60:].astype(int) - rgb_of("#2b5fb3")).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("foot", "rows", "stays"),
+    [
+        ((140, 96, 66), 30, True),  # wood: of the shade's hue, and much paler
+        ((205, 155, 60), 30, True),  # brass: another hue, though not far off
+        ((150, 84, 34), 30, False),  # the shade's own orange in half of the light
+        ((255, 198, 150), 30, False),  # the lamp's reflection on it: paler, too, and lighter
+        ((140, 96, 66), 80, False),  # nearly half of the product: its own colour in another light
+    ],
+)
+def test_another_material_of_a_like_colour_stays(foot, rows, stays):
+    rgb = np.full((200, 100, 3), (235, 132, 40), np.uint8)
+    rgb[200 - rows :] = foot
+    rgb = np.clip(rgb + np.random.default_rng(0).normal(0, 3, rgb.shape), 0, 255).astype(np.uint8)
+    after = recolour(rgb, np.ones((200, 100), np.float32), "#2b5fb3").astype(int)
+    assert np.median(after[:80, :, 2] - after[:80, :, 0]) > 80
+    changed = np.median(np.abs(after[-rows + 5 :] - rgb[-rows + 5 :]).max(axis=2))
+    assert changed < 3 if stays else changed > 25
+
+
 @pytest.mark.parametrize("pixels", [1, 23])
 def test_a_product_of_few_pixels_has_a_colour_too(pixels):
     mask = np.zeros((8, 8), np.float32)
