@@ -1,7 +1,7 @@
 """Put the real product's own pixels into a picture: into a generated background, or onto a flat colour.
 
-The product is never touched, since a label that has changed is worth less than one that is lit a little wrong. What
-makes it belong is around it: a contact shadow and a soft cast shadow.
+The product is never touched, but for the old background in its rim, since a label that has changed is worth less than
+one that is lit a little wrong. What makes it belong is around it: a contact shadow and a soft cast shadow.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from tasks.imaging.colour import from_linear, rgb_of, to_linear
-from tasks.imaging.cut_out import decontaminate
 from tasks.imaging.pixels import Mask, Rgb, box_of, scale_mask, scale_rgb
+from tasks.imaging.rim import free_rim
 from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, shade
 
 Array = TypeVar("Array", Rgb, Mask)
@@ -106,8 +106,7 @@ def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placeme
     height, width = size
     rows, columns = _wider(box_of(mask, _FAINT), mask.shape)
     box_rows, box_columns = box
-    alpha = mask[rows, columns]
-    product = decontaminate(np.ascontiguousarray(product_rgb[rows, columns]), alpha)
+    product, alpha = free_rim(np.ascontiguousarray(product_rgb[rows, columns]), mask[rows, columns])
     box_width = box_columns.stop - box_columns.start
     ratio = _ratio(box, size, placement)
     new_width, new_height = max(1, round(alpha.shape[1] * ratio)), max(1, round(alpha.shape[0] * ratio))

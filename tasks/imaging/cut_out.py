@@ -23,12 +23,10 @@ from skimage import color, graph
 
 from tasks.imaging.grab_cut import grab_cut
 from tasks.imaging.outline import Outline, agreement, fenced_off, outline_of
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, border_of, nearest, scale_mask, shrink_rgb
+from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, border_of, scale_mask, shrink_rgb
 
 Segment = Callable[[Rgb], Mask]
 """How surely each pixel belongs to the product, 0 to 1."""
-
-Places = tuple[npt.NDArray[np.signedinteger], ...]  # rows and columns
 
 _SIDE = 320  # pixels of the copy that is segmented: products keep their shape, GrabCut takes a fraction of a second
 _SIDE_OF_NETWORKS = 1024  # pixels: more than most take
@@ -37,7 +35,6 @@ _BORDER_COLOURS = 5
 _WHOLE = 0.95  # agreement above which colours and edges may overrule a network
 _CRUMB = 0.01  # of the longer side: a detached piece or a hole whose area is less than this squared is noise
 _SPECK = 0.02  # of the largest piece that a network finds: less than this is none
-_SOFT_EDGE = 0.01  # of the longer side: half the width of the widest edge
 _MARGIN = 0.03  # of agreement with the outline, by which what is less often right must fit better
 
 
@@ -67,26 +64,6 @@ def cut_out_of(rgb: Rgb, segment: Segment | None = None) -> tuple[Mask, bool]:
             return _refine(rgb, larger, learned), plain
     found = inside()
     return _refine(rgb, small, found.astype(np.float32)) if _is_something(found) else whole, plain
-
-
-def decontaminate(rgb: Rgb, mask: Mask) -> Rgb:
-    """`rgb` with the old background taken out of the mask's soft edge, so that no fringe shows on a new background.
-
-    What is wholly product keeps its bytes, and so do half transparent parts that are wider than an edge, for glass has
-    a colour of its own; each other pixel takes the colour of the nearest of them.
-    """
-    solid = mask >= 0.97
-    if not solid.any() or solid.all():
-        return rgb
-    reach = 2 * max(2, round(_SOFT_EDGE * max(mask.shape))) + 1
-    sheer = ((mask > 0.03) & ~solid).astype(np.uint8)
-    sheer = cv2.morphologyEx(sheer, cv2.MORPH_OPEN, np.ones((reach, reach), np.uint8)).astype(bool)
-    # The outermost solid pixels still hold some of the old background, as the photo's lens blurred it in.
-    clean = ndimage.binary_erosion(solid, border_value=1)
-    spread = nearest(rgb, (clean if clean.any() else solid) | sheer)
-    # The nearest pixel alone would draw streaks outwards; a small blur along the edge hides them.
-    smooth = cv2.GaussianBlur(spread, (0, 0), 1.2)
-    return np.where((solid | sheer)[..., None], rgb, smooth)
 
 
 def _inside(small: Rgb, outline: Outline | None) -> Bools | None:

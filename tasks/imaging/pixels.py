@@ -15,6 +15,10 @@ Mask = npt.NDArray[np.float32]
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
+
+Places = tuple[npt.NDArray[np.signedinteger], ...]
+"""Rows and columns."""
+
 _Number = TypeVar("_Number", bound=np.generic)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tasks.imaging.cut_out import cut_out, decontaminate
+from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import Mask, Rgb, scale_mask
 from tests.imaging.pictures import mug, overlap
 
@@ -54,16 +54,6 @@ def test_odd_shapes_give_a_mask(shape):
 def test_the_same_photo_gives_the_same_mask():
     rgb, _ = mug(300)
     assert (cut_out(rgb) == cut_out(rgb)).all()
-
-
-def test_decontaminating_takes_the_old_backdrop_out_of_the_edge_and_leaves_the_inside():
-    rgb, mask = mug(256, colour=(170, 40, 50), backdrop=(0, 255, 0), noise=0)
-    clean = decontaminate(rgb, mask)
-    solid = mask >= 0.97
-    assert (clean[solid] == rgb[solid]).all()
-    edge = (mask > 0.2) & (mask < 0.8)
-    assert rgb[edge][:, 1].mean() > 110
-    assert clean[edge][:, 1].mean() < 60
 
 
 def _busy() -> tuple[Rgb, Mask]:
