@@ -4,8 +4,8 @@ from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
 from tasks.imaging.compose import on_flat
-from tasks.imaging.recolour import recolour
 from tasks.techniques import WHITE, Material, Pixels, Words
+from tasks.techniques.composite import in_colour
 
 VERSION = 1
 USES_ADAPTER = False
@@ -20,7 +20,6 @@ def prompt(words: Words) -> str:
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
     """The cut-out of the photo on its background."""
-    photo = material.photo()
-    rgb = recolour(photo.rgb, photo.mask, variant.colour_hex) if variant.colour_hex else photo.rgb
+    shown = in_colour(material.photo(), variant.colour_hex)
     colour, size = variant.background_hex or WHITE, (variant.height, variant.width)
-    return Pixels(*on_flat(rgb, photo.mask, colour, size, side_maximum=variant.side_maximum))
+    return Pixels(*on_flat(shown.rgb, shown.mask, colour, size, side_maximum=variant.side_maximum))

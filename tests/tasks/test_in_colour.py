@@ -1,0 +1,30 @@
+"""What a recoloured product looks like where it ends."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tasks.imaging.compose import on_flat
+from tasks.imaging.recolour import recolour
+from tasks.techniques import CutOut
+from tasks.techniques.composite import in_colour
+from tests.imaging.pictures import mug
+
+
+def fringe(rgb: np.ndarray, mask: np.ndarray) -> float:
+    """How coloured the outermost pixels of a product are that is grey, standing on grey."""
+    shown, placed = on_flat(rgb, mask, "#808080", (256, 256))
+    outermost = ndimage.binary_dilation(placed > 0.02) & ~ndimage.binary_erosion(placed > 0.98, iterations=2)
+    return float(np.ptp(shown[outermost].astype(float), axis=1).mean())
+
+
+@pytest.mark.parametrize("backdrop", [(240, 240, 238), (60, 140, 70)])
+def test_a_recoloured_products_rim_keeps_nothing_of_the_old_colour(backdrop: tuple[int, int, int]) -> None:
+    rgb, mask = mug(256, colour=(230, 120, 20), backdrop=backdrop)
+    shown = in_colour(CutOut(rgb, mask), "#1a1a1c")
+    assert fringe(shown.rgb, shown.mask) < 0.6 * fringe(recolour(rgb, mask, "#1a1a1c"), mask)
+
+
+def test_without_a_colour_the_photo_is_shown_as_it_is() -> None:
+    photo = CutOut(*mug(64))
+    assert in_colour(photo, "") is photo
