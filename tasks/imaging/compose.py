@@ -12,7 +12,7 @@ import numpy as np
 from tasks.imaging.colour import from_linear, rgb_of, to_linear
 from tasks.imaging.pixels import Mask, Rgb, box_of, scale_mask, scale_rgb
 from tasks.imaging.rim import free_rim
-from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, shade
+from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, away_from_light, shade
 
 Array = TypeVar("Array", Rgb, Mask)
 Box = tuple[slice, slice]  # rows and columns
@@ -57,7 +57,7 @@ def place(
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
     light = to_linear(background_rgb)
-    lit = shade(light, alpha, placement.shadow)
+    lit = shade(light, alpha, away_from_light(placement.shadow, light))
     ground = np.where(lit != light, from_linear(lit), background_rgb)
     # Not in linear light: files with glass are made for programs that blend what they store, as almost all do.
     blended = ground + (product.astype(np.float32) - ground) * alpha[..., None]

@@ -1,6 +1,6 @@
 """The shadows that a product throws on the ground: a contact shadow where it stands, and a soft cast shadow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -18,6 +18,8 @@ _FADE = 0.5  # of a cast shadow's strength, lost where it ends
 _SPAN = 0.3  # of the product's width: nearer to its lowest point there is no other that it stands on
 _STEEP = 0.4  # rows per column: what rises more hangs over the ground
 _ROUND = 0.24  # of the rise: a round foot bulges a quarter of it or more below the line from its lowest point
+_SMALL = 64  # pixels of the picture in which a scene's light is looked for
+_LIT = 0.04  # of half the width, that a row's light lies aside: less is its pattern, as a wall's or a floor's
 _SIGMA = 4  # pixels; a wider blur is that wide in a smaller picture
 
 
@@ -51,6 +53,17 @@ class _Ground(NamedTuple):
 
     def rows(self, columns: Floats | npt.NDArray[np.intp]) -> Floats:
         return self.row + self.slope * (columns - self.column)
+
+
+def away_from_light(shadow: Shadow, light: Floats) -> Shadow:
+    """The shadow as it falls in a scene, given in linear light: to the left where that is clearly lighter on the right.
+
+    A window, a lamp or the sun lights wall and ground more on its own side. A row counts as much as any other, however
+    bright it is, so that a sky does not outweigh the ground.
+    """
+    small = cv2.resize(light.mean(axis=2), (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
+    aside = (small @ np.linspace(-1.0, 1.0, _SMALL, dtype=np.float32)) / np.maximum(small.sum(axis=1), 1e-3)
+    return replace(shadow, offset_x=-shadow.offset_x) if float(aside.mean()) > _LIT else shadow
 
 
 def shade(light: Floats, alpha: Mask, shadow: Shadow) -> Floats:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow, shade
+from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow, away_from_light, shade
 
 SIDE = 400
 CAST = Shadow(contact=0.0)
@@ -91,3 +91,22 @@ def test_without_a_shadow_or_anything_solid_the_ground_stays_as_it_is(alpha, sha
 @pytest.mark.parametrize("columns", [(200, 201), (0, 400)])
 def test_a_thread_and_what_is_as_wide_as_the_picture_throw_a_shadow(columns):
     assert shaded(box(left=columns[0], right=columns[1])).max() > 0.5
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.8])
+@pytest.mark.parametrize("lit_from", ["left", "right"])
+def test_a_shadow_falls_away_from_the_side_on_which_a_scene_is_lighter(lit_from, strength):
+    ramp = np.linspace(1.0 - strength, 1.0, SIDE, dtype=np.float32)
+    scene = np.empty((SIDE, SIDE, 3), np.float32)
+    scene[:] = (ramp if lit_from == "right" else ramp[::-1])[:, None]
+    scene[200:] *= 0.3  # the ground is darker than the wall
+    dark = 1.0 - shade(scene, box(), away_from_light(CAST, scene))[..., 1] / scene[..., 1]
+    middle = (dark.sum(axis=0) @ np.arange(SIDE)) / dark.sum()
+    assert middle < 195 if lit_from == "right" else middle > 205
+
+
+def test_in_a_scene_without_a_lighter_side_shadows_fall_to_the_right():
+    pattern = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
+    layers = np.repeat(np.linspace(0.1, 1.0, SIDE, dtype=np.float32)[:, None, None], SIDE, axis=1)
+    for scene in (np.kron(pattern, np.ones((10, 10, 1), np.float32)), np.dstack([layers] * 3), 0.0 * layers):
+        assert away_from_light(CAST, scene) == CAST
