@@ -36,6 +36,12 @@ class ModelConfig(Strict):
 
     source: str = Field(description="Hub id, local folder or store URL of a diffusers pipeline folder")
     revision: str = Field("", description="Commit of the hub repository, 40 hex digits; required for a hub id")
+    variant: str = Field(
+        "",
+        pattern=r"^\w*$",
+        description="Which of the folder's files of weights: fp16 takes diffusion_pytorch_model.fp16.safetensors and "
+        "its kin, half as large; empty: those without such a word",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="auto: bfloat16 on CUDA, float32 elsewhere, and one identity for both; a precision that is named "

@@ -123,5 +123,6 @@ def _model(context: RunContext) -> "tuple[BaseModel, RenderSettings]":
     from tasks.engine.rendering import RenderSettings
 
     model, config = context.model, context.config
-    base = load_base(Path(model.path), config.model.precision, config.compute.device, model.loras)
+    device, variant = config.compute.device, config.model.variant
+    base = load_base(Path(model.path), config.model.precision, device, model.loras, variant)
     return base, RenderSettings.of(config.generation, context.resolution)

@@ -10,6 +10,7 @@ from pathlib import Path
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
 from configs.schema import LoraConfig, ModelConfig, SegmenterConfig
+from tasks.engine.pipeline_folder import DIFFUSERS, check_pipeline, check_weights, read_settings
 from tasks.model_files import hash_file, hash_files, local_file, local_folder
 
 _HEADER_MAXIMUM = 100_000_000  # bytes, the format's own
@@ -69,11 +70,11 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     models = models or Path.home() / ".cache" / "packshot" / "models"
     folder = local_folder(config.source, models)
     if folder is not None:
-        found = _describe(folder, "")
+        found = _describe(folder, "", config.variant)
     else:
         from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
 
-        found = _describe(download(config), f"{config.source}@{config.revision}")
+        found = _describe(download(config), f"{config.source}@{config.revision}", config.variant)
     scorer, scorer_identity = _find_scorer(config.scorer, Path(found.path), models)
     control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")
@@ -134,13 +135,8 @@ def _find_controlnet(source: str, model: Path, models: Path) -> tuple[str, str]:
 
 def _refuse_another_kind(controlnet: Path, model: Path) -> None:
     """Raises ModelError where the ControlNet was made for another kind of model: found before anything is trained."""
-    base = json.loads((model / "unet" / "config.json").read_text())
-    try:
-        own = dict(json.loads((controlnet / "config.json").read_text()).items())
-    except (ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{controlnet / 'config.json'}: expected the description of a ControlNet, but it is not one: {error}"
-        ) from error
+    check_weights(controlnet, DIFFUSERS)
+    base, own = (read_settings(folder / "config.json") for folder in (model / "unet", controlnet))
     for name in ("in_channels", "cross_attention_dim", "addition_embed_type"):
         if own.get(name) != base.get(name):
             raise ModelError(
@@ -193,7 +189,7 @@ def _refuse_a_lora_of_another_kind(file: Path, model: Path) -> None:
         raise ModelError(f"{file}: expected a LoRA in a safetensors file, but its header is none: {error}") from error
     if not any(_FACTOR.search(name) for name in shapes):
         raise ModelError(f"{file}: expected a LoRA, but none of its {len(shapes)} arrays is a factor of one")
-    own = json.loads((model / "unet" / "config.json").read_text())["cross_attention_dim"]
+    own = read_settings(model / "unet" / "config.json")["cross_attention_dim"]
     for name, shape in shapes.items():
         if _READS_TEXT.search(name) and shape[-1] != own:
             raise ModelError(
@@ -202,18 +198,14 @@ def _refuse_a_lora_of_another_kind(file: Path, model: Path) -> None:
             )
 
 
-def _describe(folder: Path, identity: str) -> ModelFolder:
-    unet, vae = folder / "unet" / "config.json", folder / "vae" / "config.json"
-    if not (folder / "model_index.json").is_file() or not unet.is_file() or not vae.is_file():
-        raise ModelError(
-            f"{folder}: expected a diffusers pipeline folder with model_index.json, unet/ and vae/, but it is not one; "
-            "point model.source at such a folder, a store URL of one, or a hub id with model.revision"
-        )
-    scale = 2 ** (len(json.loads(vae.read_text())["block_out_channels"]) - 1)
-    resolution = int(json.loads(unet.read_text())["sample_size"]) * scale
+def _describe(folder: Path, identity: str, variant: str) -> ModelFolder:
+    check_pipeline(folder, variant)
+    unet, vae = (read_settings(folder / part / "config.json") for part in ("unet", "vae"))
+    resolution = int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
     card = folder / "packshot.json"
     warning = json.loads(card.read_text()).get("warning", "") if card.is_file() else ""
-    return ModelFolder(str(folder), identity or f"sha256:{_hash_folder(folder)}", resolution, warning)
+    named = f"+{variant}" if variant else ""
+    return ModelFolder(str(folder), (identity or f"sha256:{_hash_folder(folder)}") + named, resolution, warning)
 
 
 def _hash_folder(folder: Path) -> str:

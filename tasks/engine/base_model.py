@@ -1,11 +1,10 @@
 """The frozen base model: loaded once per process, shared by everything that trains or renders on its device."""
 
-import json
 import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
@@ -15,15 +14,12 @@ from transformers.utils import logging as transformers_logging
 from catalog_schemas.errors import ModelError, first_line
 from configs.schema import ModelConfig
 from tasks.engine.gated import slim
+from tasks.engine.pipeline_folder import Family, check_pipeline
 
-Family = Literal["sd", "sdxl"]
-PIPELINES: dict[str, tuple[Family, Any]] = {
-    "StableDiffusionPipeline": ("sd", StableDiffusionPipeline),
-    "StableDiffusionXLPipeline": ("sdxl", StableDiffusionXLPipeline),
-}
+PIPELINES: dict[Family, Any] = {"sd": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 Loras = tuple[tuple[str, float], ...]  # files and weights
-_loaded: dict[tuple[str, str, str, Loras], "BaseModel"] = {}
+_loaded: dict[tuple[str, str, str, Loras, str], "BaseModel"] = {}
 _controls: dict[tuple[str, torch.dtype, torch.device], Any] = {}
 _loading = threading.Lock()
 
@@ -91,18 +87,20 @@ class BaseModel:
         return int(self.unet.config.sample_size) * self.latent_scale
 
 
-def load_base(folder: Path, precision: str = "auto", device: str = "auto", loras: Loras = ()) -> BaseModel:
+def load_base(
+    folder: Path, precision: str = "auto", device: str = "auto", loras: Loras = (), variant: str = ""
+) -> BaseModel:
     """The base model in a local diffusers folder; a second call with the same arguments returns the same object.
 
     `loras`, safetensors files and their weights, are added to its weights: a copy of its own. Only safetensors weights
-    are read, and only the pipelines in `PIPELINES`; anything else raises ModelError.
+    are read, those of the `variant`, and only the pipelines in `PIPELINES`; anything else raises ModelError.
     """
     target = pick_device(device)
     name = precision if precision != "auto" else ("bfloat16" if target.type == "cuda" else "float32")
-    key = (str(folder.resolve()), name, str(target), loras)
+    key = (str(folder.resolve()), name, str(target), loras, variant)
     with _loading:
         if key not in _loaded:
-            _loaded[key] = _load(folder, DTYPES[name], target, loras)
+            _loaded[key] = _load(folder, DTYPES[name], target, loras, variant)
         return _loaded[key]
 
 
@@ -144,7 +142,9 @@ def download(config: ModelConfig) -> Path:
             f"but is {config.revision!r}"
         )
     try:
-        folder = DiffusionPipeline.download(config.source, revision=config.revision, use_safetensors=True)
+        folder = DiffusionPipeline.download(
+            config.source, revision=config.revision, variant=config.variant or None, use_safetensors=True
+        )
     except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
         raise ModelError(
             f"{config.source}@{config.revision}: the model could not be fetched from the hub: "
@@ -153,23 +153,19 @@ def download(config: ModelConfig) -> Path:
     return Path(folder)
 
 
-def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras) -> BaseModel:
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise ModelError(f"{folder}: expected a diffusers pipeline folder with model_index.json, found none")
-    try:
-        name = json.loads(index.read_text())["_class_name"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{index}: expected JSON with _class_name, found {first_line(error)}") from error
-    if name not in PIPELINES:
-        raise ModelError(f"{folder}: expected one of {', '.join(PIPELINES)}, but model_index.json says {name!r}")
-    family, pipeline_class = PIPELINES[name]
+def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras, variant: str) -> BaseModel:
+    family = check_pipeline(folder, variant)
     options = {"safety_checker": None, "requires_safety_checker": False} if family == "sd" else {}
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     try:
-        pipeline = pipeline_class.from_pretrained(
-            folder, dtype=torch.float32 if loras else dtype, use_safetensors=True, local_files_only=True, **options
+        pipeline = PIPELINES[family].from_pretrained(
+            folder,
+            dtype=torch.float32 if loras else dtype,
+            variant=variant or None,
+            use_safetensors=True,
+            local_files_only=True,
+            **options,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: the model could not be loaded: {first_line(error)}") from error

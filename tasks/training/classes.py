@@ -29,7 +29,9 @@ def train_class_adapters(
     """What the stage of that name gives for classes that have not been trained yet."""
     config, started = context.config, time.perf_counter()
     recipe = config.training.model_copy(update={"evaluation": None})
-    base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
+    base = load_base(
+        Path(context.model.path), config.model.precision, config.compute.device, variant=config.model.variant
+    )
     begun = {spec.id: [job for job in jobs if job.start == spec] for spec in classes}
     work = [_job(context, base, spec, class_photos(spec, begun[spec.id], references), store) for spec in classes]
     with Progress("training steps") as progress:

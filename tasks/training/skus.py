@@ -46,7 +46,9 @@ def train_skus(
     if not jobs:
         return StageResult((), tuple(rejections))
     classes = {name: read_lora(data) for name, data in files.items()}
-    base = load_base(Path(context.model.path), config.model.precision, config.compute.device)
+    base = load_base(
+        Path(context.model.path), config.model.precision, config.compute.device, variant=config.model.variant
+    )
     held_out: References = {}
     rehearsed = cache(partial(class_images, context, base, store))
     work = [_job(context, job, references[job.product.sku], held_out, rehearsed, store) for job in jobs]

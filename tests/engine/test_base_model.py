@@ -48,31 +48,6 @@ def test_the_kind_of_model_is_known_by_what_it_reads_and_answers(family, width, 
     assert BaseModel(family, pipeline, torch.device("cpu"), torch.float32).kind == kind
 
 
-def test_pickled_weights_are_refused(copy):
-    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
-    torch.save({}, weights.with_suffix(".bin"))
-    weights.unlink()
-    with pytest.raises(ModelError, match="could not be loaded"):
-        load_base(copy, "float32", "cpu")
-
-
-def test_unknown_pipelines_are_refused_by_name(copy):
-    change(copy / "model_index.json", _class_name="FluxPipeline")
-    with pytest.raises(ModelError, match=r"expected one of StableDiffusionPipeline.*'FluxPipeline'"):
-        load_base(copy, "float32", "cpu")
-
-
-def test_a_broken_index_is_refused(copy):
-    (copy / "model_index.json").write_text("{")
-    with pytest.raises(ModelError, match="expected JSON"):
-        load_base(copy, "float32", "cpu")
-
-
-def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"model_index\.json"):
-        load_base(tmp_path, "float32", "cpu")
-
-
 @pytest.mark.parametrize(
     ("part", "values", "message"),
     [

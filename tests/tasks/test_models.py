@@ -99,7 +99,7 @@ def test_one_for_another_kind_of_model_is_told_before_anything_is_trained(
 @pytest.mark.parametrize("rubbish", [b"{", b"[]", b"\xff"])
 def test_one_whose_description_is_rubbish_is_told(model: Path, control: Path, rubbish: bytes) -> None:
     (control / "config.json").write_bytes(rubbish)
-    with pytest.raises(ModelError, match=r"config\.json: expected the description of a ControlNet"):
+    with pytest.raises(ModelError, match=r"config\.json: expected a model.s settings in JSON"):
         find_model(ModelConfig(source=str(model), controlnet=str(control)))
 
 
