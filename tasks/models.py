@@ -72,9 +72,9 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     if folder is not None:
         found = _describe(folder, "", config.variant)
     else:
-        from tasks.engine.base_model import download  # torch is loaded only where a hub model is asked for
+        from tasks.engine.hub import download_model  # the hub's client is loaded only where it is needed
 
-        found = _describe(download(config), f"{config.source}@{config.revision}", config.variant)
+        found = _describe(download_model(config), f"{config.source}@{config.revision}", config.variant)
     scorer, scorer_identity = _find_scorer(config.scorer, Path(found.path), models)
     control, control_identity = _find_controlnet(config.controlnet, Path(found.path), models)
     segmenter, segmenter_identity = _find_segmenter(config.segmenter, models) if config.segmenter else ("", "")

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import ControlNetModel, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from catalog_schemas.errors import ModelError, first_line
-from configs.schema import ModelConfig
 from tasks.engine.gated import slim
 from tasks.engine.pipeline_folder import Family, check_pipeline
 
@@ -132,25 +131,6 @@ def pick_device(name: str) -> torch.device:
             f"compute.device is {name!r}, but this machine has none; use one of {_names(available)} or auto"
         )
     return torch.device(name)
-
-
-def download(config: ModelConfig) -> Path:
-    """The local folder of a hub model at its pinned revision, fetched on first use; ModelError if it cannot be had."""
-    if len(config.revision) != 40:
-        raise ModelError(
-            f"model.source {config.source!r} is a hub id, so model.revision must pin its commit (40 hex digits), "
-            f"but is {config.revision!r}"
-        )
-    try:
-        folder = DiffusionPipeline.download(
-            config.source, revision=config.revision, variant=config.variant or None, use_safetensors=True
-        )
-    except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
-        raise ModelError(
-            f"{config.source}@{config.revision}: the model could not be fetched from the hub: "
-            f"{first_line(error)}. Check the network and the id, or point model.source at a local folder."
-        ) from error
-    return Path(folder)
 
 
 def _load(folder: Path, dtype: torch.dtype, device: torch.device, loras: Loras, variant: str) -> BaseModel:
