@@ -6,6 +6,8 @@ What has been fetched is never compared with the store again: a new version has 
 import hashlib
 import re
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from catalog_schemas.errors import ModelError
@@ -14,6 +16,10 @@ from tasks.storage.clouds import SCHEMES
 from tasks.storage.objects import open_store
 
 _REMOTE = tuple(f"{scheme}://" for scheme in SCHEMES)
+HASHES = Path.home() / ".cache" / "packshot" / "hashes"
+LARGE = 16_000_000  # bytes of a file whose hash is remembered
+SETTLED = 10.0  # seconds without a change: a file that is being written may change again within a clock's tick
+_SHA256 = re.compile("[0-9a-f]{64}")
 _ON_HUB = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+)")  # repository, commit and name
 
 
@@ -84,6 +90,35 @@ def hash_files(folder: Path, files: list[Path]) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 (64 hex digits) of a file of any size."""
+    """The sha256 (64 hex digits) of a file of any size; a large one is read once, and again when it has changed.
+
+    Weights take seconds to minutes, at each plan, each night and in each worker. What is remembered goes by the file's
+    place, size and times, of which nobody who writes a file can set the last (`st_ctime`).
+    """
+    now = path.stat()
+    if now.st_size < LARGE:
+        return _read_hash(path)
+    times = now.st_mtime_ns, now.st_ctime_ns
+    kept = HASHES / content_id([str(path.resolve()), now.st_dev, now.st_ino, now.st_size, *times])
+    with suppress(OSError, ValueError):
+        if _SHA256.fullmatch(known := kept.read_text()):
+            return known
+    settled = time.time() - now.st_ctime > SETTLED
+    found = _read_hash(path)
+    if settled:
+        with suppress(OSError):  # such as a home that cannot be written: then it is read each time
+            _remember(kept, found)
+    return found
+
+
+def _read_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remember(kept: Path, found: str) -> None:
+    """Whole or not at all: others may read it meanwhile."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        (Path(folder) / kept.name).write_text(found)
+        (Path(folder) / kept.name).replace(kept)

@@ -1,5 +1,7 @@
 """Model files that lie in a store or on the hub are copied to this machine once, and whole."""
 
+import hashlib
+import os
 from pathlib import Path
 from unittest.mock import patch
 
@@ -7,7 +9,7 @@ import pytest
 
 from catalog_schemas.errors import ModelError, StoreError
 from tasks import model_files
-from tasks.model_files import local_file, local_folder
+from tasks.model_files import hash_file, local_file, local_folder
 from tasks.storage.objects import ObjectStore
 
 NETWORK = "s3://shop/models/net.onnx"
@@ -75,3 +77,45 @@ def test_a_hub_that_cannot_be_asked_is_told(tmp_path: Path) -> None:
 def test_a_file_of_the_hub_without_its_commit_or_name_is_told(tmp_path: Path, source: str) -> None:
     with pytest.raises(ModelError, match=r"expected a network, but there is none; .* id@revision/name"):
         local_file(source, tmp_path, "model.segmenter.source", "a network")
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as large, and has long been as it is."""
+    monkeypatch.setattr(model_files, "HASHES", tmp_path / "hashes")
+    monkeypatch.setattr(model_files, "LARGE", 4)
+    monkeypatch.setattr(model_files, "SETTLED", -1.0)
+    (tmp_path / "unet.safetensors").write_bytes(b"weights")
+    return tmp_path / "unet.safetensors"
+
+
+def _reads(path: Path) -> tuple[str, int]:
+    """The file's hash, and how many files were read for it."""
+    with patch.object(model_files.hashlib, "file_digest", wraps=hashlib.file_digest) as read:
+        return hash_file(path), read.call_count
+
+
+def test_a_large_file_is_hashed_once_and_again_when_it_has_changed(weights: Path) -> None:
+    plain, before = hashlib.sha256(b"weights").hexdigest(), weights.stat()
+    assert [_reads(weights), _reads(weights)] == [(plain, 1), (plain, 0)]
+    weights.write_bytes(b"Weights")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))  # as cp -p and rsync leave a file
+    changed = hashlib.sha256(b"Weights").hexdigest()
+    assert [_reads(weights), _reads(weights)] == [(changed, 1), (changed, 0)]
+    for kept in (weights.parent / "hashes").iterdir():
+        kept.write_text("")
+    assert _reads(weights) == (changed, 1), "what is no hash is not believed"
+
+
+def test_a_file_that_was_just_written_is_read_again(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_files, "SETTLED", 10.0)
+    assert [_reads(weights)[1], _reads(weights)[1]] == [1, 1]
+
+
+def test_small_files_and_a_home_that_cannot_be_written_do(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_files, "HASHES", weights / "hashes")
+    assert [_reads(weights)[1], _reads(weights)[1]] == [1, 1]
+    monkeypatch.setattr(model_files, "HASHES", weights.parent / "hashes")
+    monkeypatch.setattr(model_files, "LARGE", 8)
+    assert [_reads(weights)[1], _reads(weights)[1]] == [1, 1]
+    assert not (weights.parent / "hashes").exists()
