@@ -262,6 +262,8 @@ class scheduled:
     def __init__(self, base: BaseModel, name: str) -> None:
         self.pipeline, self.own = base.pipeline, base.pipeline.scheduler
         kind, options = SCHEDULERS.get(name, (type(self.own), {}))
+        if name == "dpm" and self.own.config.get("rescale_betas_zero_snr"):
+            options = options | {"use_karras_sigmas": False}  # they would be spent where there is nothing but noise
         self.chosen = kind.from_config(self.own.config, **options)
 
     def __enter__(self) -> None:

@@ -93,6 +93,13 @@ def test_adapters_on_different_layers_share_a_batch(sd):
         assert distance(image, draw(sd, [request], adapters)[0]) <= 1
 
 
+def test_a_model_without_signal_at_its_first_step_is_drawn_in_many_steps(folders):
+    """There Karras' steps would begin with the same one several times, and diffusers with the second of them."""
+    base = load_base(folders["sd-v"], "float32", "cpu")
+    settings = dataclasses.replace(SETTINGS, scheduler="dpm", steps=25)
+    assert draw(base, [dataclasses.replace(MUG, adapter="")], settings=settings)[0].std() > 1
+
+
 @pytest.mark.parametrize("scheduler", ["checkpoint", *SCHEDULERS])
 def test_every_scheduler_draws_and_leaves_the_checkpoints_own_in_place(base, scheduler):
     own = base.pipeline.scheduler
