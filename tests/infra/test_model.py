@@ -31,7 +31,7 @@ def pipe():
 
 @pytest.fixture(scope="module")
 def photographs():
-    nouns = sorted(classes())
+    nouns = sorted(classes())[::4]
     specs = [random_product(np.random.default_rng([4242, i]), noun) for i, noun in enumerate(nouns)]
     shots = [shoot(spec, SCENES["white_studio"], 777_000 + i) for i, spec in enumerate(specs)]
     return nouns, np.stack([shot.photograph.image for shot in shots])
@@ -113,9 +113,9 @@ def test_inpainting_with_masked_latents_keeps_what_lies_outside_the_mask(pipe, p
 
 def test_the_controlnet_draws_along_the_edges_it_is_given(pipe, photographs):
     control = ControlNetModel.from_pretrained(MODEL / "controlnet", use_safetensors=True, dtype=torch.float32)
-    nouns, images = (list(part[::3]) for part in photographs)
+    nouns, images = photographs
     prompts = [f"a photo of a {noun}, plain white background" for noun in nouns]
-    drawings = edges(np.stack(images))
+    drawings = edges(images)
     along = draw_over(pipe, control, prompts, drawings)
     free = render(pipe, prompts, list(range(len(prompts))), steps=10)
     assert edge_agreement(drawings, along) > edge_agreement(drawings, free) + 0.08
