@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.servers.prefect_home"]
 settings.register_profile("packshot", deadline=None)
 settings.load_profile("packshot")

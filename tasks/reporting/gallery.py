@@ -116,12 +116,18 @@ class _Chip:
 
 def render_gallery(page: GalleryPage) -> str:
     """The page as one HTML document."""
+    return _template().render(page=page, filters=_filters(page.products))
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Compiled once: a run renders two pages."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"picture": _picture, "words": _words, "number": _number, "sha256": _sha256}
     template = resources.files("tasks.reporting").joinpath("gallery.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page, filters=_filters(page.products))
+    return environment.from_string(template)
 
 
 @cache

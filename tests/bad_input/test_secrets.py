@@ -9,6 +9,7 @@ import pytest
 
 from tests.flows.shop import Shop
 from tests.models.tiny import build_tiny_sd
+from tests.servers.prefect_home import PrefectHome
 
 CANARY = "canary-b1946ac92492d2347c6235b4d2611184"
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "SHOP_TOKEN")
@@ -35,7 +36,10 @@ def shop(tmp_path: Path) -> Shop:
     return shop
 
 
-def test_a_secret_in_the_environment_is_in_nothing_that_a_run_leaves(shop: Shop, tmp_path: Path) -> None:
+def test_a_secret_in_the_environment_is_in_nothing_that_a_run_leaves(
+    shop: Shop, tmp_path: Path, prefect_home: PrefectHome
+) -> None:
+    prefect_home(tmp_path / "prefect")
     said = told(shop.command(), tmp_path, 0)
     nowhere = shop.command()
     nowhere[nowhere.index("--store") + 1] = "s3://no-such-bucket/store"

@@ -11,6 +11,7 @@ from tests.browser.served import Served
 from tests.browser.shop import write_catalog
 from tests.configs_tiny import write_tiny_config
 from tests.models.tiny import build_tiny_sd
+from tests.servers.prefect_home import PrefectHome
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
 SCENES = ("wooden-table", "kitchen-counter", "garden-grass")
@@ -37,7 +38,7 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def served(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(chromium: str, tmp_path_factory: pytest.TempPathFactory, prefect_home: PrefectHome) -> Iterator[Served]:
     """`packshot serve` on three products and the tiny model."""
     folder = tmp_path_factory.mktemp("served")
     config = write_tiny_config(
@@ -52,7 +53,7 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )
     catalog = write_catalog(folder / "catalog")
     schedule = ("--cron", "30 3 * * *", "--timezone", "Europe/Berlin")
-    started = Served.start(catalog, folder / "store", str(config), folder / "home", *schedule)
+    started = Served.start(catalog, folder / "store", str(config), prefect_home(folder / "home"), *schedule)
     yield started
     started.stop()
 

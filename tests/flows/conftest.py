@@ -14,6 +14,7 @@ from tasks.engine import rendering
 from tasks.engine.rendering import RenderRequest
 from tests.flows.shop import Shop
 from tests.models.tiny import build_tiny_sd
+from tests.servers.prefect_home import PrefectHome
 
 torch.set_num_threads(1)  # the model is so small that threads only wait for each other; and equal bytes need one
 
@@ -45,9 +46,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_home: PrefectHome) -> Iterator[str]:
     """The API's URL; processes that are started find it in their environment."""
-    home = tmp_path_factory.mktemp("prefect")
+    home = prefect_home(tmp_path_factory.mktemp("prefect"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(home))
         patch.setenv("PREFECT_API_URL", "")

@@ -14,6 +14,7 @@ import pytest
 
 from flows.command_line import QUIET
 from tests.flows.shop import Shop
+from tests.servers.prefect_home import PrefectHome
 from tests.servers.process import free_port
 
 STORE_FAILED = 4
@@ -46,12 +47,12 @@ sys.exit(code or " ".join({"torch", "diffusers", "transformers"} & set(sys.modul
 """
 
 
-def test_a_run_prints_one_json_object_and_nothing_else(open_shop: Shop) -> None:
+def test_a_run_prints_one_json_object_and_nothing_else(open_shop: Shop, prefect_home: PrefectHome) -> None:
     """The boundary itself: a server of the command's own, standard output for machines, exit code 0.
 
     The environment names a proxy, as a company's machines do, and it reaches no server of this machine's.
     """
-    home, proxy = open_shop.folder / "prefect", f"http://127.0.0.1:{free_port()}"
+    home, proxy = prefect_home(open_shop.folder / "prefect"), f"http://127.0.0.1:{free_port()}"
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), proxy)
     done = _process(open_shop.command(), _without_a_server(home) | proxies)
     assert done.returncode == 0, done.stderr
@@ -88,10 +89,10 @@ def test_a_server_that_is_not_there_is_named(open_shop: Shop) -> None:
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_the_server_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
+def test_the_server_ends_with_a_command_that_is_killed(tmp_path: Path, prefect_home: PrefectHome) -> None:
     begins = [sys.executable, "-c", BEGINS]
     with subprocess.Popen(
-        begins, env=_without_a_server(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        begins, env=_without_a_server(prefect_home(tmp_path)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as command:
         assert command.stdout
         assert command.stdout.readline() == "ready\n", (tmp_path / "server.log").read_text()

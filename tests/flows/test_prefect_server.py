@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flows.prefect_server import App, AsksAgain, Message, Receive, Send, server_command
+from tests.servers.prefect_home import PrefectHome
 from tests.servers.process import free_port, server_process
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,7 @@ def test_garbage_that_waits_for_a_lock_holds_up_no_one_who_has_it(tmp_path: Path
     assert said.stdout.strip() == "had the lock", said.stderr
 
 
-def test_many_who_start_runs_at_once_are_all_served(tmp_path: Path) -> None:
+def test_many_who_start_runs_at_once_are_all_served(tmp_path: Path, prefect_home: PrefectHome) -> None:
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", *server_command("127.0.0.1", port)]
@@ -160,7 +161,7 @@ def test_many_who_start_runs_at_once_are_all_served(tmp_path: Path) -> None:
         f"{api}/health",
         seconds=180,
         PYTHONPATH=str(ROOT),
-        PREFECT_HOME=str(tmp_path / "home"),
+        PREFECT_HOME=str(prefect_home(tmp_path / "home")),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
     ):
 
