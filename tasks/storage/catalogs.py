@@ -3,6 +3,7 @@
 import errno
 import faulthandler
 import os
+import pickle
 import resource
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog_schemas.errors import CatalogError
+from catalog_schemas.identity import bytes_id
 from tasks.storage.clouds import SCHEMES, filesystem
 from tasks.storage.faults import ObjectMissing, attempt, translate
 
@@ -23,6 +25,7 @@ VALUES_MAXIMUM = 50_000_000  # of one column in one row group: a list of a row m
 BATCH_BYTES_MAXIMUM = 64 * 2**20  # of text, once decoded: a few bytes of a file can stand for a terabyte
 VALUE_BYTES = 64  # what a value of a list takes once it is Python's, besides its text
 _TEXT = "BYTE_ARRAY"
+_readable_before: set[str] = set()  # hashes of footers
 
 
 def open_parquet(uri: str, rows_maximum: int = ROWS_MAXIMUM) -> pq.ParquetFile:
@@ -146,8 +149,13 @@ def _beyond_caps(shape: pq.FileMetaData, rows_maximum: int) -> list[str]:
 def _readable(shape: pq.FileMetaData) -> bool:
     """Whether the process lives after a look at every column: at some damaged ones Arrow aborts, and raises nothing.
 
-    So a child looks first. It does nothing else between fork and end, so that other threads' locks cannot stop it.
+    So a child looks first. It does nothing else between fork and end, so that other threads' locks cannot stop it. What
+    was readable is remembered: a run opens its catalog several times, and a fork copies the page table of a process
+    that has loaded much.
     """
+    footer = bytes_id(pickle.dumps(shape))
+    if footer in _readable_before:
+        return True
     child = os.fork()
     if not child:
         try:
@@ -158,7 +166,10 @@ def _readable(shape: pq.FileMetaData) -> bool:
             os._exit(0)
         finally:
             os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
+    readable = os.waitpid(child, 0)[1] == 0
+    if readable:
+        _readable_before.add(footer)
+    return readable
 
 
 def _values(shape: pq.FileMetaData) -> Iterator[int]:

@@ -2,6 +2,7 @@ import os
 import resource
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -94,6 +95,15 @@ def test_a_footer_that_is_damaged_is_a_catalog_error_and_not_the_end_of_the_proc
             except CatalogError as error:
                 refused += "describes no columns" in str(error)
     assert refused
+
+
+def test_a_catalog_that_is_opened_again_is_not_looked_at_again(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.parquet"
+    with patch("os.fork", wraps=os.fork) as fork:
+        for rows in (11, 11, 12, 11):
+            file.write_bytes(parquet_bytes(catalog(rows)))
+            open_parquet(str(file)).close()
+    assert fork.call_count == 2
 
 
 def test_a_missing_catalog_is_a_catalog_error(tmp_path: Path, cloud: CloudServer) -> None:
