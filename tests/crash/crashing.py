@@ -1,5 +1,6 @@
 """Crashes a night at each of its operations, and runs the next one on what is left."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def crash_states(
     fading = disk(folder / "night")
     store._driver = fading
     build = {
-        "after": lambda to: shutil.copytree(folder / "night", to),
+        "after": lambda to: copy_store(folder / "night", to),
         "power cut: names": fading.leave_names,
         "power cut: flushed": fading.leave_flushed,
     }
@@ -96,6 +97,11 @@ def crash_states(
     return left
 
 
+def copy_store(store: Path, to: Path) -> None:
+    """A copy that shares its files with the store: a file of a store is replaced or deleted, never changed."""
+    shutil.copytree(store, to, copy_function=os.link)
+
+
 def lost(operation: Operation, store: ObjectStore) -> list[str]:
     """What is wrong with a store in which this operation had ended before the crash."""
     if operation.kind == "delete":
@@ -110,7 +116,7 @@ def lost(operation: Operation, store: ObjectStore) -> list[str]:
 
 def _torn(operation: Operation, night: Path, to: Path) -> None:
     if night.exists():
-        shutil.copytree(night, to)
+        copy_store(night, to)
     tear(operation, to)
 
 

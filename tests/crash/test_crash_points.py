@@ -4,7 +4,6 @@ The night is that of `night.py`: two or three SKUs, with training and drawing re
 an operation and one before the next leave the same store and count once. `make soak` takes all points of S3, too.
 """
 
-import shutil
 import uuid
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.crash.crashing import (
     OTHERS,
     SCENARIOS,
     Uninterrupted,
+    copy_store,
     crash_hook,
     crash_states,
     ended,
@@ -98,7 +98,7 @@ def test_another_run_that_publishes_at_any_moment_of_the_publication_leaves_a_so
 
 def _copy(memory: Path, number: int) -> WatchedStore:
     if (memory / "before").exists():
-        shutil.copytree(memory / "before", memory / f"{number}")
+        copy_store(memory / "before", memory / f"{number}")
     return WatchedStore(str(memory / f"{number}"))
 
 
