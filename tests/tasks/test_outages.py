@@ -61,14 +61,13 @@ def test_one_attempt_stays_one_and_what_waiting_cannot_mend_is_said_at_once() ->
 
 
 def test_who_has_given_up_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.3)
     with outlived():
         with pytest.raises(StoreUnreachable):
             attempt(first := Away(1e9), "s3://b/k", SOON)
         with pytest.raises(StoreUnreachable):
             attempt(second := Away(1e9), "s3://b/k", SOON)
-    assert first.asked > 3
-    assert second.asked == 2
+    assert first.asked > second.asked == 2
 
 
 def test_a_run_that_is_stopped_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
