@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from catalog_schemas.adapter import AdapterFile
+from tasks.planning.lost_adapters import give_up
 from tasks.running import runs_begun
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
@@ -57,6 +59,27 @@ def test_a_repair_that_is_killed_at_any_operation_is_completed_by_another(memory
         else:
             break
     assert number >= 5
+
+
+def test_lost_adapters_are_given_up_by_the_next_run_where_one_was_killed_that_did_so(
+    memory: Path, store: WatchedStore
+) -> None:
+    row = next(row for row in read_tables(store)["adapters"] if row["adapter_id"] == adapter_id("mug", 1))
+    store.write(row["key"], store.read(row["key"])[:-1])
+    whole, lost = store.url, {row["adapter_id"]: AdapterFile(row["key"], row["sha256"], row["bytes"])}
+    for number in range(20):
+        store = WatchedStore(str(shutil.copytree(whole, memory / str(number))))
+        store.hook = crash_hook("after", number, store)
+        try:
+            give_up(store, lost, "killed", EPOCH)
+        except Killed:
+            store.hook = pass_on
+            give_up(store, lost, "next", EPOCH)
+            assert not store.exists(row["key"])
+            assert [one["sku"] for one in Tables(store).live_adapters().to_pylist()] == ["vase"]
+        else:
+            break
+    assert number >= 2
 
 
 def test_a_repair_publishes_first_what_a_killed_run_had_begun_to_and_counts_as_a_run(store: WatchedStore) -> None:
