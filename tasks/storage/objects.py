@@ -1,5 +1,6 @@
 """The store: whole objects under keys, on a disk or in a bucket, the same to every stage."""
 
+import os
 import re
 import threading
 import uuid
@@ -22,6 +23,7 @@ Result = TypeVar("Result")
 _MISTYPED = re.compile(rf"({'|'.join((*SCHEMES, 'file'))})(:(?!//)|//)", re.IGNORECASE)  # s3:/bucket, s3//bucket
 _PROBE = "probe"  # the folder of the objects that `probe_conditional_writes` makes and removes
 _DELETE_AT_ONCE = 1000
+PIECE = 2**26  # bytes of an object that are fetched at once
 
 
 def open_store(url: str, single_writer: bool = False) -> "ObjectStore":
@@ -179,11 +181,25 @@ class ObjectStore:
         if not found:
             where = self.uri(prefix) if prefix else self.url
             raise ObjectMissing(f"{where}: expected a folder with files, found none; check the name")
-        target = Disk(local)
         for entry in found:
             name = check_key(entry.key[len(prefix) :].removeprefix("/"))  # a key of another writer's could hold ".."
-            data = self.read(entry.key)
-            attempt(lambda name=name, data=data: target.write(name, data), str(local / name), ())  # type: ignore[misc]
+            self._copy(entry, local / name)
+
+    def _copy(self, entry: ObjectInfo, file: Path) -> None:
+        """An object in pieces: weights are larger than some machines' memory, and a fault costs one piece."""
+        source = self.open(entry.key)
+
+        def read(start: int) -> bytes:
+            source.seek(start)
+            return bytes(source.read(min(PIECE, entry.size - start)))
+
+        attempt(lambda: file.parent.mkdir(parents=True, exist_ok=True), str(file), ())
+        with source, attempt(lambda: file.open("wb"), str(file), ()) as copy:
+            for start in range(0, entry.size, PIECE):
+                piece = attempt(lambda start=start: read(start), self.uri(entry.key), self._pauses)  # type: ignore[misc]
+                attempt(lambda piece=piece: copy.write(piece), str(file), ())  # type: ignore[misc]
+            attempt(copy.flush, str(file), ())
+            attempt(lambda: os.fsync(copy.fileno()), str(file), ())
 
     @property
     def _pauses(self) -> tuple[float, ...]:

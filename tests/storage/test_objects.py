@@ -4,10 +4,12 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreNotFound
+from tasks.storage import objects
 from tasks.storage.faults import ObjectMissing
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore, open_store
@@ -102,6 +104,15 @@ def test_a_folder_is_fetched_whole(store: ObjectStore, tmp_path: Path, prefix: s
     store.fetch_folder(prefix, tmp_path / "local")
     found = {str(path.relative_to(tmp_path / "local")): path.read_bytes() for path in (tmp_path / "local").rglob("*.*")}
     assert found == {"unet/config.json": b"{}", "model_index.json": b"{1}"}
+
+
+def test_a_large_object_is_fetched_in_pieces(store: ObjectStore, tmp_path: Path) -> None:
+    store.write("unet/weights", bytes(range(256)))
+    store.write("unet/empty", b"")
+    with patch.object(objects, "PIECE", 100), patch.object(ObjectStore, "read", side_effect=AssertionError("whole")):
+        store.fetch_folder("", tmp_path / "local")
+    assert (tmp_path / "local" / "unet" / "weights").read_bytes() == bytes(range(256))
+    assert (tmp_path / "local" / "unet" / "empty").read_bytes() == b""
 
 
 @pytest.mark.parametrize("prefix", ["", "models/none"])
