@@ -103,7 +103,8 @@ def _make_all(
         shown = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}
         own = [spec for spec in specs if is_drawn_alone(spec) and spec.id not in refused]
         files, lost = read_adapters(store, {one.adapter_id: adapters[one.adapter_id] for one in own if one.adapter_id})
-        refused |= {one.id: _lost(context, one, lost[one.adapter_id]) for one in own if one.adapter_id in lost}
+        gone = [one for one in own if one.adapter_id in lost]
+        refused |= {one.id: _rejection(context, one, Reason.ADAPTER_LOST, lost[one.adapter_id]) for one in gone}
         draw_products(context, [one for one in own if one.id not in refused], shown, files, drawn)
         return [refused.get(spec.id) or made[spec.id].result() for spec in specs]
 
@@ -173,10 +174,6 @@ def _keep(store: ObjectStore, spec: VariantSpec, pixels: Pixels) -> Draft:
 def _failure(context: RunContext, spec: VariantSpec, verdict: Rejected) -> Rejection:
     what = f"the technique {spec.technique!r} gave no picture: {verdict.detail}"
     return _rejection(context, spec, Reason.RENDER_FAILED, what)
-
-
-def _lost(context: RunContext, spec: VariantSpec, what: str) -> Rejection:
-    return _rejection(context, spec, Reason.ADAPTER_LOST, what)
 
 
 def _rejection(context: RunContext, spec: VariantSpec, reason: Reason, what: str) -> Rejection:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
+from tasks.replacing import replacing
 from tasks.storage.clouds import SCHEMES
 from tasks.storage.objects import open_store
 
@@ -106,19 +107,12 @@ def hash_file(path: Path) -> str:
     settled = time.time() - now.st_ctime > SETTLED
     found = _read_hash(path)
     if settled:
-        with suppress(OSError):  # such as a home that cannot be written: then it is read each time
-            _remember(kept, found)
+        # a home that cannot be written: then it is read each time
+        with suppress(OSError), replacing(kept) as fresh:
+            fresh.write_text(found)
     return found
 
 
 def _read_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remember(kept: Path, found: str) -> None:
-    """Whole or not at all: others may read it meanwhile."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        (Path(folder) / kept.name).write_text(found)
-        (Path(folder) / kept.name).replace(kept)

@@ -53,10 +53,13 @@ def read_by_now(tables: Tables) -> frozenset[tuple[str, str]]:
 
 def still_refused(context: RunContext, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of `rejections` less those of photos that are let through by now. Raises StoreError."""
-    sized = [row for row in rows if row["reason"] in _SIZES and row["stage"] == "prepare_references"]
-    narrower = _narrower(context, (row["run_id"] for row in sized))
-    past = {id(row) for row in sized if row["run_id"] in narrower}
-    return [row for row in rows if id(row) not in past and not is_read_by_now(row["detail"])]
+
+    def is_sized(row: dict[str, Any]) -> bool:
+        return row["reason"] in _SIZES and row["stage"] == "prepare_references"
+
+    narrower = _narrower(context, (row["run_id"] for row in rows if is_sized(row)))
+    held = [row for row in rows if not (is_sized(row) and row["run_id"] in narrower)]
+    return [row for row in held if not is_read_by_now(row["detail"])]
 
 
 def _narrower(context: RunContext, runs: Iterable[str]) -> dict[str, Bounds]:

@@ -21,7 +21,7 @@ __all__ = ["ObjectInfo", "ObjectMissing", "ObjectStore", "open_store", "safe_nam
 Result = TypeVar("Result")
 
 _MISTYPED = re.compile(rf"({'|'.join((*SCHEMES, 'file'))})(:(?!//)|//)", re.IGNORECASE)  # s3:/bucket, s3//bucket
-_PROBE = "probe"  # the folder of the objects that `probe_conditional_writes` makes and removes
+PROBE = "probe"  # the folder of the objects that `probe_conditional_writes` makes and removes
 _DELETE_AT_ONCE = 1000
 PIECE = 2**26  # bytes of an object that are fetched at once
 
@@ -89,7 +89,7 @@ class ObjectStore:
         with self._lock:
             if self._conditional:
                 return
-            key = f"{_PROBE}/{uuid.uuid4().hex}"
+            key = f"{PROBE}/{uuid.uuid4().hex}"
             answers = [self._create(key, text) for text in (b"first", b"second")]
             self.delete([key])
             if answers != [True, False]:

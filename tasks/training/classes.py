@@ -1,18 +1,18 @@
 """Trains class adapters: each class noun as a SKU of its own, over the photos of the SKUs that begin with it."""
 
 import time
-from pathlib import Path
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference, References
 from tasks.context import RunContext
-from tasks.engine.base_model import BaseModel, load_base
+from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import DivergedAdapter, TrainingJob
 from tasks.engine.training import train_cohort
 from tasks.ledger import StageResult
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectStore
+from tasks.training.base import base_of
 from tasks.training.class_images import class_images
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
 from tasks.training.photos import training_photos
@@ -29,9 +29,7 @@ def train_class_adapters(
     """What the stage of that name gives for classes that have not been trained yet."""
     config, started = context.config, time.perf_counter()
     recipe = config.training.model_copy(update={"evaluation": None})
-    base = load_base(
-        Path(context.model.path), config.model.precision, config.compute.device, variant=config.model.variant
-    )
+    base = base_of(context)
     begun = {spec.id: [job for job in jobs if job.start == spec] for spec in classes}
     work = [_job(context, base, spec, class_photos(spec, begun[spec.id], references), store) for spec in classes]
     with Progress("training steps") as progress:

@@ -12,7 +12,6 @@ from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from tasks.adapter_files import read_adapters
 from tasks.context import RunContext
-from tasks.engine.base_model import load_base
 from tasks.engine.evaluation import Evaluation
 from tasks.engine.jobs import DivergedAdapter, TrainingJob, steps_for
 from tasks.engine.lora_file import read_lora
@@ -24,6 +23,7 @@ from tasks.progress import Progress
 from tasks.storage.keys import snapshot_key
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb
+from tasks.training.base import base_of
 from tasks.training.class_images import class_images
 from tasks.training.evaluation import evaluation_of
 from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
@@ -46,9 +46,7 @@ def train_skus(
     if not jobs:
         return StageResult((), tuple(rejections))
     classes = {name: read_lora(data) for name, data in files.items()}
-    base = load_base(
-        Path(context.model.path), config.model.precision, config.compute.device, variant=config.model.variant
-    )
+    base = base_of(context)
     held_out: References = {}
     rehearsed = cache(partial(class_images, context, base, store))
     work = [_job(context, job, references[job.product.sku], held_out, rehearsed, store) for job in jobs]

@@ -15,7 +15,7 @@ from tasks.context import new_run_id
 from tasks.ledger import keys_in
 from tasks.publish import PENDING
 from tasks.running import COLLECTING, runs_begun
-from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
+from tasks.storage.objects import PROBE, ObjectInfo, ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tasks.upkeep.verify import orphans
 
@@ -66,10 +66,10 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
 def time_of(store: ObjectStore) -> datetime:
     """The time by the clock that dates the store's objects: with one of its own that runs ahead, a machine would take
     for old what a run has just written. Writes an object, and deletes it. Raises StoreError."""
-    mark = f"probe/{uuid.uuid4().hex}"
+    mark = f"{PROBE}/{uuid.uuid4().hex}"
     store.write(mark, b"{}")
     try:
-        return max(info.modified for info in store.list("probe") if info.key == mark)
+        return max(info.modified for info in store.list(PROBE) if info.key == mark)
     finally:
         store.delete([mark])
 
@@ -87,7 +87,7 @@ def _candidates(store: ObjectStore, tables: Tables, before: datetime) -> Iterato
     for info in store.list("cache"):
         if info.key not in kept and not info.key.startswith(f"{PENDING}/"):
             yield info
-    yield from store.list("probe")
+    yield from store.list(PROBE)
     yield from tables.unreferenced(before)
 
 
