@@ -23,9 +23,8 @@ def load_preset(
     wrong values, and names that are not in `library` (by default the shipped one with the configuration's own folders),
     or not among `checks` and `techniques`, where these are given.
     """
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.parent != Path():
-        source: Traversable = path
+    if is_path(name_or_path):
+        source: Traversable = Path(name_or_path)
     else:
         source = resources.files("configs") / "presets" / f"{name_or_path}.yaml"
     if not source.is_file():
@@ -38,13 +37,19 @@ def load_preset(
     values = read_yaml(source, faults)
     config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
     right = config or what_is_right(RunConfig, values or {})
-    beside = tuple(str(path.absolute().parent / Path(folder).expanduser()) for folder in right.library)
+    beside = tuple(str(Path(name_or_path).absolute().parent / Path(folder).expanduser()) for folder in right.library)
     right = right.model_copy(update={"library": beside})
     library = library or read_library(beside, faults)
     faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
     if faults or config is None:
         raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return right
+
+
+def is_path(name_or_path: str | Path) -> bool:
+    """Whether a preset is named by its file's path, not by a shipped one's name."""
+    path = Path(name_or_path)
+    return path.suffix in (".yaml", ".yml") or path.parent != Path()
 
 
 def unknown_names(

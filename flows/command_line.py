@@ -106,17 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         ("run", _run, "make what the catalog lacks: train, draw, check, finish, publish"),
         ("plan", _plan, "show what a run would do, and why; touches nothing"),
     ):
-        added = add(name, command, text)
-        added.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
-        added.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
-        _add_config(added)
-        _add_limit(added)
+        _add_places(add(name, command, text))
     add_import_command(add)
     demo = add("demo", _demo, "write the demo catalog and run it; the second time there is nothing to do")
     demo.add_argument("--folder", default="out/demo", help="where the demo's catalog and store go")
     _add_serve(
-        add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' form")
+        add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' forms")
     )
+    _add_deploy(add("deploy", _deploy, "set up the schedule and the forms on a Prefect server of your own"))
     add_operator_commands(add)
     return parser
 
@@ -128,35 +125,46 @@ def _version() -> str:
         return "of a folder that is not installed"
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    """Required: what a store holds and the configuration has no place for is retired, so none is taken for granted."""
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """What a run reads and writes. No configuration is taken for granted: what a store holds and it has no place for is
+    retired."""
+    parser.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
+    parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
     parser.add_argument("--config", required=True, help="demo, sd15, sdxl, or the path of a YAML file")
-
-
-def _add_limit(parser: argparse.ArgumentParser) -> None:
     what = "new or changed products that one run looks at; the others wait for the next one (default: all)"
     parser.add_argument("--limit", type=_count, default=0, metavar="N", help=what)
 
 
 def _count(text: str) -> int:
-    """A number of products, as argparse is to read it."""
+    """A number of products or devices, as argparse is to read it."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of products, 1 or more, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, not {text!r}")
     return int(text)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
-    parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
-    _add_config(parser)
+    _add_places(parser)
+    _add_schedule(parser)
     parser.add_argument("--port", type=int, default=4200, help="the UI's port; 0 takes a free one")
     parser.add_argument(
         "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"
     )
+    parser.add_argument("--home", default="~/.packshot/prefect", help="where the server keeps its runs and logs")
+
+
+def _add_deploy(parser: argparse.ArgumentParser) -> None:
+    _add_places(parser)
+    _add_schedule(parser)
+    parser.add_argument("--pool", required=True, help="the work pool whose workers do the runs")
+    what = "what the pool is told for each run, such as image=shop/packshot:1.2; may be given again"
+    parser.add_argument("--job-variable", action="append", default=[], metavar="NAME=VALUE", help=what)
+    what = "the devices of all workers: no more tasks train or draw at once (default: the server's limit as it is)"
+    parser.add_argument("--devices", type=_count, default=0, metavar="N", help=what)
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cron", default="0 2 * * *", help="when the nightly refresh runs")
     parser.add_argument("--timezone", default="UTC", help="the time zone of --cron, such as Europe/Berlin")
-    _add_limit(parser)
-    parser.add_argument("--home", default="~/.packshot/prefect", help="where the server keeps its runs and logs")
 
 
 def _run(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -228,6 +236,25 @@ def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
     )
     serve(options, lambda text: _say(text, sys.stderr if parsed.json else sys.stdout))
     return {"text": ""}
+
+
+def _deploy(parsed: argparse.Namespace) -> dict[str, Any]:
+    from flows.deploy import DeployOptions, deploy
+
+    deployed, text = deploy(
+        DeployOptions(
+            catalog=parsed.catalog,
+            store=parsed.store,
+            preset=parsed.config,
+            pool=parsed.pool,
+            job_variables=tuple(parsed.job_variable),
+            devices=parsed.devices,
+            cron=parsed.cron,
+            timezone=parsed.timezone,
+            limit=parsed.limit,
+        )
+    )
+    return {"text": text, **{name: str(value) for name, value in vars(deployed).items()}}
 
 
 def _open_streams() -> None:

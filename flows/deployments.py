@@ -6,9 +6,9 @@ Another deployment is another entry in `register`. All of it may be done again: 
 import asyncio
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,7 @@ from flows.refresh_catalog import refresh_catalog
 from flows.review_images import review_images
 from tasks.stage_options import DEVICE_TAG
 
-POOL = "packshot"
+POOL = "packshot"  # of packshot serve, on its own server
 ENDED = "packshot serve was stopped during this run. What it had finished is kept: start it again, and it goes on."
 PAGE = 200  # flow runs that the API gives at once
 
@@ -44,6 +44,15 @@ class Places:
     catalog: str
     store: str
     preset: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The work pool whose workers do the runs, and what it is told for each of them (Prefect's job variables)."""
+
+    pool: str
+    job_variables: Mapping[str, Any]
+    review_variables: Mapping[str, Any]  # of runs that need no device
 
 
 @dataclass(frozen=True)
@@ -79,47 +88,72 @@ class Deployed:
     make_variants: UUID
     review_images: UUID
 
+    def told(self, ui: str, nightly: Nightly) -> list[str]:
+        """Where a person finds what, in lines; `ui` is the URL of Prefect's UI."""
+        deployments = f"{ui}/deployments"
+        return [
+            "Make images of products that you choose: open this, fill in what you want, press Submit",
+            f"  {deployments}/deployment/{self.make_variants}/run",
+            "",
+            "Approve and reject images: open this, paste what the gallery has copied, press Submit",
+            f"  {deployments}/deployment/{self.review_images}/run",
+            "",
+            "Everything that can be started, and what has run",
+            f"  {deployments}",
+            "",
+            f"nightly-refresh of the whole catalog: next {nightly.next_run(datetime.now(UTC)):%A %Y-%m-%d %H:%M} "
+            f"{nightly.timezone}",
+        ]
 
-async def register(places: Places, nightly: Nightly, folder: Path) -> Deployed:
-    """Sets up the work pool, the devices' limit and all deployments on the server; runs work in `folder`.
 
-    As many tasks train or draw at once as there are devices, whatever runs they are of: a device holds one model. The
-    nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
-    """
-    config = load_preset(places.preset)
+async def own_site(folder: Path) -> Site:
+    """The work pool of `packshot serve`, set up on its server: processes of this machine, which work in `folder`."""
     async with get_client() as client:
         await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
-        await client.create_concurrency_limit(tag=DEVICE_TAG, concurrency_limit=config.compute.devices)
-    shared: dict[str, Any] = {
-        "work_pool_name": POOL,
-        "job_variables": {"command": shlex.join([sys.executable, "-m", "prefect.engine"]), "working_dir": str(folder)},
-        "entrypoint_type": EntrypointType.MODULE_PATH,
-    }
+    told = {"command": shlex.join([sys.executable, "-m", "prefect.engine"]), "working_dir": str(folder)}
+    return Site(POOL, told, told)
+
+
+async def limit_devices(devices: int) -> None:
+    """As many tasks train or draw at once, whatever runs they are of: a device holds one model."""
+    async with get_client() as client:
+        await client.create_concurrency_limit(tag=DEVICE_TAG, concurrency_limit=devices)
+
+
+async def register(places: Places, nightly: Nightly, site: Site) -> Deployed:
+    """Sets up all deployments on the server.
+
+    The nightly refresh never runs twice at once: a second start is cancelled. People's runs wait in line instead.
+    """
+    library = load_library(*load_preset(places.preset).library)
+    shared: dict[str, Any] = {"work_pool_name": site.pool, "entrypoint_type": EntrypointType.MODULE_PATH}
+    drawing = shared | {"job_variables": dict(site.job_variables)}
     refresh = await refresh_catalog.ato_deployment(
         "nightly-refresh",
         schedule=Cron(nightly.cron, timezone=nightly.timezone),
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         parameters=_prefilled(RefreshParameters(**vars(places), limit=nightly.limit)),
         tags=["nightly"],
-        **shared,
+        **drawing,
     )
     variants = await make_variants.ato_deployment(
         "make-variants",
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         parameters=_prefilled(MakeVariantsParameters(**vars(places))),
         tags=["merchandisers"],
-        **shared,
+        **drawing,
     )
     reviews = await review_images.ato_deployment(
         "review-images",
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         parameters=_prefilled(ReviewParameters(store=places.store)),
         tags=["merchandisers"],
+        job_variables=dict(site.review_variables),
         **shared,
     )
     # Prefect derives the form from the flow's signature, which knows the shipped library alone
     form = variants._parameter_openapi_schema.definitions[MakeVariantsParameters.__name__]["properties"]
-    for field, schema in choices(load_library(*config.library)).items():
+    for field, schema in choices(library).items():
         form[field] |= schema
     return Deployed(await refresh.aapply(), await variants.aapply(), await reviews.aapply())
 

@@ -20,14 +20,15 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
+from configs.preset import load_preset
 from flows.prefect_server import AUTH, answers, prepare_home, server_command, without_proxy
-from flows.presets import runnable_preset
+from flows.presets import absolute_preset, runnable_preset
 from flows.processes import Companion
 from tasks.reporting.served import SERVED
 from tasks.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
-    from flows.deployments import Deployed, Nightly, Places
+    from flows.deployments import Places
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +80,12 @@ def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Cal
         places = _places(options)
         server.wait_until(lambda: answers(f"{url}/api"))
         asyncio.run(deployments.cancel_runs(asyncio.run(deployments.runs_going())))  # those of a server that was killed
-        deployed = asyncio.run(deployments.register(places, nightly, Path.cwd()))
+        asyncio.run(deployments.limit_devices(load_preset(places.preset).compute.devices))
+        site = asyncio.run(deployments.own_site(Path.cwd()))
+        deployed = asyncio.run(deployments.register(places, nightly, site))
         with _worker(server, home, lock, say) as worker:
             worker.wait_until(lambda: asyncio.run(deployments.worker_is_there()))
-            say(_welcome(url, deployed, nightly, home))
+            say("\n".join(["", *deployed.told(f"{url}/v2", nightly), f"Logs: {home}. Ctrl-C stops it all."]))
             _watch(server, worker)
 
 
@@ -109,7 +112,7 @@ def _places(options: ServeOptions) -> "Places":
     from flows.parameters import RefreshParameters
     from flows.start import start_run
 
-    preset = options.preset if "." not in options.preset else str(Path(options.preset).absolute())
+    preset = absolute_preset(options.preset)
     run = start_run(RefreshParameters(catalog=options.catalog, store=options.store, preset=preset))
     return Places(run.catalog, run.store, preset)
 
@@ -120,27 +123,6 @@ def _watch(*companions: Companion) -> None:
         for companion in companions:
             companion.check()
         time.sleep(1)
-
-
-def _welcome(url: str, deployed: "Deployed", nightly: "Nightly", home: Path) -> str:
-    following = nightly.next_run(datetime.now(UTC))
-    deployments = f"{url}/v2/deployments"
-    return "\n".join(
-        [
-            "",
-            "Make images of products that you choose: open this, fill in what you want, press Submit",
-            f"  {deployments}/deployment/{deployed.make_variants}/run",
-            "",
-            "Approve and reject images: open this, paste what the gallery has copied, press Submit",
-            f"  {deployments}/deployment/{deployed.review_images}/run",
-            "",
-            "Everything that can be started, and what has run",
-            f"  {deployments}",
-            "",
-            f"nightly-refresh of the whole catalog: next {following:%A %Y-%m-%d %H:%M} {nightly.timezone}",
-            f"Logs: {home}. Ctrl-C stops it all.",
-        ]
-    )
 
 
 def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> dict[str, str]:

@@ -42,7 +42,7 @@ def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
     config = config or runnable_preset(parameters.preset)
     if config.compute.on_ray:
         needs_ray()
-    catalog = _absolute(parameters.catalog)
+    catalog = absolute_url(parameters.catalog)
     config = _with_prefixes(config, granted_prefixes(catalog))
     next(catalog_batches(catalog), None)  # before the store: where there is no catalog, nothing is to be left behind
     open_store(parameters.store, config.store.single_writer)
@@ -62,7 +62,7 @@ def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
     return RunContext(
         run_id=new_run_id(now),
         catalog=catalog,
-        store=_absolute(parameters.store),
+        store=absolute_url(parameters.store),
         config=config,
         model=model,
         started_at=now,
@@ -92,7 +92,7 @@ def _with_prefixes(config: RunConfig, prefixes: tuple[str, ...]) -> RunConfig:
     return config.model_copy(update={"catalog": catalog.model_copy(update={"reference_prefixes": together})})
 
 
-def _absolute(url: str) -> str:
+def absolute_url(url: str) -> str:
     """A local path made absolute, since a worker may run elsewhere, file:// or not; other URLs stay as they are."""
     local = url.removeprefix("file://")
     return url if "://" in local else str(Path(local).expanduser().absolute())
