@@ -25,6 +25,7 @@ from catalog_schemas.rejection import PASSING, Reason, Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
+from tasks.reviews import is_rejected
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, rows_of, with_retired_at
@@ -66,7 +67,8 @@ _PUBLICATION = TypeAdapter(Publication)
 def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     """Commits the run's adapters, rejections, images, photos, SKUs and its own record.
 
-    An image that takes the place of another retires it: `retired_at` is set, and its bytes stay. Raises StoreError.
+    An image that takes the place of another retires it: `retired_at` is set, and its bytes stay. One that a person has
+    rejected since it was planned, which another run had published by then, is left out. Raises StoreError.
     """
     store, key = context.open(), f"{PENDING}/{context.run_id}.json"
     publication = Publication(harvest, run)
@@ -154,11 +156,13 @@ def _record(
 def _with_retired(
     tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], skus: set[str], now: datetime
 ) -> pa.Table:
-    """The new images, and the live rows that they replace or that have no place any more, marked as retired.
+    """The new images less rejected ones, and the live rows that they replace or that have no place any more, marked as
+    retired.
 
     `skus` are the SKUs of `retired`, so that only their rows are read.
     """
-    fresh = rows_of("images", images)
+    made = rows_of("images", images)
+    fresh = made.filter(pc.invert(is_rejected(tables, made)))
     if not len(fresh) and not retired:
         return fresh
     live = tables.live_images(skus=sorted({image.sku for image in images} | skus))

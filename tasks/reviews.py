@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from catalog_schemas.identity import content_id
 from catalog_schemas.review import Verdict
 from tasks.storage.tables import Tables
@@ -18,6 +21,12 @@ def reviewed(tables: Tables, verdict: Verdict, skus: Sequence[str] | None = None
         wanted.append(("sku", "in", list(skus)))
     rows = tables.read("reviews", ["variant_id", "slot"], wanted)
     return set(zip(rows["variant_id"].to_pylist(), rows["slot"].to_pylist(), strict=True))
+
+
+def is_rejected(tables: Tables, rows: pa.Table) -> pa.ChunkedArray:
+    """Whether a person has rejected the picture of each row of `tables/images`. Raises StoreError."""
+    rejected = pa.array(["/".join(picture) for picture in reviewed(tables, Verdict.REJECTED)], pa.string())
+    return pc.is_in(pc.binary_join_element_wise(rows["variant_id"], rows["slot"], "/"), rejected)
 
 
 def rejections(tables: Tables) -> dict[str, str]:

@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from catalog_schemas.review import Verdict
 from tasks.publish import complete_publications
-from tasks.reviews import reviewed
+from tasks.reviews import is_rejected
 from tasks.running import at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
@@ -46,7 +45,7 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
         nonlocal done
         rows = tables.read("images")
         is_live = pc.is_null(rows["retired_at"])
-        is_wanted = pc.and_(pc.is_in(rows["image_id"], wanted), pc.invert(_is_rejected(tables, rows)))
+        is_wanted = pc.and_(pc.is_in(rows["image_id"], wanted), pc.invert(is_rejected(tables, rows)))
         revived = rows.filter(pc.and_(is_wanted, pc.invert(is_live)))
         retired = rows.filter(pc.and_not(is_live, is_wanted))
         _refuse_if_lost(store, revived["key"].to_pylist(), version)
@@ -55,12 +54,6 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
 
     tables.merge("images", changed, run_id, ("retired_at",))
     return done
-
-
-def _is_rejected(tables: Tables, rows: pa.Table) -> pa.ChunkedArray:
-    """Whether a person has rejected the picture of each row."""
-    rejected = pa.array(["/".join(picture) for picture in reviewed(tables, Verdict.REJECTED)], pa.string())
-    return pc.is_in(pc.binary_join_element_wise(rows["variant_id"], rows["slot"], "/"), rejected)
 
 
 def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:

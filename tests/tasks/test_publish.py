@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.review import Verdict
 from configs.schema import RunConfig
 from tasks.context import RunContext
 from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.rows import Selection
 from tasks.publish import Harvest, publish, sku_records
+from tasks.review_images import review_images
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tests.configs_tiny import tiny_config
-from tests.crash.night import EPOCH, adapter_record, context_of, run_record
+from tests.crash.night import EPOCH, adapter_record, context_of, image_record, run_record
 from tests.drawn_products import product_row, write_catalog, write_photos
 
 
@@ -35,6 +37,24 @@ def test_the_row_of_an_adapter_speaks_of_its_first_file_until_that_is_retired(tm
     tables = Tables(store)
     tables.merge("adapters", with_retired_at(tables.live_adapters(), EPOCH), "gc", ("retired_at",))
     assert published("three", "third") == ["third"]
+
+
+def test_a_run_that_began_before_an_image_was_rejected_does_not_bring_it_back(tmp_path: Path) -> None:
+    store = ObjectStore(str(tmp_path))
+
+    def shown_after(run_id: str, photo: int) -> list[str]:
+        context = context_of(store, run_id)
+        record, data = image_record(context, "mug", photo, "front")
+        store.write(record.key, data)
+        harvest = Harvest((), (record,), ())
+        publish.fn(context, harvest, run_record(context, harvest))
+        return Tables(store).live_images(["key"])["key"].to_pylist()
+
+    [old] = shown_after("one", 1)
+    review_images(store, {Verdict.REJECTED: old}, "", "review", EPOCH)
+    assert shown_after("late-1", 1) == []
+    [new] = shown_after("two", 2)
+    assert shown_after("late-2", 1) == [new], "nor does it take a place"
 
 
 @pytest.mark.parametrize(("reason", "again"), [(Reason.REFERENCE_UNREACHABLE, True), (Reason.REFERENCE_BLANK, False)])
