@@ -6,8 +6,8 @@ tasks; elsewhere a lost connection ends the night.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from catalog_schemas.identity import bytes_id, content_id
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
+from catalog_schemas.review import Verdict
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from configs.schema import RunConfig
@@ -25,13 +26,14 @@ from tasks.context import RunContext
 from tasks.ledger import StageResult, once, record_key, recorded
 from tasks.models import ModelFolder
 from tasks.publish import Harvest, finish_publishing, publish
+from tasks.reviews import Picture, rejections, reviewed
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
 Result = TypeVar("Result")
 
-SLOTS = ("front", "side")
+SIDES, SEEDS = ("front", "side"), 100
 BAD = "bad"  # the SKU whose photo is refused
 STAGES = ("prepare_references", "train_adapters", "generate_variants", "finish_images")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,33 +66,56 @@ def image_id(sku: str, photo: int, slot: str) -> str:
     return content_id(["image", sku, photo, slot])
 
 
+def image_key(sku: str, photo: int, slot: str) -> str:
+    """Where it lies."""
+    return f"images/{safe_name(sku)}/web/{slot}-{bytes_id(_pixels(sku, photo, slot))[:12]}.jpg"
+
+
+def slots_of(sku: str, photo: int, rejected: Container[Picture]) -> list[str]:
+    """Where a SKU's images stand: for each side the first seed whose picture nobody has rejected."""
+    seeds = ([f"{side}_{seed}" for seed in range(SEEDS)] for side in SIDES)
+    return [next(one for one in of_side if picture(sku, photo, one) not in rejected) for of_side in seeds]
+
+
+def picture(sku: str, photo: int, slot: str) -> Picture:
+    """What reviews call the image."""
+    return image_id(sku, photo, slot), content_id([sku, slot])
+
+
 @dataclass
 class Work:
     """What a night has to do."""
 
-    photos: dict[str, int]  # of the SKUs to make
+    slots: dict[str, list[str]]  # to be filled, by SKU
+    photos: dict[str, int]  # of these SKUs
     train: list[str]
     retired: tuple[str, ...]
     gone: list[str]
-    seen: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, str]  # the fingerprints of the SKUs that were looked at
 
 
 def plan(store: ObjectStore, catalog: dict[str, int]) -> Work:
     """The difference between a catalog (SKU to the version of its photo) and the tables."""
     tables = Tables(store)
-    live = tables.live_images(["image_id", "sku"]).to_pylist()
-    there = {row["image_id"] for row in live}
+    live = tables.live_images(["image_id", "sku", "slot"]).to_pylist()
+    there, refused = {row["image_id"] for row in live}, rejections(tables)
     trained = set(tables.live_adapters(["adapter_id"])["adapter_id"].to_pylist())
     skus = {row["sku"]: row for row in tables.read("skus", ["sku", "status", "fingerprint"]).to_pylist()}
-    looked = {s: p for s, p in catalog.items() if s not in skus or skus[s]["fingerprint"] != f"photo {p}"}
-    gone = [s for s, row in skus.items() if s not in catalog and row["status"] != "retired"]
-    photos = {s: p for s, p in looked.items() if s != BAD and any(image_id(s, p, slot) not in there for slot in SLOTS)}
+    listed = {sku: f"photo {photo} {refused.get(sku, '')}" for sku, photo in catalog.items()}
+    seen = {sku: now for sku, now in listed.items() if sku not in skus or skus[sku]["fingerprint"] != now}
+    rejected = reviewed(tables, Verdict.REJECTED)
+    wanted = {sku: slots_of(sku, catalog[sku], rejected) for sku in seen if sku != BAD}
+    slots = {s: [one for one in of if image_id(s, catalog[s], one) not in there] for s, of in wanted.items()}
+    photos = {sku: catalog[sku] for sku, missing in slots.items() if missing}
+    gone = [sku for sku, row in skus.items() if sku not in catalog and row["status"] != "retired"]
+    kept = {content_id([sku, slot]) for sku, of in wanted.items() for slot in of}
     return Work(
+        slots={sku: slots[sku] for sku in photos},
         photos=photos,
         train=[s for s, p in photos.items() if adapter_id(s, p) not in trained],
-        retired=tuple(row["image_id"] for row in live if row["sku"] in gone),
+        retired=tuple(row["image_id"] for row in live if row["sku"] in {*wanted, *gone} and row["slot"] not in kept),
         gone=gone,
-        seen=looked,
+        seen=seen,
     )
 
 
@@ -129,11 +154,11 @@ def make(context: NightContext, work: Work) -> Harvest:
             kept |= {one.adapter_id: one for one in result.records}
     adapters += [kept[name] for name in wanted]
     for sku, photo in work.photos.items():
-        chunk = [image_id(sku, photo, slot) for slot in SLOTS]
+        chunk = [image_id(sku, photo, slot) for slot in work.slots[sku]]
         drawn = _tried(lambda c=chunk: once(store, STAGES[2], Draft, c, lambda: _drawn(store, c)))  # type: ignore[misc]
         done = _tried(
             lambda s=sku, p=photo, c=chunk, d=drawn: once(  # type: ignore[misc]
-                store, STAGES[3], ImageRecord, c, lambda: _finished(context, s, p, d.records)
+                store, STAGES[3], ImageRecord, c, lambda: _finished(context, s, p, work.slots[s], d.records)
             )
         )
         images += done.records
@@ -176,15 +201,19 @@ def _blank(record: type) -> dict[str, Any]:
 
 def image_record(context: RunContext, sku: str, photo: int, slot: str) -> tuple[ImageRecord, bytes]:
     """An image's record and its bytes."""
-    name, data = image_id(sku, photo, slot), f"pixels {sku} {photo} {slot}".encode()
-    sha256 = bytes_id(data)
+    data = _pixels(sku, photo, slot)
+    name, place = picture(sku, photo, slot)
     values = _blank(ImageRecord) | {
-        "image_id": name, "variant_id": name, "slot": content_id([sku, slot]), "sku": sku, "scene": slot,
-        "channel": "web", "adapter_id": adapter_id(sku, photo), "sha256": sha256, "bytes": len(data),
-        "key": f"images/{safe_name(sku)}/web/{slot}-{sha256[:12]}.jpg", "origin": "catalog",
+        "image_id": name, "variant_id": name, "slot": place, "sku": sku, "scene": slot, "channel": "web",
+        "adapter_id": adapter_id(sku, photo), "sha256": bytes_id(data), "bytes": len(data),
+        "key": image_key(sku, photo, slot), "origin": "catalog",
         "run_id": context.run_id, "created_at": context.started_at,
     }  # fmt: skip
     return ImageRecord(**values), data
+
+
+def _pixels(sku: str, photo: int, slot: str) -> bytes:
+    return f"pixels {sku} {photo} {slot}".encode()
 
 
 def _prepared(store: ObjectStore, sku: str, photo: int) -> StageResult[Reference]:
@@ -211,9 +240,11 @@ def _drawn(store: ObjectStore, chunk: list[str]) -> StageResult[Draft]:
     return StageResult(tuple(Draft(name, f"cache/drafts/{name}.png", "", 0.1) for name in chunk))
 
 
-def _finished(context: NightContext, sku: str, photo: int, drafts: Iterable[Draft]) -> StageResult[ImageRecord]:
+def _finished(
+    context: NightContext, sku: str, photo: int, slots: list[str], drafts: Iterable[Draft]
+) -> StageResult[ImageRecord]:
     records = []
-    for draft, slot in zip(drafts, SLOTS, strict=True):
+    for draft, slot in zip(drafts, slots, strict=True):
         assert context.open().read(draft.image_key)
         record, data = image_record(context, sku, photo, slot)
         context.open().write(record.key, data)
@@ -226,8 +257,8 @@ def _skus(context: RunContext, work: Work) -> tuple[SkuRecord, ...]:
         return SkuRecord(sku, context.catalog, fingerprint, status, images, context.run_id, context.started_at)
 
     looked = [
-        record(s, f"photo {p}", "quarantined" if s == BAD else "published", 0 if s == BAD else len(SLOTS))
-        for s, p in work.seen.items()
+        record(sku, seen, "quarantined" if sku == BAD else "published", 0 if sku == BAD else len(SIDES))
+        for sku, seen in work.seen.items()
     ]
     return (*looked, *(record(sku, "", "retired", 0) for sku in work.gone))
 
@@ -237,7 +268,7 @@ def _forget(store: ObjectStore, work: Work) -> None:
     published = {adapter_id(sku, work.photos[sku]) for sku in work.train}
     left = recorded(store, STAGES[1], AdapterRecord)
     store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
-    chunks = [[image_id(sku, photo, slot) for slot in SLOTS] for sku, photo in work.photos.items()]
+    chunks = [[image_id(sku, photo, slot) for slot in work.slots[sku]] for sku, photo in work.photos.items()]
     for stage in STAGES[2:]:
         store.delete([record_key(stage, chunk) for chunk in chunks])
 

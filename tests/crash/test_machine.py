@@ -1,6 +1,6 @@
-"""The state machine of `machine.py`: 200 examples of 50 steps, in parts that several processes can share.
+"""The state machine of `machine.py`: 100 examples of 15 steps, in parts that several processes can share.
 
-A step is a handful of Delta commits on a store in memory, 10 to 50 ms.
+A step is a handful of Delta commits on a store in memory, 10 to 100 ms.
 """
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.crash.machine import StoreMachine
 
-EXAMPLES, STEPS, PARTS = 200, 50, 8
+EXAMPLES, STEPS, PARTS = 100, 15, 4
 SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 

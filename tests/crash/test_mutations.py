@@ -118,10 +118,7 @@ class WithoutTransactions(StoreMachine):
 
 def _publish_twice(machine: StoreMachine) -> None:
     """A run is killed once its images are committed, a newer one takes their place, and it is completed then."""
-    machine.catalog = {"mug": 1}
-    first = machine.begin()
-    machine.catalog = {"mug": 2}
-    second = machine.begin()
+    first, second = machine.begin([("mug", 1)]), machine.begin([("mug", 2)])
 
     def kill_after_images(operation: Operation, call: Callable[[], Any]) -> Any:
         if operation.keys[0].startswith("tables/skus"):
@@ -132,7 +129,7 @@ def _publish_twice(machine: StoreMachine) -> None:
     with pytest.raises(Killed):
         publish.fn(first.context, first.harvest, run_record(first.context, first.harvest))
     machine.store.hook = pass_on
-    machine.apply(first)
+    machine.show(first)
     machine.publish(second)
     complete_publications(machine.store)
 
@@ -158,9 +155,8 @@ class WithoutGrace(StoreMachine):
 def test_without_the_grace_period_a_collection_during_a_run_is_noticed() -> None:
     for kind, noticed in ((StoreMachine, False), (WithoutGrace, True)):
         machine = kind()
-        machine.catalog = {"mug": 1}
-        run = machine.begin()
-        machine.collect_garbage_later(days=0, rehearse=False)
+        run = machine.begin([("mug", 1)])
+        machine.collect_garbage_later(days=0)
         machine.publish(run)
         assert bool(violations(machine.store)) == noticed
         machine.teardown()
