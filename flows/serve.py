@@ -71,7 +71,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
 
 
 def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
-    url = f"http://{_reachable(options.host)}:{port}"
+    url = _url(options.host, port)
     with Companion("server", server_command(options.host, port), home / "server.log", lock) as server:
         from flows import deployments  # while the server starts, too
 
@@ -131,7 +131,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
     kept = {name: value for name, value in given.items() if name not in others}
     ours = {
         "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://{_reachable(host)}:{port}/api",
+        "PREFECT_API_URL": f"{_url(host, port)}/api",
         "PREFECT_UI_API_URL": "/api",  # wherever the browser found the UI: through a tunnel, too
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -165,13 +165,21 @@ def _is_loopback(host: str) -> bool:
 
 def _reachable(host: str) -> str:
     """Where this machine reaches a server that is bound to `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host
+    return {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _url(host: str, port: int) -> str:
+    """The same as a browser asks for it: an address of IPv6 stands in brackets (RFC 3986)."""
+    reachable = _reachable(host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _claim_port(host: str, port: int) -> int:
     """The port, or a free one for 0. Raises ConfigError where it is taken."""
+    reachable = _reachable(host)
+    family = socket.AF_INET6 if ":" in reachable else socket.AF_INET
     try:
-        with socket.create_server((_reachable(host), port)) as listener:
+        with socket.create_server((reachable, port), family=family) as listener:
             return int(listener.getsockname()[1])
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else "ports end at 65535"

@@ -12,7 +12,7 @@ import pytest
 from catalog_schemas.errors import ConfigError
 from flows.deployments import Nightly
 from flows.parameters import MakeVariantsParameters
-from flows.serve import ServeOptions, _environment, serve
+from flows.serve import ServeOptions, _claim_port, _environment, serve
 
 
 def _options(home: Path) -> ServeOptions:
@@ -39,6 +39,15 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 def test_a_port_that_no_machine_has_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--port 99999 .*--port 0"):
         serve(replace(_options(tmp_path), port=99999), print)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_address_of_ipv6_is_served_too(host: str) -> None:
+    port = _claim_port(host, 0)
+    assert _environment({}, host, port, Path("home"))["PREFECT_API_URL"] == f"http://[::1]:{port}/api"
+    with socket.create_server(("::1", port), family=socket.AF_INET6), pytest.raises(ConfigError, match="in use"):
+        _claim_port(host, port)
 
 
 def test_a_home_has_one_server(tmp_path: Path) -> None:
