@@ -14,7 +14,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         why = f"{what}; what was finished is kept: run the same command again to go on"
         return _failed(parsed, why, 128 + number)
-    _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
+    try:
+        _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
+    except OSError as error:  # such as a file on a disk that is full
+        return _failed(parsed, f"standard output: {error.strerror}", ConfigError.exit_code)
     return int(answer.get("exit_code", 0))
 
 
@@ -285,19 +288,23 @@ def _heed_signals() -> None:
 
 
 def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:
-    _say(f"packshot: {why}", sys.stderr)
-    if parsed.json:
-        _say(json.dumps({"error": why, "exit_code": exit_code}), sys.stdout)
+    with suppress(OSError):  # of a log on a full disk the exit code is left
+        _say(f"packshot: {why}", sys.stderr)
+    with suppress(OSError):
+        if parsed.json:
+            _say(json.dumps({"error": why, "exit_code": exit_code}), sys.stdout)
     return exit_code
 
 
 def _say(text: str, stream: Any) -> None:
-    """Writes a line or more. That nobody reads it any more, as `head` does not, is no fault."""
+    """Writes a line or more. That nobody reads it any more, as `head` does not, is no fault. Raises OSError."""
     try:
         stream.write(text.rstrip() + "\n")
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # for what Python flushes at exit
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 if __name__ == "__main__":

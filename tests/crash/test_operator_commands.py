@@ -142,6 +142,16 @@ def test_a_reader_that_leaves_early_is_no_bug(store: ClockedStore) -> None:
         assert (process.wait(120), process.stderr.read()) == (0, "")
 
 
+def test_an_answer_that_finds_no_room_is_told_and_no_success(store: ClockedStore) -> None:
+    night(store, CATALOG, "one")
+    command = [sys.executable, "-m", "flows.command_line", "verify", "--store", store.url, "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+        both = subprocess.run(command, stdout=full, stderr=full, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (2, "packshot: standard output: No space left on device\n")
+    assert both.returncode == 2
+
+
 def test_a_demo_in_a_place_that_cannot_be_written_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
