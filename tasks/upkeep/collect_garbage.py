@@ -52,9 +52,7 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
     unfinished = [info for info in store.unfinished() if info.modified < before]
     if not rehearse:
         look = partial(_refuse_if_begun, store, known, before)
-        # Records first: a collection that is killed must not leave one that speaks of what is gone.
-        keys = sorted((info.key for info in found), key=lambda key: not key.startswith(f"{RECORDS}/"))
-        names = [info.key for info in unfinished]
+        keys, names = ([info.key for info in infos] for infos in (found, unfinished))
         steps: list[Step] = [partial(_retire_adapters, tables, before, now)]
         steps += [partial(store.delete, keys[at : at + BATCH]) for at in range(0, len(keys), BATCH)]
         steps += [partial(store.delete_unfinished, names[at : at + BATCH]) for at in range(0, len(names), BATCH)]
@@ -81,7 +79,7 @@ def _candidates(store: ObjectStore, tables: Tables, before: datetime) -> Iterato
         *_long_retired(tables, "images", before),
         *_long_retired(tables, "adapters", before),
     }
-    folders = _adapter_folders(dead) - _adapter_folders(kept)
+    folders = _folders(dead) - _folders(kept)
     yield from (info for info in store.list("images") if info.key in dead and info.key not in kept)
     yield from (info for info in store.list("adapters") if info.key.rpartition("/")[0] in folders)
     for info in store.list("cache"):
@@ -91,8 +89,8 @@ def _candidates(store: ObjectStore, tables: Tables, before: datetime) -> Iterato
     yield from tables.unreferenced(before)
 
 
-def _adapter_folders(keys: set[str]) -> set[str]:
-    return {key.rpartition("/")[0] for key in keys if key.startswith("adapters/")}
+def _folders(keys: set[str]) -> set[str]:
+    return {key.rpartition("/")[0] for key in keys}
 
 
 def _spoken_of(store: ObjectStore, before: datetime) -> set[str]:

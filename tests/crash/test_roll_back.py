@@ -27,6 +27,8 @@ def test_a_rollback_brings_an_earlier_version_back_and_can_itself_be_rolled_back
     assert roll_back(store, newer, "forth", clock.now()) == Rollback(2, 2)
     assert live(store) == second
     assert roll_back(store, newer, "stay", clock.now()) == Rollback(0, 0)
+    assert roll_back(store, Tables(store).version("images"), "last", clock.now()) == Rollback(0, 0)
+    assert roll_back(store, 0, "first", clock.now()) == Rollback(0, 4), "when there was no image yet"
     assert violations(store) == []
     assert gc(store, rehearse=True).keys == (), "it has ended"
 
