@@ -260,11 +260,17 @@ class Photograph:
 
 
 @torch.inference_mode()
-def photograph(parts: list[Part] | None, stage: Stage, pose: Pose, size: int = 128) -> Photograph:
-    """Photograph a product (or, without parts, the empty stage) at `size` by `size` pixels."""
+def photograph(
+    parts: list[Part] | None, stage: Stage, pose: Pose, size: int = 128, taken_away: bool = False
+) -> Photograph:
+    """Photograph a product (or, without parts, the empty stage) at `size` by `size` pixels.
+
+    A product that is `taken_away` is not there, nor its shadow, but the camera looks at where it would be.
+    """
     side = size * SUPERSAMPLE
     product = Solid(parts, pose.yaw, stage.pedestal_height) if parts else None
     o, d, uv = _rays(product, pose, side)
+    product = None if taken_away else product
     props = Solid(stage.props) if stage.props else None
     image = _background(_together(product, props), stage, o, d)
     covered = torch.zeros(side * side)

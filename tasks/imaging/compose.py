@@ -1,18 +1,20 @@
 """Put the real product's own pixels into a picture: into a generated background, or onto a flat colour.
 
-The product is never touched, but for the old background in its rim, since a label that has changed is worth less than
-one that is lit a little wrong. What makes it belong is around it: a contact shadow and a soft cast shadow.
+The product is drawn by nobody, since a label that has changed is worth less than one that is lit a little wrong: its
+rim is freed of the old background, and in a scene darker than the photo it is a little dimmer. What makes it belong is
+around it: a contact shadow and a soft cast shadow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from tasks.imaging.colour import from_linear, rgb_of, to_linear
-from tasks.imaging.pixels import Mask, Rgb, box_of, scale_mask, scale_rgb
+from tasks.imaging.lighting import dim, shadow_side, surroundings
+from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_mask, scale_rgb
 from tasks.imaging.rim import free_rim
-from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, away_from_light, shade
+from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, shade
 
 Array = TypeVar("Array", Rgb, Mask)
 Box = tuple[slice, slice]  # rows and columns
@@ -56,12 +58,11 @@ def place(
     size = _native(box, size or background_rgb.shape[:2], placement, side_maximum)
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
-    light = to_linear(background_rgb)
-    lit = shade(light, alpha, away_from_light(placement.shadow, light))
-    ground = np.where(lit != light, from_linear(lit), background_rgb)
-    # Not in linear light: files with glass are made for programs that blend what they store, as almost all do.
-    blended = ground + (product.astype(np.float32) - ground) * alpha[..., None]
-    return np.rint(blended).astype(np.uint8), alpha
+    light, own = to_linear(background_rgb), product.astype(np.float32)
+    photo, scene = surroundings(product_rgb, mask), surroundings(light, alpha)
+    dim(own, alpha, photo, scene)
+    offset_x = placement.shadow.offset_x * shadow_side(photo, scene)
+    return _joined(own, alpha, background_rgb, light, replace(placement.shadow, offset_x=offset_x)), alpha
 
 
 def on_flat(
@@ -81,7 +82,16 @@ def on_flat(
     placement = Placement(share=fill, surface=None, shadow=shadow)
     background = np.empty((*_native(box_of(mask), size, placement, side_maximum), 3), np.uint8)
     background[:] = rgb_of(hexadecimal)
-    return place(product_rgb, mask, background, placement)
+    product, alpha = _lift(product_rgb, mask, box_of(mask), background.shape[:2], placement)
+    return _joined(product.astype(np.float32), alpha, background, to_linear(background), shadow), alpha
+
+
+def _joined(product: Floats, alpha: Mask, background_rgb: Rgb, light: Floats, shadow: Shadow) -> Rgb:
+    """`product` over the background, which is `light` in linear light, with its shadow on it."""
+    lit = shade(light, alpha, shadow)
+    ground = np.where(lit != light, from_linear(lit), background_rgb)
+    # Not in linear light: files with glass are made for programs that blend what they store, as almost all do.
+    return np.rint(ground + (product - ground) * alpha[..., None]).astype(np.uint8)
 
 
 def _native(box: Box, size: tuple[int, int], placement: Placement, side_maximum: int | None) -> tuple[int, int]:

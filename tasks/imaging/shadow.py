@@ -1,6 +1,6 @@
 """The shadows that a product throws on the ground: a contact shadow where it stands, and a soft cast shadow."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -12,14 +12,16 @@ from tasks.imaging.pixels import Floats, Mask, box_of
 
 _FOOT = 0.2  # how far above the ground line a product may still touch the ground, seen from a little above
 _DIMNESS = 0.8  # of the ground around a product's foot, as a share of the line's below it
+_OVERHANG = 0.5  # how far above the ground line what hangs over still keeps light from the ground below it
+_GLOOM = 0.7  # of the ground below what all but touches it, as a share of the line's
+_GLOOM_BLUR = 0.04
+_DEPTH = 0.2  # of a product, as a share of its width, as it is seen on the ground
 _FLATNESS = 0.55  # of a circle on the ground, seen from a little above: its height as a share of its width
 _NEAR, _FAR = 0.5, 2.0  # softness of a cast shadow where it begins and where it ends, as shares of `Shadow.blur`
 _FADE = 0.5  # of a cast shadow's strength, lost where it ends
 _SPAN = 0.3  # of the product's width: nearer to its lowest point there is no other that it stands on
 _STEEP = 0.4  # rows per column: what rises more hangs over the ground
 _ROUND = 0.24  # of the rise: a round foot bulges a quarter of it or more below the line from its lowest point
-_SMALL = 64  # pixels of the picture in which a scene's light is looked for
-_LIT = 0.04  # of half the width, that a row's light lies aside: less is its pattern, as a wall's or a floor's
 _SIGMA = 4  # pixels; a wider blur is that wide in a smaller picture
 
 
@@ -33,8 +35,8 @@ class Shadow:
 
     contact: float = 0.92
     cast: float = 0.6
-    offset_x: float = 0.36
-    length: float = 0.2
+    offset_x: float = 0.45
+    length: float = 0.24
     blur: float = 0.04
     colour: str = "#1c1814"
 
@@ -55,23 +57,14 @@ class _Ground(NamedTuple):
         return self.row + self.slope * (columns - self.column)
 
 
-def away_from_light(shadow: Shadow, light: Floats) -> Shadow:
-    """The shadow as it falls in a scene, given in linear light: to the left where that is clearly lighter on the right.
-
-    A window, a lamp or the sun lights wall and ground more on its own side. A row counts as much as any other, however
-    bright it is, so that a sky does not outweigh the ground.
-    """
-    small = cv2.resize(light.mean(axis=2), (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
-    aside = (small @ np.linspace(-1.0, 1.0, _SMALL, dtype=np.float32)) / np.maximum(small.sum(axis=1), 1e-3)
-    return replace(shadow, offset_x=-shadow.offset_x) if float(aside.mean()) > _LIT else shadow
-
-
 def shade(light: Floats, alpha: Mask, shadow: Shadow) -> Floats:
     """The background, in linear light, darkened by the shadows of the product with the mask `alpha`."""
     if max(shadow.cast, shadow.contact) == 0 or not (alpha >= 0.5).any():  # a thread, scaled down, is nowhere solid
         return light
     ground = _ground(alpha)
-    darkness = np.maximum(shadow.cast * _cast(alpha, ground, shadow), shadow.contact * _contact(alpha, ground))
+    # One is missing from the lamp's light, the other from what comes from all around.
+    left = (1.0 - shadow.cast * _cast(alpha, ground, shadow)) * (1.0 - shadow.contact * _contact(alpha, ground))
+    darkness = 1.0 - left
     # A shadow keeps the ground's texture: light is taken away, and only a little of the tint is laid over it.
     darkness = np.where(darkness < 0.004, 0.0, darkness)[..., None]
     tint = to_linear(np.array(rgb_of(shadow.colour), np.uint8))
@@ -132,19 +125,34 @@ def _cast(alpha: Mask, ground: _Ground, shadow: Shadow) -> Floats:
 
 
 def _contact(alpha: Mask, ground: _Ground) -> Floats:
-    """A thin dark line under the parts of the product that touch the ground, and the dimness around it, where the
-    product keeps the light away; its peak is 1."""
+    """A thin dark line under the parts of the product that touch the ground, and the dimness around it and under what
+    hangs low, where the product keeps the light away; its peak is 1."""
     rows, box_columns = box_of(alpha)
     side = max(rows.stop - rows.start, box_columns.stop - box_columns.start)
     columns, lowest = _profile(alpha)
-    near = np.clip(1.0 - ((ground.rows(columns) - lowest) / (_FOOT * side)) ** 2, 0.0, 1.0)
-    band = np.zeros_like(alpha)
+    height = ground.rows(columns) - lowest
+    band, near = np.zeros_like(alpha), np.clip(1.0 - (height / (_FOOT * side)) ** 2, 0.0, 1.0)
     thickness = max(1, round(0.012 * side))
     for column, row, strength in zip(columns, lowest, near, strict=True):
         band[max(0, row - thickness) : row + thickness, column] = strength
     line = _blurred(band, max(0.8, 0.018 * side), max(0.6, 0.009 * side))
     around = _on_ground(band, 0.08 * side)
-    return np.maximum(line / max(float(line.max()), 1e-6), _DIMNESS * around / max(float(around.max()), 1e-6))
+    dimness = np.maximum(line / max(float(line.max()), 1e-6), _DIMNESS * around / max(float(around.max()), 1e-6))
+    return np.maximum(dimness, _GLOOM * _below(alpha, columns, lowest, height, side))
+
+
+def _below(
+    alpha: Mask, columns: npt.NDArray[np.intp], lowest: npt.NDArray[np.intp], height: Floats, side: int
+) -> Floats:
+    """The ground that a product hangs over, as a car's between its wheels, taken for half an ellipse behind the line it
+    stands on: the darker the lower the product hangs there; its peak is 1 at most."""
+    band = np.zeros_like(alpha)
+    gloom = np.clip(1.0 - height / (_OVERHANG * side), 0.0, 1.0) ** 2
+    across = np.linspace(-1.0, 1.0, len(columns))
+    depth = np.rint(_DEPTH * len(columns) * np.sqrt(1.0 - across**2)).astype(int)
+    for column, line, deep, strength in zip(columns, np.rint(lowest + height).astype(int), depth, gloom, strict=True):
+        band[max(0, line - deep) : line + 1, column] = strength
+    return _on_ground(band, _GLOOM_BLUR * side)
 
 
 def _on_ground(values: Floats, sigma: float) -> Floats:

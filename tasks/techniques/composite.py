@@ -9,7 +9,7 @@ from tasks.imaging.rim import free_rim
 from tasks.imaging.shadow import SOFT_SHADOW
 from tasks.techniques import WHITE, CutOut, Material, Pixels, Words
 
-VERSION = 1
+VERSION = 2
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
 SOURCE_TYPE: Literal["composite"] = "composite"
