@@ -5,8 +5,9 @@ through pyarrow fail ("no kernel matching input types (string, string_view)").
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,20 +15,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS_PER_FILE = 100_000
+ROWS_PER_GROUP = 10_000  # that are read together, or passed over where none of them is asked for
 SMALL = ROWS_PER_FILE // 4  # rows: files of fewer are made into one where there are more of them than FILES
 FILES = 20  # each is a read of its own
 
 
 @dataclass(frozen=True, slots=True)
-class DataFile:
-    """A Parquet file of a table, and the way to read columns of it in the schema that is asked for.
+class Where:
+    """Which rows are asked for, and the columns by which that is told."""
 
-    `rows` is None where its writer has not said how many there are.
-    """
+    columns: pa.Schema
+    expression: pc.Expression
+
+
+class Read(Protocol):
+    """The way to read a file."""
+
+    def __call__(self, schema: pa.Schema, where: Where | None = None) -> pa.Table:
+        """The columns of `schema`, in its types: of all rows, or of those that are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A Parquet file of a table, and the way to read it; `rows` is None where its writer has not said how many."""
 
     path: str
     rows: int | None
-    read: Callable[[pa.Schema], pa.Table]
+    read: Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,7 @@ def conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def parquet_bytes(rows: pa.Table) -> bytes:
     """The rows as one Parquet file."""
     buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
+    pq.write_table(rows, buffer, compression="zstd", row_group_size=ROWS_PER_GROUP)
     return buffer.getvalue()
 
 

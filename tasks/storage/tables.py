@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ from catalog_schemas.review import Review
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
-from tasks.storage.merging import DataFile, changes, conformed, first_of_each, parquet_bytes
+from tasks.storage.merging import DataFile, Where, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectInfo, ObjectStore
 
 _LACKS = {  # what the Delta driver's text says of servers that only look like a cloud's
@@ -131,12 +132,12 @@ class Tables:
         table = self._opened(name, version)
         if table is None:
             return schema.empty_table().select(wanted)
-        expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
-        scanned = pa.schema([schema.field(column) for column in _scanned(schema.names, wanted, filters)])
+        where = None if filters is None else _where(schema, filters)
+        named = dict.fromkeys([*wanted, *(where.columns.names if where else ())])
+        scanned = pa.schema([schema.field(column) for column in named])
         parts = [schema.empty_table().select(wanted)]
         for file in self._files(name, table):
-            rows = file.read(scanned)
-            parts.append((rows if expression is None else rows.filter(expression)).select(wanted))
+            parts.append(file.read(scanned, where).select(wanted))
         return pa.concat_tables(parts)
 
     def merge(
@@ -239,14 +240,25 @@ class Tables:
         counts = files["num_records"].to_pylist() if "num_records" in files.column_names else [None] * len(files)
         for path, rows in zip(files["path"].to_pylist(), counts, strict=True):
             key = f"tables/{name}/{path}"
-            yield DataFile(path, rows, lambda schema, key=key: self._read_file(key, schema))  # type: ignore[misc]
+            yield DataFile(path, rows, partial(self._read_file, key))
 
-    def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
+    def _read_file(self, key: str, schema: pa.Schema, where: Where | None = None) -> pa.Table:
         def read() -> pa.Table:
             with self.store.open(key) as source, pq.ParquetFile(source) as file:
-                return file.read(columns=schema.names, use_threads=self._local)
+                if where is None:
+                    return conformed(file.read(schema.names, use_threads=self._local), schema)
+                groups = (self._read_group(file, at, schema, where) for at in range(file.num_row_groups))
+                return pa.concat_tables([schema.empty_table(), *groups])
 
-        return conformed(attempt(read, self.store.uri(key), self._pauses), schema)
+        return attempt(read, self.store.uri(key), self._pauses)
+
+    def _read_group(self, file: pq.ParquetFile, at: int, schema: pa.Schema, where: Where) -> pa.Table:
+        """The rows that are asked for: where there is none, columns that do not tell so are not read."""
+        read = partial(file.read_row_group, at, use_threads=self._local)
+        told = conformed(read(columns=where.columns.names), where.columns)
+        if not told.filter(where.expression).num_rows:
+            return schema.empty_table()
+        return conformed(read(columns=schema.names), schema).filter(where.expression)
 
     def _widened(self, name: str, table: DeltaTable, schema: pa.Schema) -> bool:
         """Adds the columns that a newer packshot declares; False where another writer was faster."""
@@ -306,11 +318,10 @@ def _removed(commit: bytes) -> set[str]:
     return {action["remove"]["path"] for action in actions if "remove" in action}
 
 
-def _scanned(names: list[str], wanted: list[str], filters: Any) -> list[str]:
-    """The columns to read so that `filters` can be applied: all for an expression, which hides what it names."""
-    if filters is None:
-        return wanted
+def _where(schema: pa.Schema, filters: Any) -> Where:
+    """The filter with the columns that it names: all for an expression, which hides them."""
     if not isinstance(filters, list):
-        return names
+        return Where(schema, filters)
     clauses = [clause for group in filters for clause in ([group] if isinstance(group, tuple) else group)]
-    return list(dict.fromkeys([*wanted, *(column for column, _, _ in clauses)]))
+    named = dict.fromkeys(column for column, _, _ in clauses)
+    return Where(pa.schema([schema.field(column) for column in named]), pq.filters_to_expression(filters))

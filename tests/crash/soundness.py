@@ -8,6 +8,7 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from catalog_schemas.identity import bytes_id
+from tasks.storage.merging import Where
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import TABLES, Tables
 
@@ -23,7 +24,8 @@ class _ReadsOnce(Tables):
 
     seen: LRUCache[tuple[str, ...], pa.Table] = LRUCache(2000)
 
-    def _read_file(self, key: str, schema: pa.Schema) -> pa.Table:
+    def _read_file(self, key: str, schema: pa.Schema, where: Where | None = None) -> pa.Table:
+        assert where is None, "all rows are asked for"
         asked = (self.store.uri(key), *schema.names)
         if asked not in self.seen:
             self.seen[asked] = super()._read_file(key, schema)

@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
@@ -121,6 +122,28 @@ def test_a_filter_reads_only_what_it_names(tables: Tables) -> None:
     assert ids(tables, filters=[("sku", "=", "a")]) == ["a1", "a2"]
     assert ids(tables, filters=pc.field("retired_at").is_null()) == ["a2", "b1"]
     assert ids(tables, filters=pc.field("sku").isin(["b"]) & (pc.field("seed") > 1)) == ["b1"]
+
+
+def test_of_a_file_only_the_groups_of_rows_that_are_asked_for_are_read(
+    local: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, seen = pq.ParquetFile.read_row_group, list[int]()
+
+    def noted(file: pq.ParquetFile, group: int, *, columns: list[str], **options):
+        if "image_id" in columns:
+            seen.append(group)
+        return read(file, group, columns=columns, **options)
+
+    monkeypatch.setattr(merging, "ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    local.merge("images", images("a1", "a2", "a3", "b1", "c1", "c2"), "r1")
+    assert ids(local, filters=[("sku", "=", "b")]) == ["b1"]
+    assert seen == [1]
+    assert ids(local, filters=[("sku", "in", ["a", "c"])]) == ["a1", "a2", "a3", "c1", "c2"]
+    assert seen == [1, 0, 1, 2]
+    assert ids(local, filters=[("sku", "=", "d")]) == []
+    assert seen == [1, 0, 1, 2]
+    assert ids(local) == ["a1", "a2", "a3", "b1", "c1", "c2"]
 
 
 def test_a_table_of_many_small_files_becomes_one_of_few(local: Tables) -> None:
