@@ -27,7 +27,8 @@ CATALOG_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the shop's own system calls a product: its title and handle there, and the ids of its items, a line each.
+    """What the shop's own system says of a product: its title and handle there, the ids of its items, a line each, and
+    its category.
 
     `handle` and `ids` are empty where nobody said; then they follow from the SKU.
     """
@@ -35,6 +36,7 @@ class Listing:
     title: str
     handle: str = ""
     ids: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Product:
         """What importers have left in the attributes about where the product came from."""
         attributes = self.attributes
         title = attributes.get("product title", "") or self.title
-        return Listing(title, attributes.get("handle", ""), attributes.get("google ids", ""))
+        return Listing(title, attributes.get("handle", ""), attributes.get("google ids", ""), self.category)
 
     def in_words(self, names: tuple[str, ...]) -> str:
         """The first of these attributes that it has, as a prompt may name it: lower case, single spaces.

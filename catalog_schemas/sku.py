@@ -10,7 +10,7 @@ class SkuRecord:
 
     `fingerprint` is the hash of all that a run saw of the SKU: its row, the stamps of its photos, and the
     configuration. While it stays the same there is nothing to do. A SKU whose row is gone from its `catalog` is
-    retired. `title`, `handle` and `ids` are the `Listing` of its product, for feeds.
+    retired. `title`, `handle`, `ids` and `category` are the `Listing` of its product, for feeds and galleries.
     """
 
     sku: str
@@ -23,3 +23,4 @@ class SkuRecord:
     title: str = ""
     handle: str = ""
     ids: str = ""
+    category: str = ""

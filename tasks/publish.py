@@ -150,7 +150,7 @@ def _record(
     context: RunContext, sku: str, fingerprint: str, status: str, images: int, listing: Listing = _UNLISTED
 ) -> SkuRecord:
     seen = (fingerprint, status, images, context.run_id, context.started_at)
-    return SkuRecord(sku, context.catalog_name, *seen, listing.title, listing.handle, listing.ids)
+    return SkuRecord(sku, context.catalog_name, *seen, listing.title, listing.handle, listing.ids, listing.category)
 
 
 def _with_retired(

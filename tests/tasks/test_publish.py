@@ -69,3 +69,4 @@ def test_a_product_is_looked_at_again_where_a_photo_could_not_be_had(
     verdict = Rejection("mug-1", "prepare_references", reason, "0.png", "away", "run", now)
     [record] = sku_records(context, plan, list(plan.jobs), Harvest((), (), (verdict,)))
     assert (record.status, record.fingerprint) == ("published", "" if again else plan.fingerprints["mug-1"])
+    assert (record.title, record.category) == ("The mug-1", "Home > Kitchen")
