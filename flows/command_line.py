@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog_schemas.errors import ConfigError, PackshotError
 from flows.import_command import add_import_command
-from flows.operator_commands import add_operator_commands
+from flows.operator_commands import add_operator_commands, count
 
 if TYPE_CHECKING:
     from flows.parameters import RefreshParameters
@@ -135,14 +135,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
     parser.add_argument("--config", required=True, help="demo, sd15, sdxl, or the path of a YAML file")
     what = "new or changed products that one run looks at; the others wait for the next one (default: all)"
-    parser.add_argument("--limit", type=_count, default=0, metavar="N", help=what)
-
-
-def _count(text: str) -> int:
-    """A number of products or devices, as argparse is to read it."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, not {text!r}")
-    return int(text)
+    parser.add_argument("--limit", type=count, default=0, metavar="N", help=what)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -162,7 +155,7 @@ def _add_deploy(parser: argparse.ArgumentParser) -> None:
     what = "what the pool is told for each run, such as image=shop/packshot:1.2; may be given again"
     parser.add_argument("--job-variable", action="append", default=[], metavar="NAME=VALUE", help=what)
     what = "the devices of all workers: no more tasks train or draw at once (default: the server's limit as it is)"
-    parser.add_argument("--devices", type=_count, default=0, metavar="N", help=what)
+    parser.add_argument("--devices", type=count, default=0, metavar="N", help=what)
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:

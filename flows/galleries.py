@@ -1,6 +1,7 @@
 """Galleries in the browser: what `packshot serve` adds to Prefect's server, beside its UI and with its password.
 
-Pages and pictures come from the store, wherever that is. A page may send what was said of its images to Prefect's API.
+Pages and pictures come from the store, wherever that is. The front page is made of the store's tables when it is asked
+for. A page may send what was said of its images to Prefect's API.
 """
 
 import asyncio
@@ -8,13 +9,15 @@ import base64
 import hmac
 from functools import cached_property
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from catalog_schemas.errors import StoreError
 from flows.prefect_server import App, Message, Receive, Send
 from tasks.reporting.gallery import policy
 from tasks.reporting.served import GALLERY, is_shown
+from tasks.reporting.shop import Query, Shop
 from tasks.storage.objects import ObjectMissing, ObjectStore
 
 API = "api/"  # below GALLERY: Prefect's, since a browser sends the gallery's password to paths below it alone
@@ -44,8 +47,16 @@ class Galleries:
         """Opened by the first who asks."""
         return ObjectStore(self.url)
 
+    @cached_property
+    def shop(self) -> Shop:
+        """The front page, and what it remembers."""
+        return Shop(self.store)
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one connection."""
+        if scope["type"] == "http" and f"{scope['path']}/" == GALLERY:
+            await RedirectResponse(GALLERY)(scope, receive, send)
+            return
         if scope["type"] != "http" or not scope["path"].startswith(GALLERY):
             await self.app(scope, receive, send)
             return
@@ -59,10 +70,10 @@ class Galleries:
         if not self._is_let_in(dict(scope["headers"]).get(b"authorization", b"")):
             asked = {"WWW-Authenticate": 'Basic realm="packshot", charset="UTF-8"'}
             return PlainTextResponse("name and password, please", HTTPStatus.UNAUTHORIZED, asked)
-        if scope["method"] not in ("GET", "HEAD") or not is_shown(key):
+        if scope["method"] not in ("GET", "HEAD") or (key and not is_shown(key)):
             return PlainTextResponse("no gallery or image is here", HTTPStatus.NOT_FOUND)
         try:
-            data = await asyncio.to_thread(lambda: self.store.read(key))
+            data = await asyncio.to_thread(self._read, key, scope["query_string"].decode("latin-1"))
         except ObjectMissing:
             return PlainTextResponse("it is not in the store any more", HTTPStatus.NOT_FOUND)
         except StoreError as error:
@@ -73,7 +84,11 @@ class Galleries:
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
         }
-        return Response(data, headers=headers, media_type=TYPES[key.rpartition(".")[2]])
+        return Response(data, headers=headers, media_type=TYPES[key.rpartition(".")[2] or "html"])
+
+    def _read(self, key: str, query: str) -> bytes:
+        """The object, or for an empty key the front page."""
+        return self.store.read(key) if key else self.shop.page(Query.of(dict(parse_qsl(query)))).encode()
 
     def _is_let_in(self, given: bytes) -> bool:
         wanted = b"Basic " + base64.b64encode(self.password.encode())

@@ -1,6 +1,7 @@
-"""The commands of whoever looks after a store: review, verify, gc, rollback, export."""
+"""The commands of whoever looks after a store: gallery, review, verify, gc, rollback, export."""
 
 import argparse
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,20 @@ Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argpa
 
 def add_operator_commands(add: Add) -> None:
     """Adds them to the command line."""
+    gallery = add("gallery", _gallery, "write a page of live images, to look at, approve and reject")
+    gallery.add_argument("--sku", nargs="+", action="extend", default=[], help="only these products", metavar="SKU")
+    gallery.add_argument("--category", default="", help="only products whose category contains this text")
+    gallery.add_argument("--channel", default="", help="only the images of one channel")
+    said = gallery.add_mutually_exclusive_group()
+    for name, what in (("unreviewed", "nobody has approved or rejected"), ("approved", "somebody has approved")):
+        text = f"only the images that {what}"
+        said.add_argument(f"--{name}", dest="verdict", action="store_const", const=name, default="", help=text)
+    what = "products that one page holds; it says how many are left out (default: 200)"
+    gallery.add_argument("--limit", type=count, metavar="N", default=200, help=what)
+    gallery.add_argument(
+        "--out", metavar="FILE", help="a file of this machine (default: gallery/index.html in the store)"
+    )
+    gallery.add_argument("--base-url", default="", help="for --out and a bucket: the URL that the store is reached by")
     review = add("review", _review, "say which images are good and which are to go: these are not made again")
     for verdict in ("reject", "approve"):
         what = "images, as the gallery copies them: images/MUG-1/web/….webp, or a link that ends so"
@@ -34,8 +49,25 @@ def add_operator_commands(add: Add) -> None:
     export.add_argument("--approved", action="store_true", help="only the images that somebody has approved")
     export.add_argument("--channel", default="", help="only the images of one channel")
     export.add_argument("--base-url", default="", help="for feeds: the URL that the store is reached by")
-    for parser in (review, verify, gc, rollback, export):
+    for parser in (gallery, review, verify, gc, rollback, export):
         parser.add_argument("--store", required=True, help="folder or URL of the store")
+
+
+def count(text: str) -> int:
+    """A number of products or devices, as argparse is to read it."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, not {text!r}")
+    return int(text)
+
+
+def _gallery(parsed: argparse.Namespace) -> dict[str, Any]:
+    from tasks.reporting.live import Asked, write_gallery
+
+    skus = tuple(unicodedata.normalize("NFC", sku) for sku in parsed.sku)  # as catalogs have them
+    asked = Asked(skus, parsed.category, "", parsed.channel, parsed.verdict)
+    out = Path(parsed.out) if parsed.out else None
+    made = write_gallery(existing_store(parsed.store), asked, parsed.limit, out, parsed.base_url)
+    return {"text": f"{made.scope}\nGallery: {made.gallery}", **vars(made)}
 
 
 def _review(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from configs.preset import load_preset
 from flows.prefect_server import AUTH, answers, prepare_home, server_command, without_proxy
 from flows.presets import absolute_preset, runnable_preset
 from flows.processes import Companion
-from tasks.reporting.served import SERVED
+from tasks.reporting.served import GALLERY, SERVED
 from tasks.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Cal
         deployed = asyncio.run(deployments.register(places, nightly, site))
         with _worker(server, home, lock, say) as worker:
             worker.wait_until(lambda: asyncio.run(deployments.worker_is_there()))
-            say("\n".join(["", *deployed.told(f"{url}/v2", nightly), f"Logs: {home}. Ctrl-C stops it all."]))
+            say("\n".join(["", *deployed.told(f"{url}/v2", nightly, url + GALLERY), f"Logs: {home}. Ctrl-C stops it all."]))
             _watch(server, worker)
 
 

@@ -3,14 +3,12 @@
 from datetime import UTC, datetime
 
 from prefect import task
-from pydantic import TypeAdapter
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import bytes_id
-from catalog_schemas.image import CheckResult, ImageRecord
+from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.rejection import Reason, Rejection
-from catalog_schemas.variant import VariantSpec
 from configs.entries import Channel
 from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
@@ -19,6 +17,7 @@ from tasks.identities import image_id, slot_of
 from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
+from tasks.json_columns import CHECKS, SPEC
 from tasks.ledger import StageResult, once
 from tasks.pictures import read_draft
 from tasks.stage_options import RETRIES
@@ -28,8 +27,6 @@ from tasks.techniques import Pixels, find_technique
 from tasks.threads import each
 
 STAGE = "finish_images"
-SPEC = TypeAdapter(VariantSpec)
-CHECKS = TypeAdapter(tuple[CheckResult, ...])
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 

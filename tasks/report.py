@@ -1,44 +1,29 @@
 """Shows a run: an HTML gallery in the store, and what `tasks.reporting.artifacts` puts into the Prefect UI."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote
 
 from prefect import task
 
 from catalog_schemas.identity import canonical_json
+from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
-from catalog_schemas.review import Verdict
 from catalog_schemas.run import RunRecord
-from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
-from tasks.finish_images import CHECKS, SPEC
 from tasks.publish import Harvest
 from tasks.reporting.artifacts import show_first, show_run
-from tasks.reporting.gallery import (
-    GalleryCount,
-    GalleryImage,
-    GalleryPage,
-    GalleryPhoto,
-    GalleryProduct,
-    render_gallery,
-)
+from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.reshoot import reshoot_csv, reshoots
-from tasks.reviews import Picture, reviewed
+from tasks.reporting.shown import PRODUCTS_SHOWN, Shown, rows_to_show
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
 
 RESHOOTS_SHOWN = 50  # in a gallery; the list beside it has all
-PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
-_COLUMNS = [
-    "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
-    "alt_text", "checks", "spec", "run_id", "slot", "variant_id",
-]  # fmt: skip
+_ROOT = "../../../"  # of the store, as seen from a report: a copied store still shows its pictures
 
 
 @dataclass(frozen=True)
@@ -83,8 +68,8 @@ def show_first_images(context: RunContext, jobs: list[SkuJob], harvest: Harvest,
     `to_come` counts the images that wait for them. The tables do not speak of these images yet. Raises StoreError.
     """
     store, key = context.open(), f"{_folder(context)}/index.html"
-    made = [replace(record, run_id=context.run_id) for record in harvest.images]
-    page = _page(context, jobs, harvest.rejections, store, rows_of("images", made).to_pylist())
+    made = harvest.images
+    page = _page(context, jobs, harvest.rejections, store, made)
     counts = (GalleryCount(str(len(made)), "images so far"), GalleryCount(str(to_come), "images to come"))
     note = f"{to_come} more images come when adapters are trained, unless the run is stopped. This page loads itself."
     page = replace(page, counts=counts, note=note)
@@ -102,21 +87,18 @@ def _page(
     jobs: list[SkuJob],
     rejections: Iterable[Rejection],
     store: ObjectStore,
-    made: Sequence[dict[str, Any]] = (),
+    made: Iterable[ImageRecord] = (),
 ) -> GalleryPage:
-    """The page of the jobs' SKUs and others; `made` are rows of images that are not published yet."""
+    """The page of the jobs' SKUs and others; `made` are images that are not published yet."""
     refused: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in rejections:
         refused[rejection.sku].append(rejection)
     products = {job.product.sku: job.product for job in jobs}
-    order = _shown([*products, *(sku for sku in refused if sku)], store)
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    replaced = {row["slot"] for row in made}
-    live = (row for row in Tables(store).live_images(_COLUMNS, order).to_pylist() if row["slot"] not in replaced)
-    for row in (*made, *live):
-        rows[row["sku"]].append(row)
+    mine = list(dict.fromkeys([*products, *filter(None, refused)]))
+    others = _others(store, mine)
+    order = [*mine[:PRODUCTS_SHOWN], *others]
     specs = {one.spec.id: one.spec for job in jobs for one in job.variants}
-    show = _Pictures(context, store, reviewed(Tables(store), Verdict.APPROVED, order))
+    shown = Shown(store, _ROOT, rows_to_show(Tables(store), order, rows_of("images", made)))
     return GalleryPage(
         title="packshot",
         run_id=context.run_id,
@@ -124,27 +106,37 @@ def _page(
         products=tuple(
             GalleryProduct(
                 sku=sku,
-                title=products[sku].title if sku in products else next((row["title"] for row in rows[sku]), ""),
+                title=products[sku].title if sku in products else shown.title(sku),
                 class_noun=products[sku].class_noun if sku in products else "",
-                category=products[sku].category if sku in products else "",
-                photos=(*show.photos(rows[sku]), *show.refused_photos(refused[sku])),
-                images=tuple(show.image(row) for row in rows[sku]),
-                rejected=tuple(show.refused(one, specs) for one in refused[sku] if one.variant_id),
+                category=products[sku].category if sku in products else others.get(sku, ""),
+                photos=(*shown.photos(sku), *shown.refused_photos(refused[sku])),
+                images=shown.images(sku),
+                rejected=tuple(shown.refused(one, specs[one.variant_id]) for one in refused[sku] if one.variant_id),
                 note="; ".join(one.detail for one in refused[sku] if not one.variant_id and not one.is_about_photo),
             )
             for sku in order
         ),
         banner=context.model.warning,
+        scope=_scope(len(mine)),
     )
 
 
-def _shown(first: list[str], store: ObjectStore) -> list[str]:
-    """The SKUs of the page: those of this run, then others that are published, until it is full."""
-    order = dict.fromkeys(first[:PRODUCTS_SHOWN])
-    if len(order) < PRODUCTS_SHOWN:
-        others = Tables(store).read("skus", ["sku"], [("status", "=", "published")])["sku"]
-        order |= dict.fromkeys(others.slice(0, PRODUCTS_SHOWN).to_pylist())
-    return list(order)[:PRODUCTS_SHOWN]
+def _others(store: ObjectStore, mine: list[str]) -> dict[str, str]:
+    """The categories, by SKU, of other products that are published, as many as there is room for."""
+    room = PRODUCTS_SHOWN - len(mine)
+    if room <= 0:
+        return {}
+    rows = Tables(store).read("skus", ["sku", "category"], [("status", "=", "published")]).slice(0, PRODUCTS_SHOWN)
+    listed = {row["sku"]: row["category"] or "" for row in rows.to_pylist() if row["sku"] not in mine}
+    return dict(list(listed.items())[:room])
+
+
+def _scope(products: int) -> str:
+    """What the page says where it has not room for all of the run's products."""
+    if products <= PRODUCTS_SHOWN:
+        return ""
+    shown = f"{PRODUCTS_SHOWN} of this run's {products:,} products are shown."
+    return f"{shown} {products - PRODUCTS_SHOWN:,} are left out: packshot gallery shows them."
 
 
 def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
@@ -157,64 +149,3 @@ def _counts(run: RunRecord) -> tuple[GalleryCount, ...]:
         GalleryCount(str(run.skus_quarantined), "SKUs quarantined"),
         GalleryCount(f"{run.seconds:.0f} s", "run time"),
     )
-
-
-class _Pictures:
-    """Pictures as the page refers to them: relative to itself, so that a copied store still shows them."""
-
-    def __init__(self, context: RunContext, store: ObjectStore, approved: set[Picture]) -> None:
-        self.context, self.store, self.approved = context, store, approved
-        self.library = context.library()
-
-    def image(self, row: dict[str, Any]) -> GalleryImage:
-        return GalleryImage(
-            uri=_relative(row["key"]),
-            scene=row["scene"],
-            colour=row["colour"],
-            background=row["background"],
-            technique=row["technique"],
-            alt_text=row["alt_text"],
-            colour_hex=self._hex(row["colour"]),
-            channel=row["channel"],
-            prompt=row["prompt"],
-            seed=row["seed"],
-            width=row["width"],
-            height=row["height"],
-            checks=CHECKS.validate_json(row["checks"]),
-            is_new=row["run_id"] == self.context.run_id,
-            key=row["key"],
-            is_approved=(row["variant_id"], row["slot"]) in self.approved,
-        )
-
-    def photos(self, rows: list[dict[str, Any]]) -> list[GalleryPhoto]:
-        if not rows:
-            return []
-        references = SPEC.validate_json(rows[0]["spec"]).references
-        keys = [f"cache/references/{reference}.png" for reference in references]
-        return [GalleryPhoto(_relative(key)) for key in keys if self.store.exists(key)]
-
-    def refused_photos(self, rejections: list[Rejection]) -> list[GalleryPhoto]:
-        refused = [one for one in rejections if one.is_about_photo]
-        return [GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in refused]
-
-    def refused(self, rejection: Rejection, specs: dict[str, VariantSpec]) -> GalleryImage:
-        spec, key = specs[rejection.variant_id], f"cache/drafts/{rejection.variant_id}.png"
-        return GalleryImage(
-            uri=_relative(key) if self.store.exists(key) else "",
-            scene=spec.scene,
-            colour=spec.colour,
-            background=spec.background,
-            technique=spec.technique,
-            colour_hex=self._hex(spec.colour),
-            prompt=spec.prompt,
-            seed=spec.seed,
-            reason=str(rejection.reason),
-            detail=rejection.detail,
-        )
-
-    def _hex(self, colour: str) -> str:
-        return self.library.colours[colour].hex if colour in self.library.colours else ""
-
-
-def _relative(key: str) -> str:
-    return "../../../" + quote(key)

@@ -23,10 +23,27 @@ def reviewed(tables: Tables, verdict: Verdict, skus: Sequence[str] | None = None
     return set(zip(rows["variant_id"].to_pylist(), rows["slot"].to_pylist(), strict=True))
 
 
-def is_rejected(tables: Tables, rows: pa.Table) -> pa.ChunkedArray:
-    """Whether a person has rejected the picture of each row of `tables/images`. Raises StoreError."""
-    rejected = pa.array(["/".join(picture) for picture in reviewed(tables, Verdict.REJECTED)], pa.string())
-    return pc.is_in(pc.binary_join_element_wise(rows["variant_id"], rows["slot"], "/"), rejected)
+def verdicts(tables: Tables, rows: pa.Table, skus: Sequence[str] | None = None) -> pa.Array:
+    """What people have said of the picture of each row, which has its `variant_id` and `slot`; empty where nobody has.
+
+    `skus` are those of the rows, where they are not all. Raises StoreError.
+    """
+    if not len(rows):
+        return pa.array([], pa.string())
+    filters = None if skus is None else [("sku", "in", list(skus))]
+    said = tables.read("reviews", ["variant_id", "slot", "verdict"], filters).combine_chunks()
+    at = pc.index_in(_pictures(rows), value_set=_pictures(said))
+    return pc.fill_null(said["verdict"].take(at), "").combine_chunks()
+
+
+def _pictures(rows: pa.Table) -> pa.Array:
+    """Each row's `Picture` as one text."""
+    return pc.binary_join_element_wise(rows["variant_id"], rows["slot"], "/").combine_chunks()
+
+
+def is_rejected(tables: Tables, rows: pa.Table) -> pa.Array:
+    """Whether somebody has rejected the picture of each row, which has its `variant_id` and `slot`. Raises StoreError."""
+    return pc.equal(verdicts(tables, rows), Verdict.REJECTED)
 
 
 def rejections(tables: Tables) -> dict[str, str]:

@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from pydantic import TypeAdapter
-
 from catalog_schemas.adapter import AdapterFile, AdapterSpec
 from catalog_schemas.rejection import Reason
 from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
 from tasks.identities import slot_of
+from tasks.json_columns import SPEC
 from tasks.reviews import Picture, reviewed
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
@@ -37,7 +36,6 @@ _IMAGE_REASONS = {
 }
 # Trying again would give the same.
 _FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)
-_SPEC = TypeAdapter(VariantSpec)
 _COLUMNS = ["adapter_id", *(f.name for f in fields(AdapterSpec)), "key", "sha256", "bytes", "created_at"]
 
 
@@ -110,7 +108,7 @@ class Known:
         held = next((self.slots[slot] for slot in (slot_of(spec, c) for c in channels) if slot in self.slots), None)
         if held is None:
             return "new"
-        old = _SPEC.validate_json(held.spec)
+        old = SPEC.validate_json(held.spec)
         if old == spec:
             return "channel changed" if held.title == title else "title changed"
         changed = {f.name for f in fields(VariantSpec) if getattr(old, f.name) != getattr(spec, f.name)}

@@ -1,4 +1,4 @@
-"""SKUs that a run was asked for and that the catalog does not hold."""
+"""SKUs that a run or a gallery was asked for and that are not there."""
 
 import difflib
 from bisect import bisect_left
@@ -10,8 +10,8 @@ UNKNOWN_SHOWN = 20  # SKUs, in a message
 NEIGHBOURS = 50  # SKUs on either side of one that is not in the catalog, among which it may have been meant
 
 
-def refuse_unknown(skus: Iterable[str], seen: Set[str]) -> None:
-    """Raises ConfigError for SKUs that the catalog does not hold: a mistyped one would otherwise just be missing."""
+def refuse_unknown(skus: Iterable[str], seen: Set[str], what: str = "are not in the catalog") -> None:
+    """Raises ConfigError for SKUs that are not among those seen: a mistyped one would otherwise just be missing."""
     unknown = [sku for sku in skus if sku not in seen]
     if not unknown:
         return
@@ -19,7 +19,7 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str]) -> None:
     meant = list(zip(shown, _close_to(shown, seen), strict=True))
     lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
     more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
-    raise ConfigError("\n".join([f"{len(unknown)} SKUs are not in the catalog:", *lines, *more]))
+    raise ConfigError("\n".join([f"{len(unknown)} SKUs {what}:", *lines, *more]))
 
 
 def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:

@@ -48,7 +48,6 @@ class GalleryImage:
     checks: tuple[CheckResult, ...] = ()
     reason: str = ""
     detail: str = ""
-    is_new: bool = True
     key: str = ""
     is_approved: bool = False
 
@@ -85,11 +84,38 @@ class GalleryCount:
 
 
 @dataclass(frozen=True, slots=True)
+class GalleryLink:
+    """A way from a page to another; `is_here` where it leads to this one."""
+
+    label: str
+    href: str
+    is_here: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryShop:
+    """What a page has that is one of many of a whole shop: a search, and the ways to the others.
+
+    `words` is what was searched for, `verdicts` leads to images that were reviewed and those that were not, `pages` to
+    the other pages, `runs` to the galleries of runs, the newest first, of which there are `runs_total`. They are folded
+    but on the front page, where nothing was asked for.
+    """
+
+    words: str
+    verdicts: tuple[GalleryLink, ...]
+    pages: tuple[GalleryLink, ...]
+    runs: tuple[GalleryLink, ...]
+    runs_total: int
+    is_front: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryPage:
     """All that the page shows. `banner` is a warning above everything else, such as that the model is untrained.
 
-    A page with a `note` is not the last: it says what is to come, and the page loads itself again.
-    `reshoot` are the first lines of the list at `reshoot_uri`, which has `reshoot_total`.
+    `run_id` is empty for a page of live images, and `store` says whose. `scope` is a sentence about what the page holds
+    and what it leaves out. A page with a `note` is not the last: it says what is to come, and the page loads itself
+    again. `reshoot` are the first lines of the list at `reshoot_uri`, which has `reshoot_total`.
     """
 
     title: str
@@ -102,6 +128,9 @@ class GalleryPage:
     reshoot: tuple[Reshoot, ...] = ()
     reshoot_total: int = 0
     reshoot_uri: str = ""
+    store: str = ""
+    scope: str = ""
+    shop: GalleryShop | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ GALLERY = "/gallery/"
 SERVED = "PACKSHOT_SERVED_STORE"  # the environment variable that holds the store's URL
 _SHOWN = re.compile(
     r"runs/[^/]+/report/(index\.html|reshoot\.csv)"
+    r"|gallery/index\.html"
     r"|images/[^/]+/[^/]+/[^/]+\.(webp|jpg|png)"
     r"|cache/(references|drafts)/[^/]+\.png"
 )

@@ -39,9 +39,9 @@ from configs.schema import VariantMatrix
 from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
 from tasks.context import RunContext
-from tasks.finish_images import SPEC
 from tasks.identities import image_id, slot_of
 from tasks.import_catalog import import_catalog
+from tasks.json_columns import SPEC
 from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.changes import read_changes

@@ -79,7 +79,14 @@ def test_the_commands_gc_rollback_and_export_do_what_they_say(
 
 @pytest.mark.parametrize(
     "command",
-    [("verify",), ("gc",), ("rollback", "0"), ("export", "tree", "--out", "out"), ("export", "google", "--out", "out")],
+    [
+        ("gallery",),
+        ("verify",),
+        ("gc",),
+        ("rollback", "0"),
+        ("export", "tree", "--out", "out"),
+        ("export", "google", "--out", "out"),
+    ],
 )
 def test_a_store_where_no_run_has_published_is_no_sound_and_empty_store(
     memory: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Galleries over HTTP: what the store shows, to whom, and nothing else of it."""
 
 import asyncio
+import html
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def ask(
         sent.append(dict(message))
 
     given = [(name.encode(), value) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": given}
+    path, _, query = path.partition("?")
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode()}
+    scope["headers"] = given
     asyncio.run(Galleries(_prefect, store.url, password)(scope, receive, send))
     told = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], told, b"".join(message["body"] for message in sent[1:])
@@ -75,8 +78,8 @@ def test_reports_and_images_are_shown_and_all_else_is_prefects(store: ObjectStor
         "cache/references/../../../../etc/passwd",
         "../../etc/passwd",
         "/etc/passwd",
-        "",
         "images/MUG/web/gone.webp",
+        "gallery/other.html",
     ],
 )
 def test_nothing_else_of_the_store_is_shown(store: ObjectStore, path: str) -> None:
@@ -94,8 +97,23 @@ def test_a_page_that_somebody_has_put_into_the_store_runs_no_script(store: Objec
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_front_page_is_made_under_the_same_policy(store: ObjectStore) -> None:
+    status, headers, body = ask(store, "/gallery/?q=R%C3%B6d+mug&show=unreviewed")
+    assert (status, headers["content-type"], headers["cache-control"]) == (200, "text/html; charset=utf-8", "no-cache")
+    assert headers["content-security-policy"] == policy()
+    assert policy() in html.unescape(body.decode()), "what it says of itself, by which its script runs"
+    assert 'value="Röd mug"' in body.decode()
+    status, headers, _ = ask(store, "/gallery")
+    assert (status, headers["location"]) == (307, "/gallery/")
+
+
+def test_a_gallery_of_live_images_in_the_store_is_shown(store: ObjectStore) -> None:
+    store.write("gallery/index.html", b"live")
+    assert ask(store, "/gallery/gallery/index.html")[2] == b"live"
+
+
 def test_whoever_has_not_the_servers_password_sees_nothing(store: ObjectStore) -> None:
-    for path in (REPORT, IMAGE, "images/MUG/web/gone.webp"):
+    for path in ("", "?q=mug", REPORT, IMAGE, "images/MUG/web/gone.webp"):
         status, headers, body = ask(store, f"/gallery/{path}", password="me:secret")
         assert (status, body) == (401, b"name and password, please")
         assert headers["www-authenticate"].startswith("Basic ")

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from catalog_schemas.image import CheckResult
+from tasks.report import _scope
 from tasks.reporting.gallery import (
     GalleryCount,
     GalleryImage,
@@ -16,6 +17,7 @@ from tasks.reporting.gallery import (
     GalleryProduct,
     render_gallery,
 )
+from tasks.reporting.shown import PRODUCTS_SHOWN
 
 IMAGE = GalleryImage(
     uri="images/mug.jpg",
@@ -99,6 +101,12 @@ def test_a_page_that_is_not_the_last_says_what_is_to_come_and_loads_itself_again
     assert "32 more images come" in " ".join(page.text)
     assert [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "refresh"] == ["20"]
     assert "refresh" not in render_gallery(PAGE)
+
+
+def test_a_run_with_more_products_than_a_page_holds_says_how_many_are_left_out():
+    assert _scope(PRODUCTS_SHOWN) == ""
+    page = render_gallery(replace(PAGE, scope=_scope(PRODUCTS_SHOWN + 1150)))
+    assert "200 of this run&#39;s 1,350 products are shown. 1,150 are left out: packshot gallery shows them." in page
 
 
 def test_the_page_stands_alone():

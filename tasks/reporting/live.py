@@ -1,0 +1,209 @@
+"""The live images of a store, without a run: which there are, and a gallery of those that are asked for."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog_schemas.errors import ConfigError, StoreError
+from catalog_schemas.review import Verdict
+from configs.reading import unknown
+from tasks.planning.unknown_skus import refuse_unknown
+from tasks.replacing import replacing
+from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
+from tasks.reporting.shown import Shown, rows_to_show
+from tasks.reviews import verdicts
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+
+LIVE = "gallery/index.html"  # in the store, where no other place is named
+Reviewed = Literal["", "approved", "unreviewed"]
+_FIELD = "\n"  # between the texts that are searched: no word holds it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which live images are meant; what is empty means all.
+
+    `category` is a part of a product's category, and each of `words` one of its SKU, title or category, in any case.
+    `verdict` asks for images that somebody has approved, or that nobody has approved or rejected.
+    """
+
+    skus: tuple[str, ...] = ()
+    category: str = ""
+    words: str = ""
+    channel: str = ""
+    verdict: Reviewed = ""
+
+    def are_meant(self, images: pa.Table) -> pa.Array:
+        """Whether each row is meant, as far as `channel` and `verdict` tell."""
+        told = {"approved": str(Verdict.APPROVED), "unreviewed": ""}
+        meant = pa.array([True] * len(images), pa.bool_())
+        if self.channel:
+            meant = pc.and_(meant, pc.equal(images["channel"], self.channel))
+        if self.verdict:
+            meant = pc.and_(meant, pc.equal(images["verdict"], told[self.verdict]))
+        return meant
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words: "1 image", "4,800 images"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The SKUs of the products that were asked for, in order, and for each the number of its images."""
+
+    skus: list[str]
+    images: list[int]
+
+    def __str__(self) -> str:
+        return f"{counted(sum(self.images), 'image')} of {counted(len(self.skus), 'product')}"
+
+    @property
+    def counts(self) -> tuple[GalleryCount, ...]:
+        """The same for a page's header."""
+        return (GalleryCount(f"{len(self.skus):,}", "products"), GalleryCount(f"{sum(self.images):,}", "images"))
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is live at one moment: `images` with their SKU, channel and verdict, `products` with SKU, category and the
+    text that is searched, by SKU. A million images take some ten megabytes."""
+
+    images: pa.Table
+    products: pa.Table
+
+    @classmethod
+    def of(cls, tables: Tables) -> Self:
+        """Reads five columns of the images, two of the reviews and of the SKUs. Raises StoreError."""
+        rows = tables.live_images(["sku", "title", "channel", "variant_id", "slot"])
+        images = rows.select(["sku", "channel"]).append_column("verdict", verdicts(tables, rows))
+        titles = rows.select(["sku", "title"]).group_by("sku").aggregate([("title", "max")]).sort_by("sku")
+        seen = tables.read("skus", ["sku", "category"]).combine_chunks()
+        at = pc.index_in(titles["sku"], value_set=seen["sku"])
+        category = pc.fill_null(seen["category"].take(at), "")
+        text = pc.utf8_lower(pc.binary_join_element_wise(titles["sku"], titles["title_max"], category, _FIELD))
+        products = pa.table({"sku": titles["sku"], "category": category, "text": text})
+        narrow = [column.combine_chunks().dictionary_encode() for column in images.itercolumns()]
+        return cls(pa.table(narrow, names=images.column_names), products)
+
+    def found(self, asked: Asked) -> Found:
+        """The products with an image that is meant."""
+        products = self.products
+        if asked.skus:
+            products = products.filter(pc.is_in(products["sku"], pa.array(asked.skus, pa.string())))
+        if asked.category:
+            products = products.filter(pc.match_substring(products["category"], asked.category, ignore_case=True))
+        for word in asked.words.lower().split():
+            products = products.filter(pc.match_substring(products["text"], word))
+        counted = self.images.filter(asked.are_meant(self.images))["sku"].combine_chunks().value_counts()
+        skus = counted.field("values").cast(pa.string())
+        at = pc.index_in(products["sku"], value_set=skus)
+        images = counted.field("counts").take(at.combine_chunks())
+        held = pc.is_valid(images)
+        return Found(products["sku"].filter(held).to_pylist(), images.filter(held).to_pylist())
+
+    def refuse_unknown(self, asked: Asked, store: str) -> None:
+        """Raises ConfigError where a SKU, category or channel is none of a live image's, and StoreError where there is
+        no live image."""
+        if not len(self.images):
+            raise StoreError(f"{store}: no image is live here, so there is nothing to show")
+        if asked.skus:
+            refuse_unknown(asked.skus, set(self.products["sku"].to_pylist()), f"have no live image in {store}")
+        channels = sorted(self.images["channel"].unique().to_pylist())
+        if faults := unknown([asked.channel] if asked.channel else [], channels, "--channel", "channel"):
+            raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
+        if asked.category and not self.found(Asked(category=asked.category)).skus:
+            named = sorted(set(self.products["category"].to_pylist()) - {""})
+            faults = unknown([asked.category], named, "--category", "category")
+            if not named:
+                raise ConfigError(f"{store}: no category of a product is known here yet: nights write them down")
+            raise ConfigError(f"{faults[0]}; name a part of one, such as {named[0]!r}")
+
+
+def live_page(tables: Tables, live: Live, asked: Asked, skus: Sequence[str], root: str) -> GalleryPage:
+    """A page of the images of these SKUs that are meant, as they are now; `root`: see `Shown`. Raises StoreError."""
+    rows = rows_to_show(tables, skus)
+    shown = Shown(tables.store, root, rows.filter(asked.are_meant(rows)).sort_by("key"))
+    products = live.products.filter(pc.is_in(live.products["sku"], pa.array(skus, pa.string()))).to_pylist()
+    return GalleryPage(
+        title="Live images",
+        run_id="",
+        created_at=datetime.now(UTC),
+        store=tables.store.url,
+        products=tuple(
+            GalleryProduct(
+                sku=one["sku"],
+                title=shown.title(one["sku"]),
+                category=one["category"],
+                photos=shown.photos(one["sku"]),
+                images=shown.images(one["sku"]),
+            )
+            for one in products
+            if one["sku"] in shown.rows
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Written:
+    """A gallery's place, a path or a URL, and what it holds and leaves out, also as a sentence, its `scope`."""
+
+    gallery: str
+    products: int
+    images: int
+    products_left_out: int
+    images_left_out: int
+    scope: str
+
+
+def write_gallery(store: ObjectStore, asked: Asked, limit: int, out: Path | None, base_url: str) -> Written:
+    """Writes a gallery of the first `limit` products, by SKU, with images that are meant: to `out`, or to
+    `gallery/index.html` in the store.
+
+    Pictures of a bucket are reached from `out` by `base_url`. Raises ConfigError for what nobody knows, and StoreError,
+    also where no image is live.
+    """
+    tables, root = Tables(store), _root(store, out, base_url)
+    live = Live.of(tables)
+    live.refuse_unknown(asked, store.url)
+    found = live.found(asked)
+    page = live_page(tables, live, asked, found.skus[:limit], root)
+    held = Found(found.skus[:limit], found.images[:limit])
+    left = Found(found.skus[limit:], found.images[limit:])
+    scope = f"{held}: all that were asked for." if held.skus else "No live image is as was asked for."
+    if left.skus:
+        scope = f"{held}. {left} are left out: name fewer, or raise --limit."
+    html = render_gallery(replace(page, counts=held.counts, scope=scope)).encode()
+    if out is None:
+        store.write(LIVE, html)
+    else:
+        try:
+            with replacing(out) as fresh:
+                fresh.write_bytes(html)
+        except OSError as error:
+            raise StoreError(f"{out}: cannot be written: {error.strerror}; choose another --out") from error
+    place = store.uri(LIVE) if out is None else str(out)
+    return Written(place, len(held.skus), sum(held.images), len(left.skus), sum(left.images), scope)
+
+
+def _root(store: ObjectStore, out: Path | None, base_url: str) -> str:
+    """How the page reaches the store."""
+    if out is None:
+        return "../"
+    if base_url:
+        return f"{base_url.rstrip('/')}/"
+    if store.local_path(LIVE) is None:
+        raise ConfigError(
+            f"{store.url}: a browser does not show pictures of a bucket in a file; give --base-url, the https URL that "
+            "the store is reached by, or leave --out away: the page is written into the store"
+        )
+    return quote(os.path.relpath(store.url, out.absolute().parent)) + "/"

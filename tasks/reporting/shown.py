@@ -1,0 +1,119 @@
+"""Products and images as a gallery shows them: what a run's page and the page of live images have in common."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog_schemas.rejection import Rejection
+from catalog_schemas.review import Verdict
+from catalog_schemas.variant import VariantSpec
+from tasks.json_columns import CHECKS, SPEC
+from tasks.reporting.gallery import GalleryImage, GalleryPhoto
+from tasks.reviews import verdicts
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
+
+COLUMNS = [
+    "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
+    "alt_text", "checks", "spec", "slot", "variant_id",
+]  # fmt: skip
+PRODUCTS_SHOWN = 200  # in one gallery, unless it is told otherwise
+READERS = 8  # objects asked for at once: most of that time is spent waiting for storage
+Row = dict[str, Any]
+
+
+def rows_to_show(tables: Tables, skus: Sequence[str], unpublished: pa.Table | None = None) -> pa.Table:
+    """The live images of some SKUs: `COLUMNS`, and in `verdict` what people have said of them.
+
+    Rows that are not published yet come first, and in the place of those that they will replace. Raises StoreError.
+    """
+    rows = tables.live_images(COLUMNS, list(skus))
+    if unpublished is not None:
+        new = unpublished.select(COLUMNS).filter(pc.is_in(unpublished["sku"], pa.array(skus, pa.string())))
+        rows = pa.concat_tables([new, rows.filter(pc.invert(pc.is_in(rows["slot"], new["slot"])))])
+    return rows.append_column("verdict", verdicts(tables, rows, skus))
+
+
+class Shown:
+    """Rows of `rows_to_show` as a page refers to them, by SKU. `root` is the page's way to the store: "../", or a URL
+    that ends in a slash.
+
+    Raises StoreError.
+    """
+
+    def __init__(self, store: ObjectStore, root: str, rows: pa.Table) -> None:
+        self.store, self.root = store, root
+        self.rows = defaultdict[str, list[Row]](list)
+        for row in rows.to_pylist():
+            self.rows[row["sku"]].append(row)
+        self._there = self._kept(key for sku in list(self.rows) for key in self._references(sku))
+
+    def images(self, sku: str) -> tuple[GalleryImage, ...]:
+        """The images of a SKU, in the order of its rows."""
+        return tuple(self._image(row) for row in self.rows[sku])
+
+    def photos(self, sku: str) -> tuple[GalleryPhoto, ...]:
+        """Its photos, as far as the store still has them: they are a cache."""
+        return tuple(GalleryPhoto(self._at(key)) for key in self._references(sku) if key in self._there)
+
+    def title(self, sku: str) -> str:
+        """Its title, as its images have it."""
+        return next((row["title"] for row in self.rows[sku]), "")
+
+    def refused_photos(self, rejections: Iterable[Rejection]) -> tuple[GalleryPhoto, ...]:
+        """Those of the refusals that are about photos."""
+        refused = (one for one in rejections if one.is_about_photo)
+        return tuple(GalleryPhoto("", reason=str(one.reason), detail=one.detail) for one in refused)
+
+    def refused(self, rejection: Rejection, spec: VariantSpec) -> GalleryImage:
+        """An image that was refused, with its draft where that is still there."""
+        key = f"cache/drafts/{rejection.variant_id}.png"
+        return GalleryImage(
+            uri=self._at(key) if self.store.exists(key) else "",
+            scene=spec.scene,
+            colour=spec.colour,
+            background=spec.background,
+            technique=spec.technique,
+            colour_hex=spec.colour_hex,
+            prompt=spec.prompt,
+            seed=spec.seed,
+            reason=str(rejection.reason),
+            detail=rejection.detail,
+        )
+
+    def _image(self, row: Row) -> GalleryImage:
+        return GalleryImage(
+            uri=self._at(row["key"]),
+            scene=row["scene"],
+            colour=row["colour"],
+            background=row["background"],
+            technique=row["technique"],
+            alt_text=row["alt_text"],
+            colour_hex=SPEC.validate_json(row["spec"]).colour_hex,
+            channel=row["channel"],
+            prompt=row["prompt"],
+            seed=row["seed"],
+            width=row["width"],
+            height=row["height"],
+            checks=CHECKS.validate_json(row["checks"]),
+            key=row["key"],
+            is_approved=row["verdict"] == Verdict.APPROVED,
+        )
+
+    def _references(self, sku: str) -> list[str]:
+        """The keys of the photos that its images were made of."""
+        specs = (SPEC.validate_json(row["spec"]) for row in self.rows[sku][:1])
+        return [f"cache/references/{reference}.png" for spec in specs for reference in spec.references]
+
+    def _kept(self, keys: Iterable[str]) -> set[str]:
+        listed = sorted(set(keys))
+        with ThreadPoolExecutor(READERS) as readers:
+            return {key for key, there in zip(listed, readers.map(self.store.exists, listed), strict=True) if there}
+
+    def _at(self, key: str) -> str:
+        return self.root + quote(key)
