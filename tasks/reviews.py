@@ -23,17 +23,18 @@ def reviewed(tables: Tables, verdict: Verdict, skus: Sequence[str] | None = None
     return set(zip(rows["variant_id"].to_pylist(), rows["slot"].to_pylist(), strict=True))
 
 
-def verdicts(tables: Tables, rows: pa.Table, skus: Sequence[str] | None = None) -> pa.Array:
-    """What people have said of the picture of each row, which has its `variant_id` and `slot`; empty where nobody has.
+class Verdicts:
+    """What people have said of all pictures, or of those of some SKUs. Raises StoreError."""
 
-    `skus` are those of the rows, where they are not all. Raises StoreError.
-    """
-    if not len(rows):
-        return pa.array([], pa.string())
-    filters = None if skus is None else [("sku", "in", list(skus))]
-    said = tables.read("reviews", ["variant_id", "slot", "verdict"], filters).combine_chunks()
-    at = pc.index_in(_pictures(rows), value_set=_pictures(said))
-    return pc.fill_null(said["verdict"].take(at), "").combine_chunks()
+    def __init__(self, tables: Tables, skus: Sequence[str] | None = None) -> None:
+        filters = None if skus is None else [("sku", "in", [*skus, ""])]  # Arrow gives an empty list no type
+        said = tables.read("reviews", ["variant_id", "slot", "verdict"], filters).combine_chunks()
+        self._pictures, self._said = _pictures(said), said["verdict"]
+
+    def of(self, rows: pa.Table) -> pa.Array:
+        """The verdict on the picture of each row, which has its `variant_id` and `slot`; empty where there is none."""
+        at = pc.index_in(_pictures(rows), value_set=self._pictures)
+        return pc.fill_null(self._said.take(at), "").combine_chunks()
 
 
 def _pictures(rows: pa.Table) -> pa.Array:
@@ -43,7 +44,7 @@ def _pictures(rows: pa.Table) -> pa.Array:
 
 def is_rejected(tables: Tables, rows: pa.Table) -> pa.Array:
     """Whether somebody has rejected the picture of each row, which has its `variant_id` and `slot`. Raises StoreError."""
-    return pc.equal(verdicts(tables, rows), Verdict.REJECTED)
+    return pc.equal(Verdicts(tables).of(rows), Verdict.REJECTED)
 
 
 def rejections(tables: Tables) -> dict[str, str]:

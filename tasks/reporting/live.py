@@ -18,7 +18,7 @@ from tasks.planning.unknown_skus import refuse_unknown
 from tasks.replacing import replacing
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.shown import Shown, rows_to_show
-from tasks.reviews import verdicts
+from tasks.reviews import Verdicts
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -75,25 +75,26 @@ class Found:
 
 @dataclass(frozen=True)
 class Live:
-    """What is live at one moment: `images` with their SKU, channel and verdict, `products` with SKU, category and the
-    text that is searched, by SKU. A million images take some ten megabytes."""
+    """What is live at one moment: `images` counts them by SKU, channel and verdict, `products` has each SKU in order,
+    with its category and the text that is searched."""
 
     images: pa.Table
     products: pa.Table
 
     @classmethod
     def of(cls, tables: Tables) -> Self:
-        """Reads five columns of the images, two of the reviews and of the SKUs. Raises StoreError."""
-        rows = tables.live_images(["sku", "title", "channel", "variant_id", "slot"])
-        images = rows.select(["sku", "channel"]).append_column("verdict", verdicts(tables, rows))
-        titles = rows.select(["sku", "title"]).group_by("sku").aggregate([("title", "max")]).sort_by("sku")
+        """Reads six columns of the images, file by file. Raises StoreError."""
+        verdicts, parts = Verdicts(tables), list[pa.Table]()
+        for rows in tables.parts("images", ["sku", "title", "channel", "variant_id", "slot", "retired_at"]):
+            live = rows.filter(pc.is_null(rows["retired_at"]))
+            live = live.append_column("verdict", verdicts.of(live))
+            parts.append(live.group_by(["sku", "title", "channel", "verdict"]).aggregate([([], "count_all")]))
+        images = pa.concat_tables(parts)
+        titles = images.group_by("sku").aggregate([("title", "max")]).sort_by("sku")
         seen = tables.read("skus", ["sku", "category"]).combine_chunks()
-        at = pc.index_in(titles["sku"], value_set=seen["sku"])
-        category = pc.fill_null(seen["category"].take(at), "")
+        category = pc.fill_null(seen["category"].take(pc.index_in(titles["sku"], value_set=seen["sku"])), "")
         text = pc.utf8_lower(pc.binary_join_element_wise(titles["sku"], titles["title_max"], category, _FIELD))
-        products = pa.table({"sku": titles["sku"], "category": category, "text": text})
-        narrow = [column.combine_chunks().dictionary_encode() for column in images.itercolumns()]
-        return cls(pa.table(narrow, names=images.column_names), products)
+        return cls(images, pa.table({"sku": titles["sku"], "category": category, "text": text}))
 
     def found(self, asked: Asked) -> Found:
         """The products with an image that is meant."""
@@ -104,10 +105,9 @@ class Live:
             products = products.filter(pc.match_substring(products["category"], asked.category, ignore_case=True))
         for word in asked.words.lower().split():
             products = products.filter(pc.match_substring(products["text"], word))
-        counted = self.images.filter(asked.are_meant(self.images))["sku"].combine_chunks().value_counts()
-        skus = counted.field("values").cast(pa.string())
-        at = pc.index_in(products["sku"], value_set=skus)
-        images = counted.field("counts").take(at.combine_chunks())
+        meant = self.images.filter(asked.are_meant(self.images))
+        numbers = meant.group_by("sku").aggregate([("count_all", "sum")]).combine_chunks()
+        images = numbers["count_all_sum"].take(pc.index_in(products["sku"], value_set=numbers["sku"]))
         held = pc.is_valid(images)
         return Found(products["sku"].filter(held).to_pylist(), images.filter(held).to_pylist())
 

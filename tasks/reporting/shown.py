@@ -14,7 +14,7 @@ from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
 from tasks.json_columns import CHECKS, SPEC
 from tasks.reporting.gallery import GalleryImage, GalleryPhoto
-from tasks.reviews import verdicts
+from tasks.reviews import Verdicts
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -36,7 +36,7 @@ def rows_to_show(tables: Tables, skus: Sequence[str], unpublished: pa.Table | No
     if unpublished is not None:
         new = unpublished.select(COLUMNS).filter(pc.is_in(unpublished["sku"], pa.array(skus, pa.string())))
         rows = pa.concat_tables([new, rows.filter(pc.invert(pc.is_in(rows["slot"], new["slot"])))])
-    return rows.append_column("verdict", verdicts(tables, rows, skus))
+    return rows.append_column("verdict", Verdicts(tables, skus).of(rows))
 
 
 class Shown:

@@ -127,18 +127,23 @@ class Tables:
         any column. A declared column that the table does not have yet is null; one that is not declared is left out.
         `version` reads an earlier commit, from 0; StoreError where it is not kept any more.
         """
+        return pa.concat_tables(self.parts(name, columns, filters, version))
+
+    def parts(
+        self, name: str, columns: list[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> Iterator[pa.Table]:
+        """What `read` gives, file by file: for who keeps less of the rows than they are. The first part is empty."""
         schema = TABLES[name].schema
         wanted = list(columns) if columns is not None else schema.names
+        yield schema.empty_table().select(wanted)
         table = self._opened(name, version)
         if table is None:
-            return schema.empty_table().select(wanted)
+            return
         where = None if filters is None else _where(schema, filters)
         named = dict.fromkeys([*wanted, *(where.columns.names if where else ())])
         scanned = pa.schema([schema.field(column) for column in named])
-        parts = [schema.empty_table().select(wanted)]
         for file in self._files(name, table):
-            parts.append(file.read(scanned, where).select(wanted))
-        return pa.concat_tables(parts)
+            yield file.read(scanned, where).select(wanted)
 
     def merge(
         self,
