@@ -17,12 +17,13 @@ from tasks.publish import Harvest
 from tasks.reporting.artifacts import show_first, show_run
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.reshoot import reshoot_csv, reshoots
-from tasks.reporting.shown import PRODUCTS_SHOWN, Shown, rows_to_show
+from tasks.reporting.shown import Shown, rows_to_show
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
 
 RESHOOTS_SHOWN = 50  # in a gallery; the list beside it has all
+PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first
 _ROOT = "../../../"  # of the store, as seen from a report: a copied store still shows its pictures
 
 
@@ -68,13 +69,12 @@ def show_first_images(context: RunContext, jobs: list[SkuJob], harvest: Harvest,
     `to_come` counts the images that wait for them. The tables do not speak of these images yet. Raises StoreError.
     """
     store, key = context.open(), f"{_folder(context)}/index.html"
-    made = harvest.images
-    page = _page(context, jobs, harvest.rejections, store, made)
-    counts = (GalleryCount(str(len(made)), "images so far"), GalleryCount(str(to_come), "images to come"))
+    page = _page(context, jobs, harvest.rejections, store, harvest.images)
+    counts = (GalleryCount(str(len(harvest.images)), "images so far"), GalleryCount(str(to_come), "images to come"))
     note = f"{to_come} more images come when adapters are trained, unless the run is stopped. This page loads itself."
     page = replace(page, counts=counts, note=note)
     store.write(key, render_gallery(page).encode())
-    show_first(context, made, store.uri(key), to_come)
+    show_first(context, harvest.images, store.uri(key), to_come)
     return store.uri(key)
 
 

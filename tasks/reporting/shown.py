@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +16,12 @@ from tasks.reporting.gallery import GalleryImage, GalleryPhoto
 from tasks.reviews import Verdicts
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
+from tasks.threads import Threads
 
 COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",
     "alt_text", "checks", "spec", "slot", "variant_id",
 ]  # fmt: skip
-PRODUCTS_SHOWN = 200  # in one gallery, unless it is told otherwise
 READERS = 8  # objects asked for at once: most of that time is spent waiting for storage
 Row = dict[str, Any]
 
@@ -112,7 +111,7 @@ class Shown:
 
     def _kept(self, keys: Iterable[str]) -> set[str]:
         listed = sorted(set(keys))
-        with ThreadPoolExecutor(READERS) as readers:
+        with Threads(READERS) as readers:
             return {key for key, there in zip(listed, readers.map(self.store.exists, listed), strict=True) if there}
 
     def _at(self, key: str) -> str:

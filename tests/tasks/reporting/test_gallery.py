@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from catalog_schemas.image import CheckResult
-from tasks.report import _scope
+from tasks.report import PRODUCTS_SHOWN, _scope
 from tasks.reporting.gallery import (
     GalleryCount,
     GalleryImage,
@@ -17,7 +17,6 @@ from tasks.reporting.gallery import (
     GalleryProduct,
     render_gallery,
 )
-from tasks.reporting.shown import PRODUCTS_SHOWN
 
 IMAGE = GalleryImage(
     uri="images/mug.jpg",
