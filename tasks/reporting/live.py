@@ -41,15 +41,14 @@ class Asked:
     channel: str = ""
     verdict: Reviewed = ""
 
-    def are_meant(self, images: pa.Table) -> pa.Array:
-        """Whether each row is meant, as far as `channel` and `verdict` tell."""
-        told = {"approved": str(Verdict.APPROVED), "unreviewed": ""}
-        meant = pa.array([True] * len(images), pa.bool_())
+    def among(self, images: pa.Table) -> pa.Table:
+        """The rows that are meant, as far as `channel` and `verdict` tell."""
         if self.channel:
-            meant = pc.and_(meant, pc.equal(images["channel"], self.channel))
+            images = images.filter(pc.equal(images["channel"], self.channel))
         if self.verdict:
-            meant = pc.and_(meant, pc.equal(images["verdict"], told[self.verdict]))
-        return meant
+            said = Verdict.APPROVED if self.verdict == "approved" else ""
+            images = images.filter(pc.equal(images["verdict"], said))
+        return images
 
 
 def counted(number: int, noun: str) -> str:
@@ -105,13 +104,12 @@ class Live:
             products = products.filter(pc.match_substring(products["category"], asked.category, ignore_case=True))
         for word in asked.words.lower().split():
             products = products.filter(pc.match_substring(products["text"], word))
-        meant = self.images.filter(asked.are_meant(self.images))
-        numbers = meant.group_by("sku").aggregate([("count_all", "sum")]).combine_chunks()
+        numbers = asked.among(self.images).group_by("sku").aggregate([("count_all", "sum")]).combine_chunks()
         images = numbers["count_all_sum"].take(pc.index_in(products["sku"], value_set=numbers["sku"]))
         held = pc.is_valid(images)
         return Found(products["sku"].filter(held).to_pylist(), images.filter(held).to_pylist())
 
-    def refuse_unknown(self, asked: Asked, store: str) -> None:
+    def check(self, asked: Asked, store: str) -> None:
         """Raises ConfigError where a SKU, category or channel is none of a live image's, and StoreError where there is
         no live image."""
         if not len(self.images):
@@ -131,8 +129,7 @@ class Live:
 
 def live_page(tables: Tables, live: Live, asked: Asked, skus: Sequence[str], root: str) -> GalleryPage:
     """A page of the images of these SKUs that are meant, as they are now; `root`: see `Shown`. Raises StoreError."""
-    rows = rows_to_show(tables, skus)
-    shown = Shown(tables.store, root, rows.filter(asked.are_meant(rows)).sort_by("key"))
+    shown = Shown(tables.store, root, asked.among(rows_to_show(tables, skus)).sort_by("key"))
     products = live.products.filter(pc.is_in(live.products["sku"], pa.array(skus, pa.string()))).to_pylist()
     return GalleryPage(
         title="Live images",
@@ -174,7 +171,7 @@ def write_gallery(store: ObjectStore, asked: Asked, limit: int, out: Path | None
     """
     tables, root = Tables(store), _root(store, out, base_url)
     live = Live.of(tables)
-    live.refuse_unknown(asked, store.url)
+    live.check(asked, store.url)
     found = live.found(asked)
     page = live_page(tables, live, asked, found.skus[:limit], root)
     held = Found(found.skus[:limit], found.images[:limit])

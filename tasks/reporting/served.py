@@ -21,7 +21,7 @@ _SHOWN = re.compile(
 
 
 def is_shown(key: str) -> bool:
-    """Whether browsers are given the object: reports, images, and the pictures that reports show; nothing else."""
+    """Whether browsers are given the object: galleries, images, and the pictures that galleries show; nothing else."""
     return is_key(key) and _SHOWN.fullmatch(key) is not None
 
 
