@@ -89,7 +89,7 @@ class Deployed:
     review_images: UUID
 
     def told(self, ui: str, nightly: Nightly, galleries: str = "") -> list[str]:
-        """Where a person finds what, in lines; `ui` is the URL of Prefect's UI, `galleries` that of their front page."""
+        """Where a person finds what, in lines; `ui` is the URL of Prefect's UI, `galleries` of their front page."""
         deployments = f"{ui}/deployments"
         look = ["Look at everything that is live, by SKU, title or category, and at what nobody has reviewed"]
         return [

@@ -85,7 +85,8 @@ def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Cal
         deployed = asyncio.run(deployments.register(places, nightly, site))
         with _worker(server, home, lock, say) as worker:
             worker.wait_until(lambda: asyncio.run(deployments.worker_is_there()))
-            say("\n".join(["", *deployed.told(f"{url}/v2", nightly, url + GALLERY), f"Logs: {home}. Ctrl-C stops it all."]))
+            found = deployed.told(f"{url}/v2", nightly, url + GALLERY)
+            say("\n".join(["", *found, f"Logs: {home}. Ctrl-C stops it all."]))
             _watch(server, worker)
 
 

@@ -43,7 +43,7 @@ def _pictures(rows: pa.Table) -> pa.Array:
 
 
 def is_rejected(tables: Tables, rows: pa.Table) -> pa.Array:
-    """Whether somebody has rejected the picture of each row, which has its `variant_id` and `slot`. Raises StoreError."""
+    """Whether somebody has rejected the picture of each of these rows of `tables/images`. Raises StoreError."""
     return pc.equal(Verdicts(tables).of(rows), Verdict.REJECTED)
 
 
