@@ -16,7 +16,7 @@ from catalog_schemas.rejection import Reason
 from tasks.storage.clouds import SCHEMES, canonical
 
 WEB_SCHEMES = ("http", "https")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")  # the last two stand for bytes that are no UTF-8
 
 
 def base_of(base_uri: str) -> str:
@@ -30,16 +30,16 @@ def base_of(base_uri: str) -> str:
 
 def normal(reference: str, base: str) -> str:
     """An absolute path with links followed, or scheme://bucket/key without ".."; raises Rejected for other schemes."""
-    if _CONTROL.search(reference) or "::" in reference:
-        raise forbidden(reference, "holds control characters or a chained protocol (::)")
+    if _UNFIT.search(reference) or "::" in reference:
+        raise forbidden(reference, "holds control characters, bytes that are no UTF-8 or a chained protocol (::)")
     scheme, separator, rest = reference.partition("://")
     if not separator:
         scheme, rest = remote_scheme(base), reference
         if not scheme or rest.startswith("/"):
-            return os.path.realpath(os.path.join(base, rest))  # noqa: PTH118
+            return _followed(os.path.join(base, rest))  # noqa: PTH118
         rest = f"{base.partition('://')[2]}/{rest}"
     elif scheme.lower() == "file" and rest.startswith("/"):
-        return os.path.realpath(rest)
+        return _followed(rest)
     scheme = scheme.lower()
     if scheme in WEB_SCHEMES:
         return web_url(reference)
@@ -50,6 +50,15 @@ def normal(reference: str, base: str) -> str:
     if not bucket or bucket in (".", "..") or re.search(r"[?#*\[\]]", key):
         raise forbidden(reference, "has no bucket, or one of ?#*[] in its key")
     return f"{canonical(scheme)}://{bucket}/{key}".rstrip("/")
+
+
+def _followed(path: str) -> str:
+    real = os.path.realpath(path)
+    if _UNFIT.search(real):
+        raise forbidden(
+            path, f"leads to {real!r}, which holds control characters or bytes that are no UTF-8; rename it"
+        )
+    return real
 
 
 def web_url(reference: str) -> str:

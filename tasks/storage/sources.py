@@ -211,7 +211,7 @@ class Sources:
             if not os.path.isdir(uri):  # noqa: PTH112  (paths here are text: a Path would lose what was written)
                 return None
             try:
-                return attempt(lambda: os.listdir(uri), uri, ())  # noqa: PTH208
+                return [_as_text(name) for name in attempt(lambda: os.listdir(uri), uri, ())]  # noqa: PTH208
             except (ObjectMissing, StoreDenied):  # it went meanwhile, or is not for us: `read` will say so
                 return None
         if is_web(uri) or uri.lower().endswith(PHOTO_SUFFIXES + TWIN_SUFFIXES):
@@ -237,6 +237,11 @@ class Sources:
         """Connections do not outlive a fork."""
         if self._process != os.getpid():
             self._forget_connections()
+
+
+def _as_text(name: str) -> str:
+    """A file's name with U+FFFD in the place of bytes that are no UTF-8, which `normal` refuses."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _photo_names(names: list[str]) -> list[str]:

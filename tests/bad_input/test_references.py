@@ -23,6 +23,15 @@ def link(name: str, target: str) -> Make:
     return lambda folder: (folder / name).symlink_to(target)
 
 
+def latin(folder: Path) -> None:
+    """A name as an archive packed on Windows brings it."""
+    (folder / "old").mkdir()
+    data = (folder / "photos-bad/0.png").read_bytes()
+    for name in (b"gr\xfcn.png", b"plain.png"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/old/" + name)).write_bytes(data)
+    (folder / "green.png").symlink_to(os.fsdecode(b"old/gr\xfcn.png"))
+
+
 def sparse(folder: Path) -> None:
     """A terabyte that takes no space."""
     (folder / "huge.png").touch()
@@ -58,6 +67,7 @@ REFUSED: dict[str, tuple[str, Make, Reason]] = {
     "a link to an endless device": ("zero.png", link("zero.png", "/dev/zero"), FORBIDDEN),
     "a link to itself": ("loop.png", link("loop.png", "loop.png"), MISSING),
     "a link to nothing": ("nothing.png", link("nothing.png", "none.png"), MISSING),
+    "a link to a name that is no UTF-8": ("green.png", latin, FORBIDDEN),
     "a pipe": ("pipe.png", lambda folder: os.mkfifo(folder / "pipe.png"), MISSING),
     "a photo of a terabyte": ("huge.png", sparse, TOO_LARGE),
     "the same photo twice": ("./photos-bad/../photos-bad/0.png", nothing, DOUBLE),
@@ -109,6 +119,7 @@ FOLDERS: dict[str, tuple[str, Make, int, list[Reason]]] = {
         1,
         [Reason.REFERENCE_UNREADABLE],
     ),
+    "with a name that is no UTF-8": ("old", latin, 1, [FORBIDDEN]),
     "that holds itself": ("loop", deep, 1, []),
     "that is the catalog's own": (".", nothing, 0, [Reason.ROW_NO_REFERENCES]),
     "outside": ("..", nothing, 0, [FORBIDDEN, Reason.SKU_NO_USABLE_REFERENCES]),
