@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _speak_utf8()
         _heed_signals()
-    parsed = _parser().parse_args(arguments)
+    parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request to Prefect's server
@@ -90,6 +90,14 @@ def lines_in_a_log(parsed: argparse.Namespace) -> Iterator[None]:
         told.removeHandler(handler)
         told.setLevel(before[0])
         told.propagate = before[1]
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    for text in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # which stand for such bytes
+            parser.error(f"{text!r} holds bytes that are no UTF-8; tables and records could not name it, so rename it")
+    return parser.parse_args(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:

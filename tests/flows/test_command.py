@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.command_line import QUIET
+from flows.command_line import QUIET, main
 from tests.flows.shop import Shop
 from tests.servers.prefect_home import PrefectHome
 from tests.servers.process import free_port
@@ -130,6 +130,13 @@ def test_names_hold_umlauts_whatever_the_locale_says(tmp_path: Path) -> None:
     done = _process(command, {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8"})
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{file}.parquet" in done.stdout
+
+
+def test_a_name_that_is_no_utf8_is_told_before_anything_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "caf\udce9/catalog.parquet", "--store", "store", "--config", "demo"])
+    assert ended.value.code == 2
+    assert r"'caf\udce9/catalog.parquet' holds bytes that are no UTF-8" in capsys.readouterr().err
 
 
 def test_events_that_are_still_to_be_sent_at_exit_add_no_line(finished: Shop, tmp_path: Path) -> None:
