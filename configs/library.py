@@ -9,6 +9,7 @@ Every fault in every file is reported at once.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -117,7 +118,8 @@ class _Reader(Generic[Entry]):
         return validated(self.kind, {"name": name, **fields}, f"{file}: {name}", self.faults)
 
 
-def _words(text: str) -> set[str]:
+@lru_cache(10_000)  # a plan asks of each product what it asked of the one before
+def _words(text: str) -> frozenset[str]:
     """Lower-case words in the singular: "Home > Clocks" gives {"home", "clock"}."""
     separated = "".join(letter if letter.isalnum() else " " for letter in text.lower())
-    return {singular(word) for word in separated.split()}
+    return frozenset(map(singular, separated.split()))

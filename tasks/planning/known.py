@@ -54,8 +54,8 @@ class LiveImage:
 class Known:
     """The files of `adapters` by their ids, the newest adapter specs and the live images by SKU.
 
-    `refused` holds the ids of what cannot be had: adapters, variants, their trials at the gate, and images. `rejected`
-    holds pictures that a person has turned down, each by the id of its variant and its slot.
+    `refused` holds, by SKU, the ids of what cannot be had: adapters, variants, their trials at the gate, and images.
+    `rejected` holds pictures that a person has turned down, each by the id of its variant and its slot.
     """
 
     adapters: dict[str, AdapterFile]
@@ -63,14 +63,14 @@ class Known:
     live: dict[str, list[LiveImage]]
     images: set[str]
     slots: dict[str, LiveImage]
-    refused: set[str]
+    refused: dict[str, set[str]]
     rejected: set[Picture] = field(default_factory=set)
 
     @classmethod
     def of(cls, store: ObjectStore, skus: list[str]) -> Self:
         """What the tables hold of these SKUs."""
         if not skus:
-            return cls({}, {}, {}, set(), {}, set())
+            return cls({}, {}, {}, set(), {}, {})
         tables, mine = Tables(store), [("sku", "in", skus)]
         rows = tables.live_adapters(_COLUMNS, mine).sort_by("created_at").to_pylist()
         live: dict[str, list[LiveImage]] = defaultdict(list)
@@ -78,13 +78,16 @@ class Known:
             live[row.pop("sku")].append(LiveImage(**row))
         final = [*mine, ("reason", "in", [str(reason) for reason in _FINAL])]
         images = [image for of_sku in live.values() for image in of_sku]
+        refused: dict[str, set[str]] = defaultdict(set)
+        for row in tables.read("rejections", ["sku", "subject"], final).to_pylist():
+            refused[row["sku"]].add(row["subject"])
         return cls(
             adapters=_files(rows),
             specs={row["sku"]: _adapter_spec(row) for row in rows},
             live=live,
             images={image.image_id for image in images},
             slots={image.slot: image for image in images},
-            refused=set(tables.read("rejections", ["subject"], final).to_pydict()["subject"]),
+            refused=dict(refused),
             rejected=reviewed(tables, Verdict.REJECTED, skus),
         )
 

@@ -164,8 +164,10 @@ class Planner:
 
     def _is_refused(self, spec: VariantSpec, channel: Channel, title: str) -> bool:
         """Whether a run before has found that this image cannot be had."""
+        if spec.sku not in self.known.refused:  # as hardly any is; to name its trials takes time
+            return False
         trials = (spec.adapter_id, spec.id, gate_id(spec, self.context), image_id(spec, channel, title))
-        return not self.known.refused.isdisjoint(trials)
+        return not self.known.refused[spec.sku].isdisjoint(trials)
 
     def _rejection(self, sku: str, subject: str, verdict: Rejected) -> Rejection:
         context = self.context

@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from catalog_schemas.errors import CatalogError
 from catalog_schemas.plan import Plan
+from catalog_schemas.product import CATALOG_SCHEMA
 from catalog_schemas.rejection import Reason
 from configs.schema import RunConfig
 from tasks.context import RunContext, new_run_id
 from tasks.models import ModelFolder
 from tasks.plan import make_plan
-from tasks.planning.changes import read_changes
+from tasks.planning.changes import read_changes, row_texts
 from tasks.planning.rows import Selection
 from tasks.publish import Harvest, sku_records
 from tasks.storage.tables import Tables, rows_of
@@ -65,6 +67,33 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
 
     assert salt(replace(MODEL, path="/elsewhere")) == salt(MODEL)
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
+
+
+def test_rows_that_differ_in_anything_have_texts_that_differ_wherever_they_stand() -> None:
+    plain = product_row("a", ["p/0.png", "p/1.png"], attributes={"k": "v", "l": "w"})
+    other = {name: "x" for name in ("sku", "title", "class_noun", "category", "brand", "locale")}
+    other |= {"references": ["p/0.png"], "masks": ["p/0.png"], "updated_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    rows = [plain, *(plain | {name: value} for name, value in other.items())]
+    rows += [plain | {"references": texts} for texts in (["p/0.png p/1.png"], ["p/1.png", "p/0.png"])]
+    rows += [plain | {"attributes": pairs} for pairs in ({"k": "w", "l": "v"}, {"k": "v"}, {"kv": "", "l": "w"}, {})]
+    batch = pa.RecordBatch.from_pylist(rows, schema=CATALOG_SCHEMA)
+    texts = row_texts(batch).to_pylist()
+    assert len(set(texts)) == len(rows)
+    assert row_texts(batch.slice(3, 8)).to_pylist() == texts[3:11]
+    assert row_texts(pa.RecordBatch.from_pylist([plain], schema=CATALOG_SCHEMA)).to_pylist() == texts[:1]
+
+
+def test_a_photo_or_a_mask_that_changes_under_its_name_is_noticed_unless_only_rows_are_trusted(
+    night: Callable[..., Plan], row: Callable[..., Row], tmp_path: Path
+) -> None:
+    trusting = {"catalog": {"changes": "updated_at"}}
+    for settings, name in (({}, "0.png"), ({}, "0-mask.png"), (trusting, "0.png")):
+        night([row("a")], **settings)
+        with (tmp_path / "photos" / name).open("ab") as file:
+            file.write(b"more")
+        assert bool(night([row("a")], **settings).fingerprints) == (not settings), name
+    moved = row("a", updated_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert night([moved], **trusting).fingerprints
 
 
 def test_a_limited_run_leaves_the_rest_to_the_next_ones(night: Callable[..., Plan], row: Callable[..., Row]) -> None:

@@ -25,7 +25,7 @@ def test_the_reason_to_train_is_what_has_changed(field: str) -> None:
     value, reason = CHANGES[field]
     change: dict[str, Any] = {field: value}
     adapters = {OLD.id: AdapterFile("adapters/mug-1/1/adapter.safetensors", "0", 1)}
-    known = Known(adapters=adapters, specs={OLD.sku: OLD}, live={}, images=set(), slots={}, refused=set())
+    known = Known(adapters=adapters, specs={OLD.sku: OLD}, live={}, images=set(), slots={}, refused={})
     assert known.why_train(OLD) == ""
     assert known.why_train(replace(OLD, **change)) == reason
     assert known.why_train(replace(OLD, sku="another", **change)) == "new"
