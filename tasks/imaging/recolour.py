@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tasks.imaging.colour import from_oklab, rgb_of, to_oklab
-from tasks.imaging.pixels import Floats, Mask, Rgb, box_of
+from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, box_of, nearest
+from tasks.imaging.rim import mixture
 
 _CLUSTERS = 6
 _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or white
@@ -14,6 +16,8 @@ _DEEPEST = 4.0  # a darker shade is not told from black
 _BINS = 32
 _PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of colours, they are two materials
 _PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
+_EDGE_WIDTH, _EDGE_SHARE = 2, 0.003  # how far two colours are blurred into each other: pixels, and of the longer side
+_NOISE = 24.0  # of the sum of three levels: what is darker says little of the light on it
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
 
 
@@ -43,13 +47,43 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
     lab = to_oklab(part)
     pixels = _sample(lab[cover > 0.7] if (cover > 0.7).any() else lab[cover > 0.0])
     main = _main_colour(pixels)
-    belongs = _belonging(lab, main, _limits_of(pixels, main)) * cover
+    belongs = _belonging(lab, main, _limits_of(pixels, main))
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
-    moved = from_oklab(_moved(lab, main, target)).astype(np.float32)
-    blended = part + (moved - part) * belongs[..., None]
+    moved = from_oklab(_moved(lab, main, target))
+    own = part.astype(np.float32)
+    blended = own + (moved.astype(np.float32) - own) * (belongs * cover)[..., None]
+    _mend_edges(blended, part, moved, belongs, cover)
     recoloured = rgb.copy()
     recoloured[box] = np.where(inside[box][..., None], np.rint(blended).astype(np.uint8), part)
     return recoloured
+
+
+def _mend_edges(blended: Floats, part: Rgb, moved: Rgb, belongs: Floats, cover: Mask) -> None:
+    """Give what a lens has mixed of the main colour and of another beside it, as a label's, its share of the new one.
+
+    By its hue it would belong to neither, and stay as a line around the label. In place, by the matting equation (see
+    `rim.py`) for the product's inner edges; what shades such an edge, as a seam, shades it still.
+    """
+    width = max(_EDGE_WIDTH, round(_EDGE_SHARE * max(cover.shape)))
+    within = _core(belongs > 0.9, width)
+    beyond = _core((belongs < 0.1) & (cover > 0.97), width - 1)
+    reach = np.ones((6 * width + 1,) * 2)
+    where = np.nonzero((cv2.dilate(within, reach) > within) & (cv2.dilate(beyond, reach) > beyond) & (cover > 0))
+    if not len(where[0]):
+        return
+    both = cv2.blur(nearest(np.dstack([part, moved]), within > 0), (3, 3))[where].astype(np.float32)
+    main, new = both[:, :3], both[:, 3:]
+    other = cv2.blur(nearest(part, beyond > 0), (3, 3))[where].astype(np.float32)
+    share, trust = mixture(part[where].astype(np.float32), other, main, np.zeros(len(main)))
+    before, after = (other + share[:, None] * (one - other) for one in (main, new))
+    shade = (part[where].sum(axis=1) + _NOISE) / (before.sum(axis=1) + _NOISE)
+    mended = np.clip(after * shade[:, None], 0.0, 255.0)
+    blended[where] += (mended - blended[where]) * (trust * cover[where])[:, None]
+
+
+def _core(where: Bools, width: int) -> npt.NDArray[np.uint8]:
+    """What lies deeper in `where` than `width` pixels."""
+    return np.asarray(cv2.erode(where.astype(np.uint8), np.ones((2 * width + 1,) * 2)), dtype=np.uint8)
 
 
 def _sample(pixels: Floats) -> Floats:
@@ -69,8 +103,10 @@ def _main_colour(sample: Floats) -> Floats:
     centres = np.stack([np.median(sample[labels == index], axis=0) for index in range(_CLUSTERS)])
     sizes = np.bincount(labels, minlength=_CLUSTERS)
     alike = np.stack([_alike(centres, centre) for centre in centres])
+    coloured = np.hypot(centres[:, 1], centres[:, 2]) > _GREY
+    alike[~coloured] *= ~coloured  # a dark colour has little chroma, and is not grey
     # A coloured product's labels and soles are often grey: at equal area the colour is the product's.
-    weight = (alike * sizes).sum(axis=1) * (1.0 + 0.5 * (np.hypot(centres[:, 1], centres[:, 2]) > _GREY))
+    weight = (alike * sizes).sum(axis=1) * (1.0 + 0.5 * coloured)
     group = alike[int(weight.argmax())] > 0.5
     return np.asarray(np.median(sample[group[labels]], axis=0), dtype=np.float32)
 

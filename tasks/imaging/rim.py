@@ -41,7 +41,7 @@ def _unmixed(rgb: Rgb, mask: Mask) -> tuple[Rgb, Mask]:
     where = np.nonzero(rim)
     own = cv2.blur(nearest(rgb, deep), (3, 3))[where].astype(np.float32)
     old, unrest = _around(rgb, far, where, within)
-    share, trust = _mixture(rgb[where].astype(np.float32), own, old, unrest)
+    share, trust = mixture(rgb[where].astype(np.float32), own, old, unrest)
     before, inside = mask[where], depth[where]
     after = 1.0 - share
     # However it looks, the mask's edge is off by few pixels: a pale trim on a pale backdrop is left in part.
@@ -67,7 +67,7 @@ def _around(rgb: Rgb, far: Bools, where: Places, within: int) -> tuple[Floats, F
     return mean, np.sqrt(np.maximum(square - (mean**2).sum(axis=1), 0.0))
 
 
-def _mixture(colours: Floats, own: Floats, old: Floats, unrest: Floats) -> tuple[Floats, Floats]:
+def mixture(colours: Floats, own: Floats, old: Floats, unrest: Floats) -> tuple[Floats, Floats]:
     """The share of `old` in each colour (n, 3), and how surely it is a mixture of it and `own` at all; 0 to 1."""
     way = old - own
     length = np.maximum(np.linalg.norm(way, axis=1), 1.0)

@@ -7,7 +7,7 @@ from tasks.imaging.compose import on_flat
 from tasks.techniques import WHITE, Material, Pixels, Words
 from tasks.techniques.composite import in_colour
 
-VERSION = 1
+VERSION = 2
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"colour", "background"})
 SOURCE_TYPE: Literal["none"] = "none"

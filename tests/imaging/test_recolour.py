@@ -83,6 +83,43 @@ def test_another_material_of_a_like_colour_stays(foot, rows, stays):
     assert changed < 3 if stays else changed > 25
 
 
+def test_a_dark_blue_is_not_grey_and_the_silver_and_brown_beside_it_stay():
+    """As a can's rims and the star on its label: a dark colour has little chroma."""
+    of = {"blue": (0.364, 0.002, -0.052), "sheen": (0.504, 0.002, -0.025), "brown": (0.46, 0.034, 0.041)}
+    of |= {"silver": (0.691, -0.003, -0.006), "pale": (0.78, -0.005, 0.0), "white": (0.926, -0.007, 0.002)}
+    rows = {"blue": 40, "sheen": 10, "brown": 9, "silver": 15, "pale": 13, "white": 13}
+    lab = np.repeat(np.array([of[name] for name in rows], np.float32), list(rows.values()), axis=0)[:, None]
+    lab = lab + np.random.default_rng(0).normal(0, 0.004, (100, 100, 3)).astype(np.float32)
+    rgb = from_oklab(lab)
+    change = np.abs(recolour(rgb, np.ones((100, 100), np.float32), "#e79ab0").astype(int) - rgb).max(axis=(1, 2))
+    assert change[:38].min() > 100
+    assert change[52:].max() < 12
+
+
+def blurred(colours, width=3.0):
+    """Stripes of these colours, 30 pixels wide each, that a lens has blurred into each other."""
+    stripes = np.repeat(np.array(colours, np.float32), 30, axis=0)[None].repeat(60, axis=0)
+    return np.rint(ndimage.uniform_filter1d(stripes, round(width), axis=1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("target", ["#f4f3ef", "#1c1c1e", "#f2c230", "#e79ab0"])
+@pytest.mark.parametrize(("old", "label"), [((27, 42, 86), (220, 175, 32)), ((45, 125, 125), (240, 236, 238))])
+def test_no_line_of_the_old_colour_is_left_around_a_label(old, label, target):
+    whole = np.ones((60, 120), np.float32)
+    after = recolour(blurred([old, label, old, old]), whole, target).astype(int)
+    new = recolour(np.full((60, 120, 3), old, np.uint8), whole, target)[0, 0]
+    assert np.abs(after - blurred([new, label, new, new])).max() < 14
+
+
+def test_a_dark_seam_beside_another_colour_stays_dark_and_takes_no_hue():
+    rgb = np.full((60, 120, 3), (205, 42, 52), np.uint8)
+    rgb[:, 80:] = (236, 236, 238)
+    rgb[:, 78:80] = (90, 16, 22)
+    seam = recolour(rgb, np.ones((60, 120), np.float32), "#f4f3ef")[10:50, 78:80].astype(int)
+    assert seam.mean() < 190
+    assert np.ptp(seam, axis=2).max() < 40
+
+
 @pytest.mark.parametrize("pixels", [1, 23])
 def test_a_product_of_few_pixels_has_a_colour_too(pixels):
     mask = np.zeros((8, 8), np.float32)
