@@ -179,6 +179,8 @@ def write_gallery(store: ObjectStore, asked: Asked, limit: int, out: Path | None
     scope = f"{held}: all that were asked for." if held.skus else "No live image is as was asked for."
     if left.skus:
         scope = f"{held}. {left} are left out: name fewer, or raise --limit."
+    if asked.category and (bare := live.products["category"].to_pylist().count("")):
+        scope += f" No category is known of {counted(bare, 'product')}."
     html = render_gallery(replace(page, counts=held.counts, scope=scope)).encode()
     if out is None:
         store.write(LIVE, html)

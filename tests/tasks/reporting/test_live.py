@@ -213,7 +213,10 @@ def test_a_store_that_has_not_written_categories_down_says_so(tmp_path: Path, ro
     publish(store, rows)
     with pytest.raises(ConfigError, match="no category of a product is known here yet"):
         write_gallery(store, Asked(category="mugs"), 200, None, "")
-    assert write_gallery(store, Asked(), 200, None, "").products == 3
+    seen = SkuRecord("tée", "shop", "f", "published", 3, "one", NOW, category="Clothes")
+    Tables(store).merge("skus", rows_of("skus", [seen]), "one")
+    made = write_gallery(store, Asked(category="clothes"), 200, None, "")
+    assert made.scope == "3 images of 1 product: all that were asked for. No category is known of 2 products."
 
 
 def test_a_page_that_cannot_be_written_and_pictures_that_no_browser_finds_are_told(
