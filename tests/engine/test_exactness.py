@@ -34,15 +34,16 @@ SPARED = {"float64": 0, "float32": 2}  # numbers of A, and of B, that may lie ap
         ("sd-v", "float64", {"warmup_steps": 2}),
         ("sd-v", "float32", {"prior_weight": 0.0}),
         ("sd-v", "float64", {"prior_images": 3}),
-        ("sdxl", "float64", {"snr_gamma": 0.0}),
-        ("sdxl", "float32", {}),
+        ("sdxl", "float64", {}),
+        ("sdxl", "float32", {"snr_gamma": 0.0}),
     ],
 )
 def test_a_cohort_learns_what_each_sku_learns_alone_in_plain_peft(folders, model, precision, changes):
     base = load_base(folders[model], precision, "cpu")
+    skus = 2 if changes else 4  # what a setting changes, it changes for two as for four
     how = recipe(batch_size=2, gradient_clip=0.05, prior_weight=changes.pop("prior_weight", 0.7), **changes)
     drawn = tuple(photo(seed).rgb[:64, :64] for seed in range(90, 90 + changes.get("prior_images", 0)))
-    jobs = [job(number, steps=3, class_images=drawn) for number in range(4)]
+    jobs = [job(number, steps=3, class_images=drawn) for number in range(skus)]
     for one, outcome in zip(jobs, train(base, jobs, how), strict=True):
         assert isinstance(outcome, TrainedAdapter)
         expected = plain_peft(base, one, how)

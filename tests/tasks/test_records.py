@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
@@ -117,6 +117,7 @@ def _strategy(hint: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+@settings(max_examples=25)  # of each
 @given(data=st.data())
 def test_a_record_comes_back_from_arrow_as_it_was(record: type, data: st.DataObject) -> None:
     hints = get_type_hints(record)
