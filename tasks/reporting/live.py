@@ -69,7 +69,8 @@ class Found:
     @property
     def counts(self) -> tuple[GalleryCount, ...]:
         """The same for a page's header."""
-        return (GalleryCount(f"{len(self.skus):,}", "products"), GalleryCount(f"{sum(self.images):,}", "images"))
+        told = counted(len(self.skus), "product"), counted(sum(self.images), "image")
+        return tuple(GalleryCount(*one.split()) for one in told)
 
 
 @dataclass(frozen=True)
