@@ -71,7 +71,7 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
 
 def test_rows_that_differ_in_anything_have_texts_that_differ_wherever_they_stand() -> None:
     plain = product_row("a", ["p/0.png", "p/1.png"], attributes={"k": "v", "l": "w"})
-    other = {name: "x" for name in ("sku", "title", "class_noun", "category", "brand", "locale")}
+    other = dict.fromkeys(("sku", "title", "class_noun", "category", "brand", "locale"), "x")
     other |= {"references": ["p/0.png"], "masks": ["p/0.png"], "updated_at": datetime(2026, 1, 1, tzinfo=UTC)}
     rows = [plain, *(plain | {name: value} for name, value in other.items())]
     rows += [plain | {"references": texts} for texts in (["p/0.png p/1.png"], ["p/1.png", "p/0.png"])]
