@@ -273,7 +273,10 @@ def _local(path: str) -> Iterator[BinaryIO]:
         os.close(descriptor)
         raise _missing(path, "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        yield file
+        try:
+            yield file
+        except OSError as error:
+            raise translate(error, path) from None
 
 
 def _missing(uri: str, what: str = "no such object") -> Rejected:

@@ -43,6 +43,13 @@ def refused(call, *args) -> Reason:
     return caught.value.reason
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here opens and cannot be read")
+def test_a_disk_that_fails_while_a_photo_is_read_is_named() -> None:
+    sources = Sources("/proc/self/catalog.parquet", OPEN)
+    with pytest.raises(StoreUnreachable, match=r"^/proc/\d+/mem: .*Input/output error"):
+        sources.read("mem", 1000)
+
+
 def test_references_are_relative_to_the_catalog_file(shop: Path, sources: Sources) -> None:
     expected = str(shop / "photos/mug/a.png")
     for text in ("photos/mug/a.png", "./photos/../photos/mug/a.png", expected, f"file://{expected}"):
