@@ -16,7 +16,7 @@ from catalog_schemas.rejection import Reason
 from tasks.storage.clouds import SCHEMES, canonical
 
 WEB_SCHEMES = ("http", "https")
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")  # the last two stand for bytes that are no UTF-8
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # the last stand for bytes that are no UTF-8
 
 
 def base_of(base_uri: str) -> str:

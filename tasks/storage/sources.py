@@ -240,7 +240,7 @@ class Sources:
 
 
 def _as_text(name: str) -> str:
-    """A file's name with U+FFFD in the place of bytes that are no UTF-8, which `normal` refuses."""
+    """A file's name with U+FFFD in the place of bytes that are no UTF-8, which tables could not hold."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
@@ -267,7 +267,8 @@ def _local(path: str) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in _MISSING:
-            raise _missing(path, os.strerror(error.errno)) from None
+            odd = "its name holds bytes that are no UTF-8, so rename it" if "\ufffd" in path else ""
+            raise _missing(path, odd or os.strerror(error.errno)) from None
         raise translate(error, path) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -119,7 +119,7 @@ FOLDERS: dict[str, tuple[str, Make, int, list[Reason]]] = {
         1,
         [Reason.REFERENCE_UNREADABLE],
     ),
-    "with a name that is no UTF-8": ("old", latin, 1, [FORBIDDEN]),
+    "with a name that is no UTF-8": ("old", latin, 1, [MISSING]),
     "that holds itself": ("loop", deep, 1, []),
     "that is the catalog's own": (".", nothing, 0, [Reason.ROW_NO_REFERENCES]),
     "outside": ("..", nothing, 0, [FORBIDDEN, Reason.SKU_NO_USABLE_REFERENCES]),
