@@ -195,7 +195,7 @@ def _salt(context: RunContext) -> str:
             context.model.identities,
             context.resolution,
             {name: scene.model_dump(mode="json") for name, scene in library.scenes.items()},
-            {name: colour.hex for name, colour in library.colours.items()},
+            {name: colour.model_dump(mode="json") for name, colour in library.colours.items()},
             {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
             [library.channels[name].rules for name in config.channels],
             [TRAINER_VERSION, RENDERER_VERSION, GATE_VERSION, FINISHER_VERSION],

@@ -13,6 +13,7 @@ from catalog_schemas.errors import CatalogError
 from catalog_schemas.plan import Plan
 from catalog_schemas.product import CATALOG_SCHEMA
 from catalog_schemas.rejection import Reason
+from configs.library import Library
 from configs.schema import RunConfig
 from tasks.context import RunContext, new_run_id
 from tasks.models import ModelFolder
@@ -22,6 +23,7 @@ from tasks.planning.rows import Selection
 from tasks.publish import Harvest, sku_records
 from tasks.storage.tables import Tables, rows_of
 from tasks.techniques import find_technique
+from tests.bad_input.night import shipped_library
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 
@@ -69,6 +71,34 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("scenes", "wooden-table", {"prompt": "on a table of oak"}),
+        ("colours", "sage", {"hex": "#000000"}),
+        ("colours", "sage", {"title": "Moss"}),  # a word of the prompt
+        ("backgrounds", "white", {"hex": "#000000"}),
+        ("channels", "web", {"max_bytes": 1000}),
+    ],
+)
+def test_another_entry_of_the_library_makes_a_night_look_at_every_row(
+    kind: str, name: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    def salt(library: Library) -> str:
+        class Told(RunContext):
+            def library(self) -> Library:
+                return library
+
+        config = RunConfig.model_validate(tiny_config(Path("model")))
+        context = Told("run", "catalog.parquet", str(tmp_path), config, MODEL, datetime.now(UTC))
+        return read_changes(context, Tables(context.open())).salt
+
+    library = shipped_library()
+    entries = getattr(library, kind)
+    another = replace(library, **{kind: {**entries, name: entries[name].model_copy(update=change)}})
+    assert salt(another) != salt(library)
+
+
 def test_rows_that_differ_in_anything_have_texts_that_differ_wherever_they_stand() -> None:
     plain = product_row("a", ["p/0.png", "p/1.png"], attributes={"k": "v", "l": "w"})
     other = dict.fromkeys(("sku", "title", "class_noun", "category", "brand", "locale"), "x")
@@ -104,6 +134,8 @@ def test_a_limited_run_leaves_the_rest_to_the_next_ones(night: Callable[..., Pla
     assert [(plan.rows, plan.skipped, plan.waiting) for plan in nights] == [(5, 0, 3), (5, 2, 1), (5, 4, 0), (5, 5, 0)]
     shorter = night([row("sku-0", title="another"), row("sku-1", title="another"), *rows[2:4]], limit=1)
     assert ([job.product.sku for job in shorter.jobs], shorter.waiting, shorter.gone) == (["sku-0"], 1, ("sku-4",))
+    mixed = night([row("sku-0", title="once more"), row("new"), *rows[2:4]], limit=1)
+    assert [job.product.sku for job in mixed.jobs] == ["sku-0"], "what has changed waits for nothing that is new"
 
 
 def test_rows_that_every_run_looks_at_keep_no_other_waiting(
