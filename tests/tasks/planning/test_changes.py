@@ -45,6 +45,8 @@ def night(tmp_path: Path) -> Callable[..., Plan]:
         if records:
             updated = ("catalog", "fingerprint", "status", "images", "run_id", "updated_at")
             Tables(context.open()).merge("skus", rows_of("skus", records), context.run_id, updated)
+        if plan.photos:
+            Tables(context.open()).merge("photos", rows_of("photos", plan.photos), context.run_id, ("content",))
         return plan
 
     return plan
@@ -124,6 +126,16 @@ def test_a_photo_or_a_mask_that_changes_under_its_name_is_noticed_unless_only_ro
         assert bool(night([row("a")], **settings).fingerprints) == (not settings), name
     moved = row("a", updated_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert night([moved], **trusting).fingerprints
+
+
+def test_that_photos_were_placeholders_all_along_is_remembered_of_a_product_that_was_passed_over(
+    night: Callable[..., Plan], row: Callable[..., Row]
+) -> None:
+    catalog = {"placeholder_products": 2}
+    assert night([row("a")], catalog=catalog).jobs
+    for _ in range(2):
+        plan = night([row("a"), row("b")], catalog=catalog)
+        assert (sorted(plan.quarantined), plan.skipped, plan.jobs) == (["a", "b"], 0, ())
 
 
 def test_a_limited_run_leaves_the_rest_to_the_next_ones(night: Callable[..., Plan], row: Callable[..., Row]) -> None:
