@@ -59,7 +59,7 @@ def place(
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
     light, own = to_linear(background_rgb), product.astype(np.float32)
-    photo, scene = surroundings(product_rgb, mask), surroundings(light, alpha)
+    photo, scene = surroundings(product_rgb, mask), surroundings(background_rgb, alpha)
     dim(own, alpha, photo, scene)
     offset_x = placement.shadow.offset_x * shadow_side(photo, scene)
     return _joined(own, alpha, background_rgb, light, replace(placement.shadow, offset_x=offset_x)), alpha

@@ -29,14 +29,14 @@ class Surroundings:
     columns: slice
 
 
-def surroundings(light: Floats | Rgb, mask: Mask) -> Surroundings:
-    """The surroundings of the product that `mask` shows in a photo, or in a scene given in linear light."""
+def surroundings(rgb: Rgb, mask: Mask) -> Surroundings:
+    """The surroundings of the product that `mask` shows in a photo, or is to stand in in a scene."""
     scale = _SIDE / max(mask.shape)
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
-    small = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     cover = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
     free = cv2.dilate(cover, np.ones((5, 5), np.uint8)) < 0.02
-    return Surroundings(to_linear(small) if small.dtype == np.uint8 else small, free, *box_of(cover))
+    return Surroundings(to_linear(np.asarray(small, np.uint8)), free, *box_of(cover))
 
 
 def shadow_side(photo: Surroundings, scene: Surroundings) -> int:
@@ -82,8 +82,11 @@ def dim(product: Floats, alpha: Mask, photo: Surroundings, scene: Surroundings) 
     box = rows, _ = box_of(alpha, 0.01)
     low = np.linspace(0.0, 1.0, rows.stop - rows.start)[:, None] ** 2
     gain = (1.0 - _AROUND * around) * (1.0 - _OFF_GROUND * ground * low)
-    factor = gain[:, None].astype(np.float32) ** (1 / 2.4)
-    product[box] = np.maximum((product[box] + _TOE) * factor - _TOE, 0.0)
+    shown = product[box]
+    shown += _TOE
+    shown *= gain[:, None].astype(np.float32) ** (1 / 2.4)
+    shown -= _TOE
+    np.maximum(shown, 0.0, out=shown)
 
 
 def _reflecting(surroundings: Surroundings) -> tuple[Floats, Floats]:

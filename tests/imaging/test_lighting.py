@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tasks.imaging.colour import from_linear
 from tasks.imaging.compose import Placement, on_flat, place
 from tasks.imaging.lighting import shadow_side, surroundings
 from tasks.imaging.measure import palette, palette_difference
@@ -12,7 +13,7 @@ SIDE = 256
 PRODUCT, MASK = mug(SIDE, noise=0)
 BOX = np.zeros((SIDE, SIDE), np.float32)
 BOX[60:200, 90:160] = 1.0
-PLAIN = np.full((SIDE, SIDE, 3), 0.5, np.float32)
+PLAIN = np.full((SIDE, SIDE, 3), 188, np.uint8)
 
 
 def photo(shadow=""):
@@ -31,7 +32,7 @@ def lit(side, strength=0.5):
     scene = np.empty((SIDE, SIDE, 3), np.float32)
     scene[:] = (ramp if side == "right" else ramp[::-1])[:, None]
     scene[SIDE // 2 :] *= 0.3
-    return surroundings(scene, BOX)
+    return surroundings(from_linear(scene), BOX)
 
 
 @pytest.mark.parametrize("scene", [lit("left"), lit("right"), surroundings(PLAIN, BOX)])
@@ -47,9 +48,9 @@ def test_where_the_photo_shows_no_shadow_it_falls_away_from_the_side_on_which_a_
 
 
 def test_where_neither_tells_a_side_shadows_fall_to_the_right():
-    pattern = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
-    layers = np.repeat(np.linspace(0.1, 1.0, SIDE, dtype=np.float32)[:, None, None], SIDE, axis=1)
-    for scene in (np.kron(pattern, np.ones((8, 8, 1), np.float32)), np.dstack([layers] * 3), 0.0 * PLAIN):
+    pattern = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    layers = np.broadcast_to(np.linspace(20, 255, SIDE).astype(np.uint8)[:, None, None], PLAIN.shape)
+    for scene in (np.kron(pattern, np.ones((8, 8, 1), np.uint8)), np.ascontiguousarray(layers), 0 * PLAIN):
         assert shadow_side(photo(), surroundings(scene, BOX)) == 1
 
 
