@@ -18,6 +18,8 @@ _PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of
 _PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
 _EDGE_WIDTH, _EDGE_SHARE = 2, 0.003  # how far two colours are blurred into each other: pixels, and of the longer side
 _NOISE = 24.0  # of the sum of three levels: what is darker says little of the light on it
+_DEEPER = 1.5  # times a shade is made deeper at most, on a far lighter product: more would show the photo's noise
+_MIRRORED = 0.3  # how much lighter than the main colour all is a reflection
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
 
 
@@ -178,12 +180,7 @@ def _moved(lab: Floats, main: Floats, target: Floats) -> Floats:
     """Every pixel as it would be if the product had the target's colour, whether it belongs to it or not."""
     goal = float(np.clip(target[0], _BLACK, _WHITE))
     strength: Floats
-    relative = lab[..., 0] - main[0]
-    # Shadows scale with a product's lightness; much deeper on a far lighter one, they would show the photo's noise.
-    down = min(1.3, goal / max(float(main[0]), 1e-3))
-    # Highlights find less room on a lighter product.
-    up = min(1.0, (1.0 - goal) / max(1.0 - float(main[0]), 1e-3))
-    lightness = np.clip(goal + np.where(relative < 0, relative * down, relative * up), 0.0, 1.0)
+    lightness = _lightness(lab[..., 0] - main[0], float(main[0]), goal)
     main_chroma = float(np.hypot(main[1], main[2]))
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     # Light reflected off the surface has the lamp's colour, not the product's: highlights stay pale.
@@ -193,3 +190,17 @@ def _moved(lab: Floats, main: Floats, target: Floats) -> Floats:
         strength = _fade(lab[..., 0], min(0.97, float(main[0]) + 0.2), 1.1)
     strength = strength * np.clip(lightness / goal, 0.0, 1.0)
     return np.stack([lightness, target[1] * strength, target[2] * strength], axis=-1).astype(np.float32)
+
+
+def _lightness(relative: Floats, main: float, goal: float) -> Floats:
+    """The lightness of a product of lightness `goal` where one of `main` is so much lighter or darker.
+
+    Light is multiplied by the colour that it falls on, and so is OKLab's lightness; but what a surface mirrors is added
+    to it, and stays on a darker product what it was. A lighter product has less room above it.
+    """
+    scaled = relative * min(_DEEPER, goal / max(main, 1e-3))
+    if goal < main:
+        lighter = scaled + (relative - scaled) * (1.0 - _fade(relative, 0.0, _MIRRORED))
+    else:
+        lighter = relative * (1.0 - goal) / max(1.0 - main, 1e-3)
+    return np.asarray(np.clip(goal + np.where(relative < 0, scaled, lighter), 0.0, 1.0), dtype=np.float32)

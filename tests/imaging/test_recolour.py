@@ -120,6 +120,15 @@ def test_a_dark_seam_beside_another_colour_stays_dark_and_takes_no_hue():
     assert np.ptp(seam, axis=2).max() < 40
 
 
+def test_on_a_darker_colour_light_and_shade_differ_less_and_a_reflection_is_as_bright_as_before():
+    lab = np.zeros((100, 100, 3), np.float32)
+    lab[:] = np.linspace(0.55, 0.65, 100)[:, None, None] * np.array([1.0, 0.16, 0.08], np.float32)
+    lab[:4, :4] = (0.97, 0.0, 0.0)
+    after = to_oklab(recolour(from_oklab(lab), np.ones((100, 100), np.float32), "#000000"))[..., 0]
+    assert np.ptp(after[:, 50]) < 0.55 * np.ptp(lab[:, 50, 0])
+    assert after[2, 2] - np.median(after) > 0.9 * (0.97 - 0.6)
+
+
 @pytest.mark.parametrize("pixels", [1, 23])
 def test_a_product_of_few_pixels_has_a_colour_too(pixels):
     mask = np.zeros((8, 8), np.float32)
