@@ -10,7 +10,7 @@ from tasks.imaging.pixels import Mask, Rgb, border_of, box_of, scale_mask, scale
 
 _MARGIN = 0.05  # on each side of a product that a crop keeps, as a share of its own size, where the draft has as much
 _AROUND = 0.03  # how far around a product its rim is taken for it, as a share of the picture
-_SHADOW = (0.3, 0.15, 0.5, 0.5)  # its shadow: above and below its foot, left and right of it, as shares of its side
+_SHADOW = (0.36, 0.15, 0.6, 0.6)  # its shadow: above and below its foot, left and right of it, as shares of its side
 _FILLED = 256  # pixels of the longer side in which the product's place is filled: smooth, and soon done
 _SOFTNESS = (0.002, 0.006, 0.012)  # of what is continued, nearer and farther: sigmas, as shares of the picture
 _DISTANCE = 0.3  # from the draft's edge, where it is softest

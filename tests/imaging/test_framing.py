@@ -44,7 +44,7 @@ def test_a_shadow_is_not_seen_again_in_what_is_continued(size, share):
     for shadow in (CAST_SHADOW, NO_SHADOW):
         rgb, mask = place(*product, scene, Placement(share, surface=0.8, shadow=shadow))
         seen.append(framed(rgb, mask, *size, COVERING["instagram-story"]).astype(int))
-    darker = (seen[1] - seen[0]).max(axis=2) > 4
+    darker = (seen[1] - seen[0]).max(axis=2) > 6
     foot = np.flatnonzero((abs(seen[1] - seen[0]).max(axis=2) > 40).any(axis=1))[-1]
     assert darker[: foot + 1].any()
     assert not darker[foot + round(0.15 * size[1]) :].any()
