@@ -13,9 +13,9 @@ def tiny_config(folder: Path, /, **changes: Any) -> dict[str, Any]:
         "training": {
             "rank": 4,
             "alpha": 4,
-            "steps_per_photo": 4,
-            "steps_minimum": 10,
-            "steps_maximum": 20,
+            "steps_per_photo": 1,
+            "steps_minimum": 4,
+            "steps_maximum": 8,
             "learning_rate": 1.0e-3,
         },
         "generation": {"steps": 3, "guidance": 3.0, "scheduler": "dpm"},

@@ -33,7 +33,7 @@ def catalog(tmp_path_factory):
 
 
 def test_every_table_is_measured_and_written(tmp_path, catalog, scorer, capsys):
-    model = build_tiny_sd(tmp_path / "model", levels=1)
+    model = build_tiny_sd(tmp_path / "model")
     config = write_tiny_config(tmp_path / "config.yaml", model, generation={"steps": 1})
     arguments = ["--tables", ",".join(TABLES), "--skus", "2", "--steps", "2", "--images", "1", "--class-images", "2"]
     build_tiny_controlnet(model / "controlnet", model)

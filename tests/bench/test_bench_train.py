@@ -31,7 +31,7 @@ time.sleep(60)  # nobody waits for what comes after the counted steps
 
 
 def test_a_table_grows_row_by_row_and_a_profile_says_what_the_time_went_to(tmp_path):
-    model, kept = build_tiny_sd(tmp_path / "model", levels=1), []
+    model, kept = build_tiny_sd(tmp_path / "model"), []
     arguments = ["--cohorts", "1,2", "--steps", "1", "--rank", "2", "--prior", "none", "--profile", "2", "--no-plain"]
     base = load_base(model, "float32", "cpu")
     report = measure(base, model, _options(arguments), lambda report: kept.append(len(report["rows"])))
@@ -43,7 +43,7 @@ def test_a_table_grows_row_by_row_and_a_profile_says_what_the_time_went_to(tmp_p
 
 
 def test_a_script_that_fails_is_told_with_its_words_and_costs_no_other_row(tmp_path):
-    model, script = build_tiny_sd(tmp_path / "model", levels=1), tmp_path / "script.py"
+    model, script = build_tiny_sd(tmp_path / "model"), tmp_path / "script.py"
     script.write_text("raise SystemExit('no such option')")
     options = _options(["--cohorts", "1", "--steps", "1", "--prior", "none", "--script", str(script)])
     report = measure(load_base(model, "float32", "cpu"), model, options)
@@ -52,7 +52,7 @@ def test_a_script_that_fails_is_told_with_its_words_and_costs_no_other_row(tmp_p
 
 
 def test_blocks_compiled_each_for_itself_compute_the_same(tmp_path):
-    base = load_base(build_tiny_sd(tmp_path / "model", levels=1), "float32", "cpu")
+    base = load_base(build_tiny_sd(tmp_path / "model"), "float32", "cpu")
     inputs = torch.randn(2, 4, 8, 8), torch.tensor([3, 500]), torch.randn(2, 7, 32)
     before = set(base.unet.state_dict())
     torch.compiler.reset()

@@ -10,7 +10,7 @@ from tests.models.tiny import RESOLUTION, build_tiny_sd
 
 
 def test_one_graph_serves_every_cohort_and_every_change_of_tenants(tmp_path):
-    base = load_base(build_tiny_sd(tmp_path, levels=1), "float32", "cpu")
+    base = load_base(build_tiny_sd(tmp_path), "float32", "cpu")
     how, counter = recipe(prior_weight=0.0), CompileCounter()
     unet = torch.compile(base.unet, backend=counter, dynamic=False, fullgraph=True)
     first, second = {}, {}

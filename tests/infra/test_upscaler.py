@@ -35,7 +35,7 @@ def test_what_is_exported_is_what_was_trained(tmp_path: Path) -> None:
 
 
 def test_a_run_learns_goes_on_and_writes_the_models_own_upscaler(tmp_path: Path) -> None:
-    model = build_tiny_sd(tmp_path / "model", levels=1)
+    model = build_tiny_sd(tmp_path / "model")
     budget = ["--photographs", "20", "--batch", "2", "--threads", "2"]
     for minutes in ("0.02", "0.1"):  # a busy machine may take two seconds for its first step
         file = main(["--model", str(model), "--out", str(tmp_path / "out"), "--minutes", minutes, *budget])

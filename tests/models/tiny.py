@@ -27,7 +27,7 @@ RESOLUTION = 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def build_tiny_sd(folder: Path, prediction_type: str = "epsilon", levels: int = 2) -> Path:
+def build_tiny_sd(folder: Path, prediction_type: str = "epsilon", levels: int = 1) -> Path:
     """Writes a StableDiffusionPipeline folder; 64 x 64 pixels, 8 x 8 latents; a UNet of one or two levels.
 
     A velocity model has no signal left at its last timestep, as those trained after arXiv:2305.08891 have.

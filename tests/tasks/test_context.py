@@ -15,7 +15,7 @@ from tests.models.tiny import build_tiny_sd
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("model") / "tiny", levels=1)
+    return build_tiny_sd(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture

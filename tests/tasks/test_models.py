@@ -17,7 +17,7 @@ from tests.models.tiny import build_tiny_clip, build_tiny_controlnet, build_tiny
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("model") / "tiny", levels=1)
+    return build_tiny_sd(tmp_path_factory.mktemp("model") / "tiny")
 
 
 def test_a_precision_that_is_named_makes_another_model_and_auto_does_not(model: Path) -> None:

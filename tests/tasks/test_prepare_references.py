@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     rows = [product_row("none", **write_photos(tmp_path / "none", 0, count=1, masks=False))]
     rows.append(product_row("own", **write_photos(tmp_path / "own", 0, count=2)))
     write_catalog(tmp_path / "catalog.parquet", rows)
-    build_tiny_sd(tmp_path / "model", levels=1)
+    build_tiny_sd(tmp_path / "model")
     return tmp_path
 
 
