@@ -15,7 +15,7 @@ torch.set_num_threads(1)  # the models are so small that threads only wait for e
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
     return {
-        "sd": build_tiny_sd(root / "sd", levels=2),
+        "sd": build_tiny_sd(root / "sd"),
         "sd-v": build_tiny_sd(root / "sd-v", prediction_type="v_prediction", levels=2),
         "sdxl": build_tiny_sdxl(root / "sdxl"),
     }

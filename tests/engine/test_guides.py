@@ -19,7 +19,8 @@ PLAIN = RenderRequest("a photo of a mug", "blurry", 5)
 
 
 def new_controlnet(folders, base, folder, channels=3):
-    name = "sd" if base.family == "sd" else "sdxl"
+    own = {"epsilon": "sd", "v_prediction": "sd-v"}[base.pipeline.scheduler.config.prediction_type]
+    name = own if base.family == "sd" else "sdxl"
     return load_controlnet(build_tiny_controlnet(folder, folders[name], channels), base)
 
 
