@@ -49,6 +49,8 @@ class Cluster:
         self.compute = compute
         self.pool = DevicePool()
         self.gpus = False
+        self._ended = False
+        self._beginning = threading.Lock()
 
     def __enter__(self) -> Self:
         for name, value in () if self.compute.ray else ON_THIS_MACHINE.items():
@@ -70,6 +72,8 @@ class Cluster:
     def __exit__(self, *error: object) -> None:
         import ray
 
+        with self._beginning:
+            self._ended = True
         ray.shutdown()
 
     def _connect(self, ray: Any) -> None:
@@ -135,8 +139,16 @@ class Cluster:
             raise
 
     def _begin(self, tries: int = STARTS) -> None:
-        """Starts a process, which is given work once it can do some: in a busy cluster that may be later, or never."""
-        device = self.new_device()
+        """Starts a process, which is given work once it can do some: in a busy cluster that may be later, or never.
+
+        Starts none as the cluster ends: those that are not ready by then are lost, and Ray says so in a thread of its
+        own, whose end it waits for; in that thread, to start another one is to wait for Ray.
+        """
+        with self._beginning:
+            if self._ended:
+                return
+            device = self.new_device()
+            starting = device.ready.remote(self.gpus).future()
 
         def ready(outcome: Future[None]) -> None:
             error = outcome.exception()
@@ -147,7 +159,7 @@ class Cluster:
             else:
                 self.pool.fail(_cause(error))
 
-        device.ready.remote(self.gpus).future().add_done_callback(ready)
+        starting.add_done_callback(ready)
 
 
 class Device:

@@ -15,8 +15,8 @@ _ABOVE, _BELOW, _BESIDE = 0.3, 0.08, 0.3  # of a product's side: the ground arou
 _DARK = 0.02  # of linear light: what is darker says little of it
 _FALLS = 0.04  # by how much, in logarithms, that ground grows darker from its middle to its end: less is no shadow
 _LIT = 0.04  # of half the width, that a scene's light lies aside: less is its pattern, as a wall's or a floor's
-# Of a product's light: what comes from all around, and off the ground to its foot. It is more; but in dark scenes, too, a
-# product's colours are to be off by no more than 2 (CIEDE2000, the median), as a shop asks of them.
+# Of a product's light: what comes from all around, and off the ground to its foot. In truth it is more, but colours are
+# to be off by no more than 2 in the median (CIEDE2000), as a shop asks of composites, in dark scenes too.
 _AROUND, _OFF_GROUND = 0.07, 0.18
 _TOE = 0.055 * 255  # sRGB is this less than a multiple of light to the power of 1 / 2.4, but for its first levels
 

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -194,6 +195,23 @@ def test_a_process_that_dies_before_it_is_ready_is_tried_again_and_then_told(clu
     with pytest.raises(WorkerLost, match="was to begin ended before it had"), other.pool.lent(1):
         pass
     assert len(begun) == 3
+
+
+def test_a_process_that_is_lost_as_the_cluster_ends_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait for that in the thread that its shutdown waits for."""
+    import ray
+
+    ending, begun, lost = Cluster(ComputeConfig.model_validate(TWO)), list[None](), Future[None]()
+
+    def starting() -> Any:
+        begun.append(None)
+        return SimpleNamespace(ready=SimpleNamespace(remote=lambda gpus: SimpleNamespace(future=lambda: lost)))
+
+    ending.new_device = starting
+    ending._begin()
+    monkeypatch.setattr(ray, "shutdown", lambda: lost.set_exception(ray.exceptions.ActorDiedError()))
+    ending.__exit__()
+    assert len(begun) == 1
 
 
 def test_a_device_without_its_gpu_is_told() -> None:
