@@ -91,7 +91,7 @@ class Deployed:
     def told(self, ui: str, nightly: Nightly, galleries: str = "") -> list[str]:
         """Where a person finds what, in lines; `ui` is the URL of Prefect's UI, `galleries` of their front page."""
         deployments = f"{ui}/deployments"
-        look = ["Look at everything that is live, by SKU, title or category, and at what nobody has reviewed"]
+        look = "Look at everything that is live, by SKU, title or category, and at what nobody has reviewed"
         return [
             "Make images of products that you choose: open this, fill in what you want, press Submit",
             f"  {deployments}/deployment/{self.make_variants}/run",
@@ -99,7 +99,7 @@ class Deployed:
             "Approve and reject images: open this, paste what the gallery has copied, press Submit",
             f"  {deployments}/deployment/{self.review_images}/run",
             "",
-            *([*look, f"  {galleries}", ""] if galleries else ()),
+            *((look, f"  {galleries}", "") if galleries else ()),
             "Everything that can be started, and what has run",
             f"  {deployments}",
             "",

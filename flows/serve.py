@@ -20,7 +20,6 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
-from configs.preset import load_preset
 from flows.prefect_server import AUTH, answers, prepare_home, server_command, without_proxy
 from flows.presets import absolute_preset, runnable_preset
 from flows.processes import Companion
@@ -54,7 +53,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     Raises CatalogError, ConfigError, ModelError and StoreError for what was asked for, and PackshotError where the
     server or the worker ends unasked.
     """
-    runnable_preset(options.preset)
+    devices = runnable_preset(options.preset).compute.devices
     _refuse_open_doors(options.host)
     home = options.home.expanduser().absolute()
     prepare_home(home)
@@ -65,12 +64,14 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
         os.environ.update(environment | {SERVED: ObjectStore(options.store).url})
         say("Starting Prefect's server and a worker: about half a minute.")
         try:
-            _serve(options, port, home, lock, say)
+            _serve(options, devices, port, home, lock, say)
         except KeyboardInterrupt:
             say("Stopped. The schedule stands, and runs again when packshot serve is started.")
 
 
-def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Callable[[str], None]) -> None:
+def _serve(
+    options: ServeOptions, devices: int, port: int, home: Path, lock: IO[str], say: Callable[[str], None]
+) -> None:
     url = _url(options.host, port)
     with Companion("server", server_command(options.host, port), home / "server.log", lock) as server:
         from flows import deployments  # while the server starts, too
@@ -80,7 +81,7 @@ def _serve(options: ServeOptions, port: int, home: Path, lock: IO[str], say: Cal
         places = _places(options)
         server.wait_until(lambda: answers(f"{url}/api"))
         asyncio.run(deployments.cancel_runs(asyncio.run(deployments.runs_going())))  # those of a server that was killed
-        asyncio.run(deployments.limit_devices(load_preset(places.preset).compute.devices))
+        asyncio.run(deployments.limit_devices(devices))
         site = asyncio.run(deployments.own_site(Path.cwd()))
         deployed = asyncio.run(deployments.register(places, nightly, site))
         with _worker(server, home, lock, say) as worker:
