@@ -10,9 +10,11 @@ class VariantSpec:
     """All that determines one draft: SKU × scene × colour × background × technique × seed, fully resolved.
 
     `prompt` and `negative_prompt` are the final texts, `colour_hex` and `background_hex` are "#rrggbb" or empty.
-    `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for
-    they are the pixels of a composite. `width` and `height` are the pixels that the model draws, `surface` how far
-    down the picture a composite's product stands, as a share of the height. Where the model draws nothing, what only
+    `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for they
+    are the pixels of a composite. `width` and `height` are the pixels that the model draws. `surface` is how far down
+    the picture a composite's product stands, `across` how far from the left its middle is, and `size` how much it takes
+    at most: shares of the height and the width, and None in the middle and of the usual size. `scene_photo` is the
+    sha256 of a photograph of the scene, shown in place of one that is drawn. Where the model draws nothing, what only
     it needs is empty or 0, so that a cut-out stays where the model or its settings change. `upscaler` is the identity
     of the network that enlarges what the model has drawn, or empty. Where that is done, or a draft shows a photo's own
     pixels, `side_maximum` is how long its longer side may become. Where the model is guided by a picture,
@@ -46,6 +48,9 @@ class VariantSpec:
     controlnet: str = ""
     upscaler: str = ""
     technique_version: int | None = None
+    scene_photo: str = ""
+    across: float | None = None
+    size: float | None = None
 
     @property
     def id(self) -> str:

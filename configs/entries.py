@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from configs.strict import Strict
 
@@ -15,20 +15,38 @@ class Scene(Strict):
     """Where the product stands. A scene is one YAML file's entry in `configs/scenes/`.
 
     `prompt` completes "a photo of a mug …" ("on a wooden table, warm window light"); `empty_prompt` describes the same
-    place without a product, for techniques that put the real product's pixels into it. `categories` are words matched
-    against a product's category and class noun; none means that the scene suits every product. `surface` is how far
-    down the picture, as a share of its height, a product stands in it. `season` is for people: nothing is chosen by it.
+    place without a product, for techniques that put the real product's pixels into it. Instead of describing it,
+    `photos` may name photographs of it: files beside the folder `scenes/`, or store URLs; further seeds take further
+    ones. `categories` are words matched against a product's category and class noun; none means that the scene suits
+    every product. Of the picture's height and width, `surface` is how far down a product stands, `across` how far from
+    the left its middle is, and `size` how much of each it takes at most. `season` is for people: nothing is chosen by
+    it.
     """
 
     name: Name
     title: str
     group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal"]
     prompt: str
-    empty_prompt: str
+    empty_prompt: str = ""
+    photos: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=100)
     negative_prompt: str = ""
     categories: tuple[str, ...] = ()
     season: Literal["", "spring", "summer", "autumn", "winter"] = ""
     surface: float = Field(0.85, ge=0.3, le=1.0)
+    across: float = Field(0.5, ge=0.1, le=0.9)
+    size: float = Field(0.6, ge=0.1, le=1.0)
+
+    @model_validator(mode="after")
+    def _can_be_seen(self) -> "Scene":
+        if not self.empty_prompt and not self.photos:
+            raise ValueError("says nowhere how the place looks without a product: give empty_prompt, or photos of it")
+        return self
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """All that decides an image, besides the photographs' bytes, as it has been written since before `across`."""
+        usual = {name for name in ("across", "size") if getattr(self, name) == Scene.model_fields[name].default}
+        return self.model_dump(mode="json", exclude={"photos", *usual})
 
 
 class Background(Strict):

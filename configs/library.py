@@ -1,10 +1,10 @@
 """The library that a run chooses from: scenes, backgrounds, colours and channels, each an entry in a YAML file.
 
-Shipped files lie beside this one; a folder of the user's own, laid out alike, adds entries or replaces them by name:
+Shipped files lie beside this one; another folder, laid out alike, adds entries or replaces them by name:
 
     scenes/*.yaml  channels/*.yaml  backgrounds.yaml  colours.yaml
 
-Every fault in every file is reported at once.
+and the photographs that its scenes name. Every fault in every file is reported at once.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -24,6 +24,7 @@ Entry = TypeVar("Entry", Scene, Background, Colour, Channel)
 
 GROUPS: tuple[str, ...] = get_args(Scene.model_fields["group"].annotation)
 ALL = "all"
+PACKAGE = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Library:
 
 def load_library(*folders: str | Path) -> Library:
     """The shipped library with the entries of `folders` added, a later one replacing an earlier one of its name.
+    A relative folder is one of the package's own.
 
     Raises `ConfigError` that names file, entry and field of every fault.
     """
@@ -72,7 +74,7 @@ def load_library(*folders: str | Path) -> Library:
 def read_library(folders: Iterable[str | Path], faults: list[str]) -> Library:
     """Like `load_library`; what cannot be used is left out, and noted in `faults`."""
     roots: list[Traversable] = [resources.files("configs")]
-    for folder in map(Path, folders):
+    for folder in (PACKAGE / folder for folder in folders):  # an absolute path stays what it is
         if folder.is_dir():
             roots.append(folder)
         else:
@@ -84,7 +86,15 @@ def read_library(folders: Iterable[str | Path], faults: list[str]) -> Library:
         channels.read(yaml_files(root, "channels"))
         backgrounds.read(yaml_files(root, "backgrounds.yaml"))
         colours.read(yaml_files(root, "colours.yaml"))
+        scenes.entries |= {name: _beside(root, scene) for name, scene in scenes.entries.items() if scene.photos}
     return Library(scenes.entries, backgrounds.entries, colours.entries, channels.entries)
+
+
+def _beside(root: Traversable, scene: Scene) -> Scene:
+    """The scene with its photographs by the paths that they have from anywhere; those of earlier folders stay."""
+    folder = Path(str(root)).absolute()
+    photos = (one if "://" in one else str(folder / Path(one).expanduser()) for one in scene.photos)
+    return scene.model_copy(update={"photos": tuple(photos)})
 
 
 class _Reader(Generic[Entry]):

@@ -6,7 +6,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError
-from configs.library import ALL, GROUPS, Library, read_library
+from configs.library import ALL, GROUPS, PACKAGE, Library, read_library
 from configs.reading import read_yaml, suggestion, unknown, validated, what_is_right, yaml_files
 from configs.schema import MatrixRule, RunConfig
 
@@ -19,9 +19,9 @@ def load_preset(
 ) -> RunConfig:
     """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
 
-    Its library's folders are looked for beside the file. Raises `ConfigError` with every fault at once: unknown keys,
-    wrong values, and names that are not in `library` (by default the shipped one with the configuration's own folders),
-    or not among `checks` and `techniques`, where these are given.
+    Its library's folders are looked for beside the file, or in the package. Raises `ConfigError` with every fault at
+    once: unknown keys, wrong values, and names that are not in `library` (by default the shipped one with the
+    configuration's own folders), or not among `checks` and `techniques`, where these are given.
     """
     if is_path(name_or_path):
         source: Traversable = Path(name_or_path)
@@ -37,13 +37,20 @@ def load_preset(
     values = read_yaml(source, faults)
     config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
     right = config or what_is_right(RunConfig, values or {})
-    beside = tuple(str(Path(name_or_path).absolute().parent / Path(folder).expanduser()) for folder in right.library)
-    right = right.model_copy(update={"library": beside})
-    library = library or read_library(beside, faults)
+    if is_path(name_or_path):
+        folders = tuple(_placed(folder, Path(name_or_path)) for folder in right.library)
+        right = right.model_copy(update={"library": folders})
+    library = library or read_library(right.library, faults)
     faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
     if faults or config is None:
         raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return right
+
+
+def _placed(folder: str, file: Path) -> str:
+    """A library's folder beside the preset's file; one of the package's own is where that is."""
+    beside = file.absolute().parent / Path(folder).expanduser()
+    return folder if not beside.is_dir() and (PACKAGE / folder).is_dir() else str(beside)
 
 
 def is_path(name_or_path: str | Path) -> bool:

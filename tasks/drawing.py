@@ -1,7 +1,8 @@
 """What the model draws for a chunk's variants: scenes once for the whole catalog, products with their adapters.
 
-A picture without an adapter is the same for all products that stand in it. It is kept at `cache/scenes/<id>.png`, where
-the id is the hash of all that determines it, and drawn alone, so that its bits are the same whoever asks for it first.
+A scene of which there is a photograph is not drawn: the plan has left that one in the store. Any other picture without
+an adapter is the same for all products that stand in it. It is kept at `cache/scenes/<id>.png`, where the id is the
+hash of all that determines it, and drawn alone, so that its bits are the same whoever asks for it first.
 """
 
 from collections import defaultdict
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 from catalog_schemas.identity import content_id
 from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
+from tasks.identities import scene_photo_key
 from tasks.imaging.decode import encode_png
-from tasks.pictures import read_picture
+from tasks.pictures import PictureLost, read_picture
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import Pixels, Rgb
@@ -32,19 +34,27 @@ def is_drawn_alone(spec: VariantSpec) -> bool:
     return bool(spec.adapter_id) or spec.strength is not None
 
 
-def scene_of(spec: VariantSpec) -> str:
+def has_scene(spec: VariantSpec) -> bool:
+    """Whether the variant stands in a scene that all products share."""
+    return bool(spec.scene_photo or _scene_prompt(spec))
+
+
+def _scene_prompt(spec: VariantSpec) -> str:
     """The prompt of what is drawn first, for all products that stand in it; empty where nothing is."""
     return spec.scene_prompt or ("" if is_drawn_alone(spec) else spec.prompt)
 
 
 def scene_key(spec: VariantSpec) -> str:
-    """Where the store keeps the variant's scene as the model draws it."""
-    shown = (spec.base_model, scene_of(spec), spec.negative_prompt, spec.seed, spec.width, spec.height)
+    """Where the store keeps the variant's scene: as the model draws it, or its photograph."""
+    if spec.scene_photo:
+        assert spec.side_maximum is not None, "it is given where a photo's pixels are shown"
+        return scene_photo_key(spec.scene_photo, (spec.height, spec.width), spec.side_maximum)
+    shown = (spec.base_model, _scene_prompt(spec), spec.negative_prompt, spec.seed, spec.width, spec.height)
     return f"cache/scenes/{content_id([*shown, spec.steps, spec.guidance, spec.scheduler, spec.renderer_version])}.png"
 
 
 def kept_scene(store: ObjectStore, key: str) -> Rgb | None:
-    """The scene, where an earlier chunk or run has drawn it."""
+    """The scene, where it is there already."""
     try:
         return read_picture(store, key)
     except ObjectMissing:
@@ -54,7 +64,7 @@ def kept_scene(store: ObjectStore, key: str) -> Rgb | None:
 def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStore, arrived: Arrived) -> None:
     """Hands each variant's scene to `arrived` as soon as it is there, or None where its pixels were not finite.
 
-    Raises ModelError and StoreError.
+    Raises ModelError, StoreError, and PictureLost for a photograph that is gone.
     """
     scenes: dict[str, list[VariantSpec]] = defaultdict(list)
     for spec in specs:
@@ -65,6 +75,9 @@ def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStor
                 arrived(spec, scene)
     if not scenes:
         return
+    for key, waiting in scenes.items():
+        if waiting[0].scene_photo:
+            raise PictureLost(f"{store.uri(key)}: the photograph of the scene {waiting[0].scene!r} is gone; run again")
     from tasks.engine.rendering import RenderRequest, render  # torch and diffusers are loaded where there is work
 
     base, settings = _model(context)
@@ -73,7 +86,7 @@ def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStor
             scene = kept_scene(store, key)  # another chunk may have drawn it while this one waited for the device
             if scene is None:
                 first = waiting[0]
-                request = RenderRequest(scene_of(first), first.negative_prompt, first.seed)
+                request = RenderRequest(_scene_prompt(first), first.negative_prompt, first.seed)
                 [scene] = render(base, [request], settings, {}, 1)
                 if scene is not None:
                     store.write(key, encode_png(scene))

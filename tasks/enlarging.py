@@ -11,6 +11,7 @@ from tasks.context import RunContext
 from tasks.drawing import is_drawn_alone, kept_scene, scene_key
 from tasks.imaging.decode import encode_png
 from tasks.imaging.pixels import scale_mask, scale_rgb
+from tasks.json_columns import SPEC
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Material, Pixels, Rgb, find_technique
 
@@ -38,7 +39,8 @@ def enlarged(context: RunContext, spec: VariantSpec, material: Material, store: 
 def size_advice(context: RunContext, images: Iterable[ImageRecord]) -> tuple[str, ...]:
     """What whoever started the run should know of the sizes of these images."""
     drawn = [one for one in images if one.prompt]
-    soft = [one for one in drawn if max(one.width, one.height) >= _SOFT * context.resolution]
+    large = [one for one in drawn if max(one.width, one.height) >= _SOFT * context.resolution]
+    soft = [one for one in large if not SPEC.validate_json(one.spec).scene_photo]
     if context.model.upscaler or not soft:
         return ()
     return (

@@ -20,7 +20,7 @@ from catalog_schemas.variant import VariantSpec
 from tasks.adapter_files import read_adapters
 from tasks.boundary import row_boundary
 from tasks.context import RunContext
-from tasks.drawing import draw_products, draw_scenes, is_drawn_alone, scene_of
+from tasks.drawing import draw_products, draw_scenes, has_scene, is_drawn_alone
 from tasks.enlarging import enlarged
 from tasks.imaging.decode import encode_png
 from tasks.ledger import StageResult, kept, once
@@ -95,9 +95,9 @@ def _make_all(
             made[spec.id] = pool.submit(_make, context, spec, material(spec, image, shown.get(spec.id)), store)
 
         for spec in specs:
-            if not scene_of(spec):
+            if not has_scene(spec):
                 placed(spec)
-        draw_scenes(context, [spec for spec in specs if scene_of(spec)], store, placed)
+        draw_scenes(context, [spec for spec in specs if has_scene(spec)], store, placed)
         found = {name: guide.result() for name, guide in guides.items()}
         refused = {name: guide for name, guide in found.items() if isinstance(guide, Rejection)}
         shown = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}

@@ -37,3 +37,9 @@ def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
 def slot_of(spec: VariantSpec, channel: str) -> str:
     """The place of an image: what it shows, whatever its pixels are."""
     return f"{spec.sku}/{channel}/{spec.name}"
+
+
+def scene_photo_key(photo: str, size: tuple[int, int], side_maximum: int) -> str:
+    """Where the store keeps a scene's photograph, by the sha256 of its file, cut to the shape of `size` (height, width)
+    and with its longer side at most `side_maximum` pixels."""
+    return f"cache/scenes/{content_id(['photo', photo, size, side_maximum])}.png"

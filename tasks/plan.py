@@ -1,7 +1,6 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
 import io
-from collections.abc import Callable
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from tasks.planning.lost_adapters import find_lost, give_up
 from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
 from tasks.planning.rows import Selection, changed_rows, selected_rows
+from tasks.planning.scene_photos import Keep, find_scene_photos
 from tasks.stage_options import RETRIES
 from tasks.storage.addresses import is_web
 from tasks.storage.sources import Sources
@@ -29,11 +29,11 @@ from tasks.storage.tables import Tables
 
 @task(name="plan", **RETRIES)
 def plan_run(context: RunContext, selection: Selection) -> Plan:
-    """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and the photos that
-    were fetched from the web, for the stage that prepares them. Lost adapters are retired at once.
+    """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and what later
+    stages need of photos: those that were fetched from the web, and those of scenes. Lost adapters are retired at once.
     """
     store = context.open()
-    plan = make_plan(context, selection, lambda content, data: store.write(fetched_key(content), data))
+    plan = make_plan(context, selection, store.write)
     buffer = io.BytesIO()
     pq.write_table(plan_table(plan), buffer)
     store.write(f"runs/{context.run_id}/plan.parquet", buffer.getvalue())
@@ -55,8 +55,9 @@ def plan_table(plan: Plan) -> pa.Table:
     )
 
 
-def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, bytes], None] | None = None) -> Plan:
-    """The work of a run. Writes nothing: photos that were fetched from the web are handed to `keep`.
+def make_plan(context: RunContext, selection: Selection, keep: Keep | None = None) -> Plan:
+    """The work of a run. Writes nothing: photos that were fetched from the web, and those of scenes, are handed to
+    `keep`, each with its key.
 
     The catalog is read once, in batches. Of a whole catalog only the rows that have changed since the run before are
     looked at, so memory and time follow what has changed. Raises CatalogError, ConfigError and StoreError.
@@ -65,16 +66,18 @@ def make_plan(context: RunContext, selection: Selection, keep: Callable[[str, by
     tables, sources = Tables(store), Sources(context.catalog, context.config.catalog)
     known_photos = KnownPhotos(context, tables)
     if any(map(is_web, context.config.catalog.reference_prefixes)):
-        sources.seen, sources.keep = known_photos.seen(), keep
-    unread = read_by_now(tables)
-    changes = read_changes(context, tables, sources, {sku for sku, _ in unread}) if whole else Changes()
+        sources.seen = known_photos.seen()
+        sources.keep = keep and (lambda content, data: keep(fetched_key(content), data))
+    unread, scene_photos = read_by_now(tables), find_scene_photos(context, keep)
+    late = {sku for sku, _ in unread}
+    changes = read_changes(context, tables, sources, late, scene_photos) if whole else Changes()
     rows = changed_rows(context, changes) if whole else selected_rows(context, selection)
     waiting, gone = changes.put_off(rows.products, selection.limit), changes.gone()
     with look_at(context, known_photos, sources) as look:
         listed = look.at(rows.products)
         placeholders = look.placeholders(listed, gone, changes if whole else None)
     known = Known.of(store, [one.product.sku for one in listed] + gone)
-    planner = Planner(context, known)
+    planner = Planner(context, known, scene_photos)
     usable = let_through(context, [without_placeholders(one, placeholders) for one in listed], unread)
     if context.config.training.start_from:
         planner.find_classes(usable)

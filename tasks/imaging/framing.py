@@ -51,6 +51,14 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
     return canvas
 
 
+def cut_to(rgb: Rgb, width: int, height: int) -> Rgb:
+    """The largest part of the shape `width` to `height` around the middle of `rgb`, at its own size."""
+    scale = max(width / rgb.shape[1], height / rgb.shape[0])
+    rows, _, _ = _visible(slice(0, rgb.shape[0]), rgb.shape[0], height, scale)
+    columns, _, _ = _visible(slice(0, rgb.shape[1]), rgb.shape[1], width, scale)
+    return rgb[rows, columns]
+
+
 def filling(rows: slice, columns: slice, width: int, height: int, scale: float, channel: Channel) -> float:
     """`scale`, or what it must be for the longer side of the product in these rows and columns to fill as asked."""
     drawn = scale * max((columns.stop - columns.start) / width, (rows.stop - rows.start) / height)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -147,11 +148,15 @@ class Changes:
 
 
 def read_changes(
-    context: RunContext, tables: Tables, sources: Sources | None = None, late: Set[str] = frozenset()
+    context: RunContext,
+    tables: Tables,
+    sources: Sources | None = None,
+    late: Set[str] = frozenset(),
+    scene_photos: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Changes:
     """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`.
 
-    `late` as in `Changes`. Raises StoreError.
+    `late` as in `Changes`; `scene_photos` are the ids of scenes' photographs. Raises StoreError.
     """
     columns = ["sku", "fingerprint", "status", "images"]
     rows = tables.read("skus", columns, [("catalog", "=", context.catalog_name)])
@@ -159,7 +164,7 @@ def read_changes(
     trusted = context.config.catalog.changes == "updated_at"
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
     known = dict(zip(rows["sku"].to_pylist(), held, strict=True))
-    return Changes(known, _salt(context), looked_by, late, rejections(tables))
+    return Changes(known, _salt(context, scene_photos), looked_by, late, rejections(tables))
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:
@@ -184,7 +189,7 @@ def _offsets(column: pa.ListArray) -> pa.Array:
     return offsets if column.null_count else pc.subtract(offsets, offsets[0])
 
 
-def _salt(context: RunContext) -> str:
+def _salt(context: RunContext, scene_photos: Mapping[str, tuple[str, ...]]) -> str:
     """Everything besides the row that decides what is made of it."""
     config = context.config
     library = context.library()
@@ -194,12 +199,14 @@ def _salt(context: RunContext) -> str:
             config.model_dump(mode="json", exclude={"compute", "store", "model"}),
             context.model.identities,
             context.resolution,
-            {name: scene.model_dump(mode="json") for name, scene in library.scenes.items()},
+            {name: scene.rules for name, scene in library.scenes.items()},
             {name: colour.model_dump(mode="json") for name, colour in library.colours.items()},
             {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
             [library.channels[name].rules for name in config.channels],
             [TRAINER_VERSION, RENDERER_VERSION, GATE_VERSION, FINISHER_VERSION],
-            *([own] if own else []),  # none: the night before knew of no such thing, and its rows are to hold
+            # none: the night before knew of no such thing, and its rows are to hold
+            *([own] if own else []),
+            *([dict(scene_photos)] if scene_photos else []),
         ]
     )
 

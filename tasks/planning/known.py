@@ -32,7 +32,10 @@ _IMAGE_REASONS = {
     "colour_hex": "colour changed",
     "background_hex": "background changed",
     "prompt": "scene changed",
+    "scene_photo": "scene changed",
     "surface": "scene changed",
+    "across": "scene changed",
+    "size": "scene changed",
 }
 # Trying again would give the same.
 _FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)

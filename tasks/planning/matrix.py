@@ -1,8 +1,8 @@
 """Which variants a product gets: the matrix of the configuration, resolved to specs."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 
 from catalog_schemas.product import Product
@@ -12,14 +12,14 @@ from configs.library import Library
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
 from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique, version_of
 
-NO_SCENE = Scene(name="plain", title="Plain", group="studio", prompt="", empty_prompt="")
+NO_SCENE = Scene.model_construct(name="plain", title="Plain", group="studio", prompt="")
 NO_COLOUR = Colour(name="original", title="Original")
 NO_BACKGROUND = Background(name="scene", title="The scene's own")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What all variants of a SKU share: see the fields of `VariantSpec`."""
+    """What all variants of a SKU share: see the fields of `VariantSpec`. `scene_photos` are those of each scene."""
 
     token: str
     adapter_id: str
@@ -30,6 +30,7 @@ class Drawing:
     colour: str = ""  # the product's own, in words; empty where prompts do not name it
     controlnet: str = ""
     upscaler: str = ""
+    scene_photos: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,11 @@ class _Column:
             self.left = {NO_SCENE.name: self._wanted(NO_SCENE, list(plain.values()))}
             return
         flat, others = [one for one in named if one.hex], [one for one in named if not one.hex]
-        self.left = {scene.name: self._wanted(scene, others) for scene in _scenes(item, matrix, library)}
+        as_it_is = [NO_BACKGROUND] if others else []  # words change no photograph
+        self.left = {
+            scene.name: self._wanted(scene, as_it_is if _shows_photo(technique, scene) else others)
+            for scene in _scenes(item, matrix, library)
+        }
         self.left |= {NO_SCENE.name: self._wanted(NO_SCENE, flat)}
 
     def _wanted(self, scene: Scene, backgrounds: list[Background]) -> Iterator[_Combination]:
@@ -102,6 +107,11 @@ def _scenes(item: Product, matrix: VariantMatrix, library: Library) -> list[Scen
     return [scene for scene in library.scenes_named(matrix.scenes) if scene.name in suitable]
 
 
+def _shows_photo(technique: str, scene: Scene) -> bool:
+    """Whether the product is put into a photograph of the scene; a model that draws it there goes by words."""
+    return bool(scene.photos) and find_technique(technique).SOURCE_TYPE == "composite"
+
+
 def _is_wanted(one: _Combination, item: Product, matrix: VariantMatrix) -> bool:
     included = not matrix.include or any(_matches(rule, one, item) for rule in matrix.include)
     return included and not any(_matches(rule, one, item) for rule in matrix.exclude)
@@ -125,7 +135,8 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
     guided = find_guided(one.technique)
     words = Words(item, drawing.token, one.scene, one.colour, one.background, drawing.colour)
     prompt, scene_prompt = technique.prompt(words), guided.scene(words) if guided else ""
-    upscaler = drawing.upscaler if prompt else ""
+    photos = drawing.scene_photos[one.scene.name] if _shows_photo(one.technique, one.scene) else ()
+    upscaler = drawing.upscaler if prompt and not photos else ""
     negatives = (generation.negative_prompt, one.scene.negative_prompt) if prompt else ()
     return VariantSpec(
         sku=item.sku,
@@ -154,4 +165,13 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         controlnet=drawing.controlnet if guided and guided.GUIDE == "edges" else "",
         upscaler=upscaler,
         technique_version=version_of(technique),
+        scene_photo=photos[one.image % len(photos)] if photos else "",
+        across=_unusual(one.scene, "across"),
+        size=_unusual(one.scene, "size"),
     )
+
+
+def _unusual(scene: Scene, name: str) -> float | None:
+    """The field's value where it is not the default, by which all older images are named."""
+    value: float = getattr(scene, name)
+    return None if value == Scene.model_fields[name].default else value

@@ -1,9 +1,10 @@
 """Compares products with what the store holds: what it lacks of them becomes jobs, and all else is counted."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, zip_longest
+from types import MappingProxyType
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.errors import Rejected
@@ -34,9 +35,11 @@ class Planner:
     class adapters to be trained.
     """
 
-    def __init__(self, context: RunContext, known: Known) -> None:
+    def __init__(
+        self, context: RunContext, known: Known, scene_photos: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    ) -> None:
         self.context, self.config, self.library = context, context.config, context.library()
-        self.known = known
+        self.known, self.scene_photos = known, scene_photos
         self.recipe = recipe_of(context)
         self.channels = [self.library.channels[name] for name in self.config.channels]
         self.classes: dict[str, AdapterSpec] = {}
@@ -121,6 +124,7 @@ class Planner:
             colour=adapter.colour,
             controlnet=model.controlnet_identity,
             upscaler=model.upscaler_identity,
+            scene_photos=self.scene_photos,
         )
         slots = set[str]()
         self.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
@@ -140,7 +144,7 @@ class Planner:
     def _shown(self, first: VariantSpec) -> Iterator[tuple[VariantSpec, list[Channel]]]:
         """The variant with its channels; in those in which a person has rejected it, the same with another seed.
 
-        Where a seed changes nothing, nothing is shown there, and it counts as refused.
+        Where nothing is drawn, and so a seed may change nothing, nothing is shown there, and it counts as refused.
         """
         if not self.known.rejected:
             yield first, self.channels
@@ -157,7 +161,7 @@ class Planner:
     def _not_rejected(self, first: VariantSpec, channel: str) -> VariantSpec | None:
         spec = first
         while (spec.id, slot_of(spec, channel)) in self.known.rejected:
-            if "seed" not in find_technique(spec.technique).DIMENSIONS:
+            if not spec.prompt or "seed" not in find_technique(spec.technique).DIMENSIONS:
                 return None
             spec = replace(spec, seed=spec.seed + SEEDS)
         return spec

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -204,6 +205,24 @@ def test_a_users_own_library_makes_its_names_known(tmp_path):
     path = written(tmp_path / "mine.yaml", "model: {source: a}\nvariants: {scenes: [moon]}\n")
     assert "moon" in faults(load_preset, path)
     assert load_preset(path, load_library(tmp_path)).variants.scenes == ("moon",)
+
+
+def test_a_shipped_presets_own_library_is_found_from_anywhere_and_in_a_copy_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = load_preset("demo")
+    scenes = load_library(*shipped.library).scenes
+    assert all(Path(photo).is_file() for photo in scenes["blossom-table"].photos)
+    copy = written(tmp_path / "mine.yaml", yaml.safe_dump(shipped.model_dump(mode="json")))
+    assert load_preset(copy).library == shipped.library == ("infra/demo/library",)
+
+
+def test_a_scenes_photographs_are_found_from_anywhere(tmp_path):
+    text = "{name}: {{title: A, group: table, prompt: a, photos: [photos/a.png, s3://bucket/b.png]}}\n"
+    for folder in ("one", "two"):
+        written(tmp_path / folder / "scenes" / "table.yaml", text.format(name=folder))
+    scenes = load_library(tmp_path / "one", tmp_path / "two").scenes
+    for folder in ("one", "two"):
+        assert scenes[folder].photos == (str(tmp_path / folder / "photos" / "a.png"), "s3://bucket/b.png")
 
 
 def test_a_library_is_looked_for_beside_the_file_that_names_it(tmp_path, monkeypatch):

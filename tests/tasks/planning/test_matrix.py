@@ -12,8 +12,10 @@ from catalog_schemas.variant import VariantSpec
 from configs.library import load_library
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
 from tasks.drawing import scene_key
+from tasks.imaging.pixels import box_of
 from tasks.planning.matrix import Drawing, expand
-from tasks.techniques import find_guided, find_technique
+from tasks.techniques import CutOut, Material, composite, find_guided, find_technique
+from tests.imaging.pictures import mug, wooden_table
 
 LIBRARY = load_library()
 TECHNIQUES = ("regenerate", "restyle", "sketch", "composite", "packshot")
@@ -177,6 +179,32 @@ def test_before_a_flat_background_there_is_no_scene_and_no_picture_is_drawn_twic
             assert spec.scene not in LIBRARY.scenes
             assert bool(spec.prompt) == (spec.technique in WITH_ADAPTER)
             assert not spec.scene_prompt
+
+
+def test_words_that_change_no_photograph_make_no_doubles_of_it() -> None:
+    photographed = LIBRARY.scenes["wooden-table"].model_copy(update={"photos": ("a", "b")})
+    library = dataclasses.replace(LIBRARY, scenes={"wooden-table": photographed})
+    drawing = dataclasses.replace(DRAWING, scene_photos={"wooden-table": ("1" * 64, "2" * 64)})
+    matrix = VariantMatrix(techniques=("composite", "restyle", "regenerate"), backgrounds=("brick", "scene"), images=3)
+    specs = expand(MUG, matrix, GENERATION, library, drawing)
+    shown = {name: [one.scene_photo[:1] for one in specs if one.technique == name] for name in matrix.techniques}
+    assert shown == {"composite": ["1", "2", "1"], "restyle": ["1", "2", "1"], "regenerate": [""] * 6}
+    assert {one.scene_prompt for one in specs} == {""}
+    assert {bool(one.prompt) for one in specs if one.technique == "composite"} == {False}
+
+
+def test_where_a_scene_has_its_products_moves_and_scales_them_and_the_usual_place_renames_nothing() -> None:
+    matrix = VariantMatrix(scenes=("wooden-table",), techniques=("composite",))
+    [usual] = _expand(matrix)
+    aside = LIBRARY.scenes["wooden-table"].model_copy(update={"across": 0.3, "size": 0.25, "surface": 0.7})
+    [moved] = expand(MUG, matrix, GENERATION, dataclasses.replace(LIBRARY, scenes={"wooden-table": aside}), DRAWING)
+    assert (usual.across, usual.size) == (None, None)
+    mask = composite.make(moved, Material(wooden_table(200), lambda: CutOut(*mug(256)))).mask
+    rows, columns = box_of(mask)
+    side = len(mask)
+    assert max(rows.stop - rows.start, columns.stop - columns.start) / side == pytest.approx(0.25, abs=0.01)
+    assert (columns.start + columns.stop) / 2 / side == pytest.approx(0.3, abs=0.01)
+    assert rows.stop / side == pytest.approx(0.7, abs=0.01)
 
 
 def test_a_cut_out_stands_once_on_every_flat_background_and_once_on_white() -> None:

@@ -1,0 +1,64 @@
+"""The photographs of a shop's own scenes: identified by their bytes, and kept in the store for those who need them."""
+
+from collections.abc import Callable, Mapping
+
+from catalog_schemas.errors import ConfigError, Rejected
+from catalog_schemas.identity import bytes_id
+from catalog_schemas.rejection import Reason
+from configs.entries import Scene
+from tasks.context import RunContext
+from tasks.identities import scene_photo_key
+from tasks.imaging.decode import encode_png
+from tasks.imaging.decoder_process import decode_apart
+from tasks.imaging.framing import cut_to
+from tasks.imaging.pixels import shrink_rgb
+from tasks.storage.addresses import forbidden, is_web, normal
+from tasks.storage.sources import Sources
+from tasks.threads import each
+
+Keep = Callable[[str, bytes], None]
+
+
+def find_scene_photos(context: RunContext, keep: Keep | None) -> Mapping[str, tuple[str, ...]]:
+    """The sha256 of each photograph of the scenes that the run may show, by scene.
+
+    What the store lacks of them is handed to `keep`, with the key by which it is looked for. Raises ConfigError, with
+    every photograph that cannot be used, and StoreError.
+    """
+    scenes = [one for one in context.library().scenes_named(context.config.variants.scenes) if one.photos]
+    faults: list[str] = []
+
+    def found(photo: tuple[Scene, str]) -> str:
+        scene, uri = photo
+        try:
+            return _kept(context, uri, keep)
+        except Rejected as verdict:
+            missing = verdict.reason == Reason.REFERENCE_MISSING
+            what = f"{uri}: no such file" if missing else f"{uri}: {verdict.detail}"
+            faults.append(f"scene {scene.name!r}: {what}")
+            return ""
+
+    ids = iter(each(found, [(scene, photo) for scene in scenes for photo in scene.photos]))
+    held = {scene.name: tuple(next(ids) for _ in scene.photos) for scene in scenes}
+    if faults:
+        raise ConfigError("\n".join(sorted(faults)))
+    return held
+
+
+def _kept(context: RunContext, photo: str, keep: Keep | None) -> str:
+    """The photograph's sha256, once it is sure that it can be used."""
+    config, side = context.config, context.resolution
+    uri = normal(photo, "/")
+    if is_web(uri):
+        raise forbidden(photo, "is a web address; copy the photograph into the library's folder or a bucket")
+    data = Sources(uri, config.catalog).read(uri, config.catalog.reference_bytes_maximum)
+    found = bytes_id(data)
+    key = scene_photo_key(found, (side, side), config.generation.side_maximum)
+    if not context.open().exists(key):
+        rgb = cut_to(decode_apart(data, config.catalog.reference_pixels_maximum).rgb, side, side)
+        if rgb.shape[0] < side:
+            what = f"{rgb.shape[0]} pixels on its shorter side; the model draws {side}, so give one with as many"
+            raise Rejected(Reason.REFERENCE_TOO_SMALL, what)
+        if keep:
+            keep(key, encode_png(shrink_rgb(rgb, config.generation.side_maximum)))
+    return found
