@@ -25,7 +25,7 @@ class Scene(Strict):
 
     name: Name
     title: str
-    group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal"]
+    group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal", ""]
     prompt: str
     empty_prompt: str = ""
     photos: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=100)

@@ -22,7 +22,7 @@ from configs.reading import read_yaml, unknown, validated, yaml_files
 
 Entry = TypeVar("Entry", Scene, Background, Colour, Channel)
 
-GROUPS: tuple[str, ...] = get_args(Scene.model_fields["group"].annotation)
+GROUPS: tuple[str, ...] = tuple(filter(None, get_args(Scene.model_fields["group"].annotation)))
 ALL = "all"
 PACKAGE = Path(__file__).parent.parent
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from configs.places import scene_at
 from configs.strict import Strict
 from configs.training import TrainingConfig
 
@@ -100,6 +101,11 @@ class GenerationConfig(Strict):
     )
 
 
+def _place(words: str) -> str:
+    """The words, where they make a scene."""
+    return scene_at(words).title
+
+
 class MatrixRule(Strict):
     """Variants that it matches: every given list must hold the variant's value; an empty list matches all.
 
@@ -117,12 +123,13 @@ class MatrixRule(Strict):
 class VariantMatrix(Strict):
     """Which variants each SKU gets: scenes × colours × backgrounds × techniques × images.
 
-    `scenes` are names or groups of scenes, or "all". A variant is kept when `include` is empty or one of its rules
-    matches, and no rule of `exclude` does. `limit_per_sku` of what remains are made: techniques take turns, each at
-    the scene that has been shown least.
+    `scenes` are names or groups of scenes, or "all", `places` scenes in words: "a mossy rock in a forest". A variant is
+    kept when `include` is empty or one of its rules matches, and no rule of `exclude` does. `limit_per_sku` of what
+    remains are made: techniques take turns, each at the scene that has been shown least.
     """
 
     scenes: tuple[str, ...] = ("all",)
+    places: tuple[Annotated[str, AfterValidator(_place)], ...] = ()
     colours: tuple[str, ...] = ("original",)
     backgrounds: tuple[str, ...] = ("scene",)
     techniques: tuple[str, ...] = ("regenerate",)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 
 from catalog_schemas.errors import ConfigError
 from configs.library import Library, load_library
+from configs.places import LONGEST
 from tasks.planning.rows import Selection
 from tasks.techniques import technique_names
 
@@ -106,17 +107,27 @@ class MakeVariantsParameters(RunParameters):
         ),
         json_schema_extra={"position": 3},
     )
+    place: str = Field(
+        "",
+        title="A place in your own words",
+        description=(
+            "In English, for where no scene does: a mossy rock in a forest, morning mist. "
+            "It comes to the scenes chosen above, or is the only one"
+        ),
+        max_length=LONGEST,
+        json_schema_extra={"position": 4},
+    )
     colours: Annotated[list[str], _SHIPPED["colours"]] = Field(
         default=[],
         title="Colours",
         description=("Colours to show the products in; original is as photographed. None chosen: the usual ones"),
-        json_schema_extra={"position": 4},
+        json_schema_extra={"position": 5},
     )
     backgrounds: Annotated[list[str], _SHIPPED["backgrounds"]] = Field(
         default=[],
         title="Backgrounds",
         description="What is behind the products. None chosen: what belongs to the scene",
-        json_schema_extra={"position": 5},
+        json_schema_extra={"position": 6},
     )
     techniques: Annotated[list[str], _SHIPPED["techniques"]] = Field(
         default=["composite"],
@@ -126,7 +137,7 @@ class MakeVariantsParameters(RunParameters):
             "restyle: a composite, its product lit as the model draws it there. regenerate: the product drawn anew. "
             "sketch: drawn anew along the photo's outline"
         ),
-        json_schema_extra={"position": 6},
+        json_schema_extra={"position": 7},
     )
     images: int = Field(
         1,
@@ -134,7 +145,7 @@ class MakeVariantsParameters(RunParameters):
         description="How many of each product, scene, colour and technique: 1 to 20",
         ge=1,
         le=20,
-        json_schema_extra={"position": 7},
+        json_schema_extra={"position": 8},
     )
     limit_per_sku: int = Field(
         20,
@@ -142,13 +153,13 @@ class MakeVariantsParameters(RunParameters):
         description="No product gets more images than this in all: 1 to 500",
         ge=1,
         le=500,
-        json_schema_extra={"position": 8},
+        json_schema_extra={"position": 9},
     )
     dry_run: bool = Field(
         False,
         title="Only show what would be made",
         description="Makes nothing: the run's page lists the images under Artifacts",
-        json_schema_extra={"position": 9},
+        json_schema_extra={"position": 10},
     )
 
     @field_validator("skus", mode="before")

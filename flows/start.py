@@ -8,6 +8,7 @@ from prefect.context import FlowRunContext
 
 from catalog_schemas.errors import ConfigError
 from configs.library import load_library
+from configs.places import scene_at
 from configs.preset import unknown_names
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
@@ -70,7 +71,8 @@ def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
 
 
 def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
-    """The preset with the variants that the form asks for; every field left empty keeps the preset's choice.
+    """The preset with the variants that the form asks for; every field left empty keeps the preset's choice, but that a
+    place in words is the only scene where no other is chosen.
 
     Raises ConfigError.
     """
@@ -79,6 +81,12 @@ def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
     for name in ("scenes", "colours", "backgrounds", "techniques"):
         if chosen := getattr(parameters, name):
             matrix[name] = chosen
+    if parameters.place.strip():
+        try:
+            place = scene_at(parameters.place).title
+        except ValueError as fault:
+            raise ConfigError(f"the place in your own words: {fault}") from None
+        matrix |= {"scenes": parameters.scenes, "places": [place]}
     matrix |= {"images": parameters.images, "limit_per_sku": parameters.limit_per_sku}
     config = config.model_copy(update={"variants": VariantMatrix.model_validate(matrix)})
     if faults := unknown_names(config, load_library(*config.library), techniques=technique_names()):

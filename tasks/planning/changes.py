@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -193,10 +193,11 @@ def _salt(context: RunContext, scene_photos: Mapping[str, tuple[str, ...]]) -> s
     """Everything besides the row that decides what is made of it."""
     config = context.config
     library = context.library()
+    no_places: dict[str, Any] = {} if config.variants.places else {"variants": {"places"}}
     own = {name: version for name in config.variants.techniques if (version := version_of(find_technique(name)))}
     return content_id(
         [
-            config.model_dump(mode="json", exclude={"compute", "store", "model"}),
+            config.model_dump(mode="json", exclude={"compute": True, "store": True, "model": True} | no_places),
             context.model.identities,
             context.resolution,
             {name: scene.rules for name, scene in library.scenes.items()},

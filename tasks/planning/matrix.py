@@ -9,10 +9,11 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.entries import Background, Colour, Scene
 from configs.library import Library
+from configs.places import scene_at
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
 from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique, version_of
 
-NO_SCENE = Scene.model_construct(name="plain", title="Plain", group="studio", prompt="")
+NO_SCENE = Scene.model_construct(name="plain", title="Plain", group="", prompt="")
 NO_COLOUR = Colour(name="original", title="Original")
 NO_BACKGROUND = Background(name="scene", title="The scene's own")
 
@@ -102,9 +103,10 @@ class _Column:
 
 
 def _scenes(item: Product, matrix: VariantMatrix, library: Library) -> list[Scene]:
-    """The matrix's scenes that suit the product."""
+    """The matrix's scenes that suit the product, and its places."""
     suitable = {scene.name for scene in library.scenes_for(item.category, item.class_noun)}
-    return [scene for scene in library.scenes_named(matrix.scenes) if scene.name in suitable]
+    named = [scene for scene in library.scenes_named(matrix.scenes) if scene.name in suitable]
+    return named + [scene_at(place, library.scenes) for place in matrix.places]
 
 
 def _shows_photo(technique: str, scene: Scene) -> bool:
@@ -118,11 +120,10 @@ def _is_wanted(one: _Combination, item: Product, matrix: VariantMatrix) -> bool:
 
 
 def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
-    groups = () if one.scene is NO_SCENE else (one.scene.group,)
     pairs = (
         (rule.skus, (item.sku,)),
         (rule.categories, (item.category,)),
-        (rule.scenes, (one.scene.name, *groups)),
+        (rule.scenes, (one.scene.name, one.scene.group)),
         (rule.colours, (one.colour.name,)),
         (rule.backgrounds, (one.background.name,)),
         (rule.techniques, (one.technique,)),

@@ -51,6 +51,28 @@ def _asked(shop: Shop, **fields: object) -> MakeVariantsParameters:
     return MakeVariantsParameters.model_validate(shop.parameters().model_dump(exclude={"limit"}) | fields)
 
 
+def test_a_place_in_a_merchandisers_own_words_is_the_scene_or_comes_to_those_chosen(open_shop: Shop) -> None:
+    asked = {"skus": ["vase-2"], "place": " a mossy rock,  in fog", "techniques": ["composite", "regenerate"]}
+    outcome = make_variants(_asked(open_shop, **asked, colours=["original"]))
+    assert outcome
+    assert outcome.record.images_published == 2
+    made = {row["technique"]: row for row in open_shop.live() if row["run_id"] == outcome.record.run_id}
+    assert {row["scene"] for row in made.values()} == {"a-mossy-rock-in-fog"}
+    assert made["composite"]["prompt"] == "an empty mossy rock, in fog"
+    assert made["regenerate"]["prompt"].endswith(", on a mossy rock, in fog")
+    assert made["composite"]["alt_text"].endswith(", a mossy rock in fog")
+
+    again = make_variants(_asked(open_shop, **asked, colours=["original"], scenes=["beach-sand"]))
+    assert again
+    assert (again.record.images_published, again.record.images_skipped) == (2, 2)
+    open_shop.run()
+    assert {row["image_id"] for row in made.values()} <= {row["image_id"] for row in open_shop.live()}, (
+        "a night keeps them"
+    )
+    with pytest.raises(ConfigError, match="the place in your own words: expected a place in 1 to 200 letters"):
+        make_variants(_asked(open_shop, **asked | {"place": "!!"}))
+
+
 def test_a_merchandiser_gets_what_was_chosen_and_only_that(open_shop: Shop) -> None:
     before = {row["image_id"] for row in open_shop.live()}
     outcome = make_variants(
