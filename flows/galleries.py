@@ -7,6 +7,9 @@ for. A page may send what was said of its images to Prefect's API.
 import asyncio
 import base64
 import hmac
+import os
+import threading
+from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -15,8 +18,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from catalog_schemas.errors import StoreError
 from flows.prefect_server import App, Message, Receive, Send
+from tasks.imaging.thumbnail import small_file
 from tasks.reporting.gallery import policy
-from tasks.reporting.served import GALLERY, is_shown
+from tasks.reporting.served import GALLERY, SMALL, is_shown
 from tasks.reporting.shop import Query, Shop
 from tasks.storage.objects import ObjectMissing, ObjectStore
 
@@ -41,6 +45,7 @@ class Galleries:
 
     def __init__(self, app: App, url: str, password: str = "") -> None:
         self.app, self.url, self.password = app, url, password
+        self.shrinking = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))  # the rest is for Prefect and runs
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -73,7 +78,7 @@ class Galleries:
         if scope["method"] not in ("GET", "HEAD") or (key and not is_shown(key)):
             return PlainTextResponse("no gallery or image is here", HTTPStatus.NOT_FOUND)
         try:
-            data = await asyncio.to_thread(self._read, key, scope["query_string"].decode("latin-1"))
+            data, kind = await asyncio.to_thread(self._read, key, scope["query_string"].decode("latin-1"))
         except ObjectMissing:
             return PlainTextResponse("it is not in the store any more", HTTPStatus.NOT_FOUND)
         except StoreError as error:
@@ -84,11 +89,17 @@ class Galleries:
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
         }
-        return Response(data, headers=headers, media_type=TYPES[key.rpartition(".")[2] or "html"])
+        return Response(data, headers=headers, media_type=TYPES[kind])
 
-    def _read(self, key: str, query: str) -> bytes:
-        """The object, or for an empty key the front page."""
-        return self.store.read(key) if key else self.shop.page(Query.of(dict(parse_qsl(query)))).encode()
+    def _read(self, key: str, query: str) -> tuple[bytes, str]:
+        """The object, the small picture of one, or for an empty key the front page; and of which type it is."""
+        if not key:
+            return self.shop.page(Query.of(dict(parse_qsl(query)))).encode(), "html"
+        data = self.store.read(key)
+        if query == SMALL and key.startswith("images/"):
+            with self.shrinking, suppress(OSError, ValueError, SyntaxError):  # a damaged one is shown as it is
+                return small_file(data), "webp"
+        return data, key.rpartition(".")[2]
 
     def _is_let_in(self, given: bytes) -> bool:
         wanted = b"Basic " + base64.b64encode(self.password.encode())

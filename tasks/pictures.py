@@ -25,6 +25,16 @@ class PictureLost(ObjectMissing):
     """A picture of a cache is gone, or was damaged and is deleted: who begins anew makes it anew."""
 
 
+def photo_key(photo: str) -> str:
+    """Where the store keeps the prepared photo of that id."""
+    return f"cache/references/{photo}.png"
+
+
+def small_photo_key(photo: str) -> str:
+    """Where it keeps a small one of it, for people to look at."""
+    return f"cache/references/{photo}-small.webp"
+
+
 def photo_reader(store: ObjectStore) -> PhotoReader:
     """Photos to cut out, for threads that share it: one is read once for variants that follow one another.
 

@@ -20,8 +20,10 @@ from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.formats import readable
 from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.imaging.segmenter import load_segmenter
+from tasks.imaging.thumbnail import thumbnail
 from tasks.imaging.transparency import without_shadow
 from tasks.ledger import StageResult, kept, once
+from tasks.pictures import photo_key, small_photo_key
 from tasks.planning.photos import fetched_key
 from tasks.progress import Progress
 from tasks.stage_options import RETRIES
@@ -41,8 +43,8 @@ BLANK = 2.0  # standard deviation of the pixels' values below which a photo show
 def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[Reference]:
     """The usable photos of the jobs' SKUs as `Reference`s, and a verdict on each that is not usable.
 
-    A SKU with a photo that cannot be had for a passing reason gets none. Writes `cache/references/<id>.png` and
-    `<id>-mask.png`. Raises ModelError and StoreError.
+    A SKU with a photo that cannot be had for a passing reason gets none. Writes `cache/references/<id>.png`,
+    `<id>-mask.png` and `<id>-small.webp`. Raises ModelError and StoreError.
     """
     store, config = context.open(), context.config.catalog
     preparer = _Preparer(store, Sources(context.catalog, config), config, _segment(context))
@@ -112,9 +114,10 @@ class _Preparer:
             mask, source = without_shadow(decoded.rgb, decoded.alpha), "alpha"
         else:
             (mask, plain), source = cut_out_of(decoded.rgb, self.segment), "cut_out"
-        image_key, mask_key = f"cache/references/{photo.id}.png", f"cache/references/{photo.id}-mask.png"
+        image_key, mask_key = photo_key(photo.id), f"cache/references/{photo.id}-mask.png"
         self.store.write(image_key, encode_png(decoded.rgb))
         self.store.write(mask_key, encode_png(mask))
+        self.store.write(small_photo_key(photo.id), thumbnail(decoded.rgb, form="webp"))
         share, confidence = float((mask >= 0.5).mean()), cut_out_confidence(decoded.rgb, mask)
         return Reference(photo.id, sku, photo.uri, image_key, mask_key, width, height, source, share, confidence, plain)
 

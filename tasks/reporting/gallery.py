@@ -29,7 +29,8 @@ class GalleryImage:
     """One image, published or refused.
 
     `uri` is a URL, absolute or relative to the page, percent-encoded where needed; an empty one shows a tile without a
-    picture. `reason` is empty for a published image. `colour_hex` is "#rrggbb" or empty. `key` is the store's, by which
+    picture. `small` is a smaller file of the same, for its tile; empty where there is none. `reason` is empty for a
+    published image. `colour_hex` is "#rrggbb" or empty. `key` is the store's, by which
     a person approves or rejects it.
     """
 
@@ -50,15 +51,17 @@ class GalleryImage:
     detail: str = ""
     key: str = ""
     is_approved: bool = False
+    small: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryPhoto:
-    """A reference photo; `reason` says why it was refused, if it was."""
+    """A reference photo; `reason` says why it was refused, if it was. `small` as of `GalleryImage`."""
 
     uri: str
     reason: str = ""
     detail: str = ""
+    small: str = ""
 
 
 @dataclass(frozen=True, slots=True)

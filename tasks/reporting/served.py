@@ -11,11 +11,13 @@ from tasks.storage.keys import is_key
 from tasks.storage.objects import ObjectStore
 
 GALLERY = "/gallery/"
+SMALL = "small"  # the query that asks for a picture's small file
 SERVED = "PACKSHOT_SERVED_STORE"  # the environment variable that holds the store's URL
 _SHOWN = re.compile(
     r"runs/[^/]+/report/(index\.html|reshoot\.csv)"
     r"|gallery/index\.html"
     r"|images/[^/]+/[^/]+/[^/]+\.(webp|jpg|png)"
+    r"|cache/references/[^/]+-small\.webp"
     r"|cache/(references|drafts)/[^/]+\.png"
 )
 
@@ -23,6 +25,11 @@ _SHOWN = re.compile(
 def is_shown(key: str) -> bool:
     """Whether browsers are given the object: galleries, images, and the pictures that galleries show; nothing else."""
     return is_key(key) and _SHOWN.fullmatch(key) is not None
+
+
+def small_at(path: str) -> str:
+    """Where the picture at a page's path is asked for as a small one; whoever serves plain files gives the picture."""
+    return f"{path}?{SMALL}"
 
 
 def served_at(store: ObjectStore, key: str) -> str:

@@ -12,7 +12,9 @@ from catalog_schemas.rejection import Rejection
 from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
 from tasks.json_columns import CHECKS, SPEC
+from tasks.pictures import photo_key, small_photo_key
 from tasks.reporting.gallery import GalleryImage, GalleryPhoto
+from tasks.reporting.served import small_at
 from tasks.reviews import Verdicts
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
@@ -50,7 +52,9 @@ class Shown:
         self.rows = defaultdict[str, list[Row]](list)
         for row in rows.to_pylist():
             self.rows[row["sku"]].append(row)
-        self._there = self._kept(key for sku in list(self.rows) for key in self._references(sku))
+        photos = [photo for sku in list(self.rows) for photo in self._references(sku)]
+        self._small = self._kept(map(small_photo_key, photos))
+        self._there = self._kept(photo_key(one) for one in photos if small_photo_key(one) not in self._small)
 
     def images(self, sku: str) -> tuple[GalleryImage, ...]:
         """The images of a SKU, in the order of its rows."""
@@ -58,7 +62,7 @@ class Shown:
 
     def photos(self, sku: str) -> tuple[GalleryPhoto, ...]:
         """Its photos, as far as the store still has them: they are a cache."""
-        return tuple(GalleryPhoto(self._at(key)) for key in self._references(sku) if key in self._there)
+        return tuple(photo for one in self._references(sku) if (photo := self._photo(one)))
 
     def title(self, sku: str) -> str:
         """Its title, as its images have it."""
@@ -85,6 +89,12 @@ class Shown:
             detail=rejection.detail,
         )
 
+    def _photo(self, photo: str) -> GalleryPhoto | None:
+        key, small = photo_key(photo), small_photo_key(photo)
+        if small in self._small:
+            return GalleryPhoto(self._at(key), small=self._at(small))
+        return GalleryPhoto(self._at(key)) if key in self._there else None  # an older packshot made no small ones
+
     def _image(self, row: Row) -> GalleryImage:
         return GalleryImage(
             uri=self._at(row["key"]),
@@ -102,12 +112,13 @@ class Shown:
             checks=CHECKS.validate_json(row["checks"]),
             key=row["key"],
             is_approved=row["verdict"] == Verdict.APPROVED,
+            small=small_at(self._at(row["key"])) if self.root.startswith("..") else "",
         )
 
     def _references(self, sku: str) -> list[str]:
-        """The keys of the photos that its images were made of."""
+        """The ids of the photos that its images were made of."""
         specs = (SPEC.validate_json(row["spec"]) for row in self.rows[sku][:1])
-        return [f"cache/references/{reference}.png" for spec in specs for reference in spec.references]
+        return [reference for spec in specs for reference in spec.references]
 
     def _kept(self, keys: Iterable[str]) -> set[str]:
         listed = sorted(set(keys))

@@ -22,7 +22,7 @@ def _gallery(shop: Shop) -> str:
 
 
 def _shown(page: str) -> list[str]:
-    return re.findall(r'src="\.\./\.\./\.\./(images/[^"]+)"', page)
+    return re.findall(r'src="\.\./\.\./\.\./(images/[^"?]+)\?small"', page)
 
 
 @contextmanager

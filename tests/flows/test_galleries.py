@@ -2,16 +2,22 @@
 
 import asyncio
 import html
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flows.galleries import Galleries
 from flows.prefect_server import Message, Receive, Send
+from tasks.imaging.decode import decode
+from tasks.imaging.pixels import scale_rgb
 from tasks.reporting.gallery import policy
 from tasks.reporting.served import SERVED, is_shown, served_at
 from tasks.storage.objects import ObjectStore
+from tests.imaging.pictures import wooden_table
 
 REPORT = "runs/20261129-010000-abcdef/report/index.html"
 IMAGE = "images/MUG%201/web/wooden-table_original_scene_composite_0-0123456789ab.webp"
@@ -62,6 +68,23 @@ def test_reports_and_images_are_shown_and_all_else_is_prefects(store: ObjectStor
     assert "immutable" in headers["cache-control"]
     assert ask(store, "/v2/deployments")[2] == b"/v2/deployments"
     assert ask(store, "/gallery/api/deployments/x/create_flow_run", "POST")[2] == b"/api/deployments/x/create_flow_run"
+
+
+def test_an_image_is_shown_small_where_a_tile_asks_for_it_and_a_damaged_one_as_it_is(store: ObjectStore) -> None:
+    for form, suffix in (("WEBP", "webp"), ("JPEG", "jpg"), ("PNG", "png")):
+        key, file = f"images/MUG/web/large.{suffix}", io.BytesIO()
+        Image.fromarray(wooden_table(1200)[:900]).save(file, form)
+        store.write(key, file.getvalue())
+        status, headers, body = ask(store, f"/gallery/{key}?small")
+        assert (status, headers["content-type"]) == (200, "image/webp")
+        assert "immutable" in headers["cache-control"]
+        small = decode(body, 1 << 20).rgb
+        assert small.shape == (300, 400, 3)
+        expected = scale_rgb(wooden_table(1200)[:900], 400, 300)
+        assert np.abs(small.astype(int) - expected).mean() < 4
+        assert ask(store, f"/gallery/{key}")[2] == file.getvalue()
+    assert ask(store, f"/gallery/{IMAGE}?small")[::2] == (200, b"pixels")
+    assert ask(store, "/gallery/images/MUG/web/gone.webp?small")[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def say(store: ObjectStore, row: dict[str, object], verdict: Verdict, run_id: st
 
 def pictures(html: str, page: Path) -> list[Path]:
     """The files that the page shows, as a browser finds them."""
-    return [(page.parent / unquote(uri)).resolve() for uri in re.findall(r'<img src="([^"]+)"', html)]
+    uris = (uri.partition("?")[0] for uri in re.findall(r'<img src="([^"]+)"', html))
+    return [(page.parent / unquote(uri)).resolve() for uri in uris]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,25 @@ def test_a_page_elsewhere_finds_them_too_and_says_what_it_leaves_out(store: Obje
     assert store.local_path(LIVE).exists() is False
     write_gallery(store, Asked(), 200, out, "https://cdn.example/shop/")
     assert '<img src="https://cdn.example/shop/images/mug%25201/web/' in out.read_text()
+
+
+def test_tiles_show_small_pictures_where_a_server_of_ours_makes_them_or_the_store_has_them(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    def shown(root: str = "") -> list[str]:
+        out = tmp_path / "page.html" if root else None
+        page = Path(write_gallery(store, Asked(skus=("mug-2",)), 200, out, root).gallery).read_text()
+        return re.findall(r'<a class="frame "? href="[^"]*"|<img src="([^"]+)"', page)
+
+    photo, *images = filter(None, shown())
+    assert photo == "../cache/references/photo.png", "as an older packshot left it"
+    assert all(one.startswith("../images/") and one.endswith(".webp?small") for one in images)
+    store.write("cache/references/photo-small.webp", b"pixels")
+    photo, *_ = filter(None, shown())
+    assert photo == "../cache/references/photo-small.webp"
+    assert 'href="../cache/references/photo.png"' in store.read(LIVE).decode()
+    _, *images = filter(None, shown("https://cdn.example/"))
+    assert not any("?" in one for one in images), "an address may be signed"
 
 
 def test_where_all_is_reviewed_the_page_is_empty(store: ObjectStore, rows: list[dict[str, object]]) -> None:
