@@ -135,7 +135,9 @@ def _thumbnails(images: Iterable[ImageRecord], store: ObjectStore) -> Iterator[s
 
 
 def _caption(image: ImageRecord) -> str:
-    return _plain(", ".join(name for name in (image.scene, image.colour, image.technique) if name != "none"))
+    background = "" if image.background == "scene" else image.background
+    names = (image.scene, image.colour, background, image.technique)
+    return _plain(", ".join(name.replace("-", " ") for name in names if name))  # a table breaks lines at spaces
 
 
 def _picture(store: ObjectStore, image: ImageRecord) -> str:

@@ -21,7 +21,7 @@ from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming,
 from tests.browser.served import ROOT, Served
 
 IMAGES = ROOT / "docs" / "images"
-FORM_HEIGHT = 1060  # down to where the form turns to what is filled in already
+FORM_HEIGHT = 1240  # down to where the form turns to what is filled in already
 GALLERY: ViewportSize = {"width": 1500, "height": 1455}  # the demo's first two products
 
 
@@ -33,7 +33,8 @@ def take(folder: Path, config: str) -> None:
         with _page() as page:
             skus = [path.name for path in sorted((catalog.parent / "photos").iterdir())][:3]
             page.set_viewport_size({"width": 1180, "height": 1900})
-            fill_form(page, served, "\n".join(skus), ["wooden-table", "kitchen-counter"])
+            fill_form(page, served, "\n".join(skus), ["blossom-table", "kitchen-counter"])
+            page.get_by_label("A place in your own words").fill("a mossy rock in a forest")
             page.get_by_label("Select techniques").click()
             page.get_by_role("option", name="packshot", exact=True).click()
             page.keyboard.press("Escape")
