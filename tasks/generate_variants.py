@@ -28,12 +28,11 @@ from tasks.pictures import PhotoReader, photo_reader
 from tasks.stage_options import ON_DEVICE
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_technique
-from tasks.threads import each, threads
+from tasks.threads import Threads, each, threads
 
 STAGE = "generate_variants"
 _CLEAN = 0.7  # of the best cut-out's confidence
 _DRAFT = TypeAdapter(Draft)
-Made = Future[Draft | Rejection]
 
 
 @task(name="generate variants", **ON_DEVICE)
@@ -76,58 +75,76 @@ def _make_all(
     store: ObjectStore,
 ) -> list[Draft | Rejection]:
     """The draft of each variant, or the verdict on it: made in threads, while the model draws the next ones."""
-    read, guides, made = photo_reader(store), dict[str, Future[Pixels | Rejection]](), dict[str, Made]()
-    scenes = dict[str, Rgb | None]()
     with threads() as pool:
-
-        def material(spec: VariantSpec, drawn: Rgb | None, guide: Pixels | None = None) -> Material:
-            return Material(drawn, partial(_photo, spec, references[spec.sku], read), guide, scenes.get(spec.id))
-
-        def placed(spec: VariantSpec, scene: Rgb | None = None) -> None:
-            """The scene is there: the model goes on with it, or has no more to draw."""
-            if find_guided(spec.technique):
-                scenes[spec.id] = scene
-                guides[spec.id] = pool.submit(_guide, context, spec, material(spec, scene))
-            elif not is_drawn_alone(spec):
-                made[spec.id] = pool.submit(_make, context, spec, material(spec, scene), store)
-
-        def drawn(spec: VariantSpec, image: Rgb | None) -> None:
-            made[spec.id] = pool.submit(_make, context, spec, material(spec, image, shown.get(spec.id)), store)
-
+        maker = _Maker(context, references, store, pool)
         for spec in specs:
             if not has_scene(spec):
-                placed(spec)
-        draw_scenes(context, [spec for spec in specs if has_scene(spec)], store, placed)
-        found = {name: guide.result() for name, guide in guides.items()}
-        refused = {name: guide for name, guide in found.items() if isinstance(guide, Rejection)}
-        shown = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}
+                maker.scene_arrived(spec, None)
+        draw_scenes(context, [spec for spec in specs if has_scene(spec)], store, maker.scene_arrived)
+        refused = maker.finish_guides()
         own = [spec for spec in specs if is_drawn_alone(spec) and spec.id not in refused]
         files, lost = read_adapters(store, {one.adapter_id: adapters[one.adapter_id] for one in own if one.adapter_id})
         gone = [one for one in own if one.adapter_id in lost]
         refused |= {one.id: _rejection(context, one, Reason.ADAPTER_LOST, lost[one.adapter_id]) for one in gone}
-        draw_products(context, [one for one in own if one.id not in refused], shown, files, drawn)
-        return [refused.get(spec.id) or made[spec.id].result() for spec in specs]
+        draw_products(context, [one for one in own if one.id not in refused], maker.guides, files, maker.drawn)
+        return [refused.get(spec.id) or maker.made[spec.id].result() for spec in specs]
 
 
-def _guide(context: RunContext, spec: VariantSpec, material: Material) -> Pixels | Rejection:
-    try:
-        with row_boundary(Reason.RENDER_FAILED, spec.name):
-            technique = find_guided(spec.technique)
-            assert technique is not None, "it is asked for guided ones only"
-            _refuse_what_is_not_finite(spec.scene_prompt, material)
-            return technique.guide(spec, material)
-    except Rejected as verdict:
-        return _failure(context, spec, verdict)
+class _Maker:
+    """Takes what the model draws, picture by picture, and gives a variant to a thread as soon as its material is there.
 
+    `guides` are the pictures that guided variants are drawn over or along, `made` the drafts on their way; both by
+    variant id.
+    """
 
-def _make(context: RunContext, spec: VariantSpec, material: Material, store: ObjectStore) -> Draft | Rejection:
-    try:
-        with row_boundary(Reason.RENDER_FAILED, spec.name):
-            _refuse_what_is_not_finite(spec.prompt, material)
-            material = enlarged(context, spec, material, store)
-            return _keep(store, spec, find_technique(spec.technique).make(spec, material))
-    except Rejected as verdict:
-        return _failure(context, spec, verdict)
+    def __init__(self, context: RunContext, references: References, store: ObjectStore, pool: Threads) -> None:
+        self.context, self.references, self.store, self.pool = context, references, store, pool
+        self.guides: dict[str, Pixels] = {}
+        self.made: dict[str, Future[Draft | Rejection]] = {}
+        self._read = photo_reader(store)
+        self._scenes: dict[str, Rgb | None] = {}
+        self._guiding: dict[str, Future[Pixels | Rejection]] = {}
+
+    def scene_arrived(self, spec: VariantSpec, scene: Rgb | None) -> None:
+        """The scene is there, or None where the variant needs none: a guide is made of it, or the picture itself."""
+        if find_guided(spec.technique):
+            self._scenes[spec.id] = scene
+            self._guiding[spec.id] = self.pool.submit(self._guide, spec, self._material(spec, scene))
+        elif not is_drawn_alone(spec):
+            self.made[spec.id] = self.pool.submit(self._make, spec, self._material(spec, scene))
+
+    def finish_guides(self) -> dict[str, Rejection]:
+        """Waits for the guides, once all scenes have arrived; returns the verdicts on variants that got none."""
+        found = {name: guide.result() for name, guide in self._guiding.items()}
+        self.guides = {name: guide for name, guide in found.items() if isinstance(guide, Pixels)}
+        return {name: guide for name, guide in found.items() if isinstance(guide, Rejection)}
+
+    def drawn(self, spec: VariantSpec, image: Rgb | None) -> None:
+        """The model has drawn the variant's product."""
+        self.made[spec.id] = self.pool.submit(self._make, spec, self._material(spec, image))
+
+    def _material(self, spec: VariantSpec, drawn: Rgb | None) -> Material:
+        photo = partial(_photo, spec, self.references[spec.sku], self._read)
+        return Material(drawn, photo, self.guides.get(spec.id), self._scenes.get(spec.id))
+
+    def _guide(self, spec: VariantSpec, material: Material) -> Pixels | Rejection:
+        try:
+            with row_boundary(Reason.RENDER_FAILED, spec.name):
+                technique = find_guided(spec.technique)
+                assert technique is not None, "it is asked for guided ones only"
+                _refuse_what_is_not_finite(spec.scene_prompt, material)
+                return technique.guide(spec, material)
+        except Rejected as verdict:
+            return _failure(self.context, spec, verdict)
+
+    def _make(self, spec: VariantSpec, material: Material) -> Draft | Rejection:
+        try:
+            with row_boundary(Reason.RENDER_FAILED, spec.name):
+                _refuse_what_is_not_finite(spec.prompt, material)
+                material = enlarged(self.context, spec, material, self.store)
+                return _keep(self.store, spec, find_technique(spec.technique).make(spec, material))
+        except Rejected as verdict:
+            return _failure(self.context, spec, verdict)
 
 
 def _refuse_what_is_not_finite(prompt: str, material: Material) -> None:
