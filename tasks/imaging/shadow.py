@@ -57,18 +57,22 @@ class _Ground(NamedTuple):
         return self.row + self.slope * (columns - self.column)
 
 
-def shade(light: Floats, alpha: Mask, shadow: Shadow) -> Floats:
-    """The background, in linear light, darkened by the shadows of the product with the mask `alpha`."""
+def darkness_of(alpha: Mask, shadow: Shadow) -> Floats:
+    """What share of the light that falls on the background is missing in the shadows of the product with that mask."""
     if max(shadow.cast, shadow.contact) == 0 or not (alpha >= 0.5).any():  # a thread, scaled down, is nowhere solid
-        return light
+        return np.zeros_like(alpha)
     ground = _ground(alpha)
     # One is missing from the lamp's light, the other from what comes from all around.
     left = (1.0 - shadow.cast * _cast(alpha, ground, shadow)) * (1.0 - shadow.contact * _contact(alpha, ground))
     darkness = 1.0 - left
+    return np.where(darkness < 0.004, 0.0, darkness)
+
+
+def shade(light: Floats, darkness: Floats, mean: float, shadow: Shadow) -> Floats:
+    """A part of the background, in linear light, darkened by `darkness_of` it; `mean` is that of all of its light."""
     # A shadow keeps the ground's texture: light is taken away, and only a little of the tint is laid over it.
-    darkness = np.where(darkness < 0.004, 0.0, darkness)[..., None]
-    tint = to_linear(np.array(rgb_of(shadow.colour), np.uint8))
-    return (light * (1.0 - darkness) + tint * light.mean() * darkness).astype(np.float32)
+    tint, share = to_linear(np.array(rgb_of(shadow.colour), np.uint8)), darkness[..., None]
+    return (light * (1.0 - share) + tint * mean * share).astype(np.float32)
 
 
 def _ground(alpha: Mask) -> _Ground:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow, shade
+from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow, darkness_of, shade
 
 SIDE = 400
 CAST = Shadow(contact=0.0)
@@ -10,8 +10,7 @@ CAST = Shadow(contact=0.0)
 
 def shaded(alpha, shadow=None):
     """How dark the ground is, 0 to 1, where a product with this mask stands on it."""
-    light = np.ones((*alpha.shape, 3), np.float32)
-    return 1.0 - shade(light, alpha, shadow or Shadow(colour="#000000"))[..., 0]
+    return darkness_of(alpha, shadow or Shadow())
 
 
 def box(top=100, bottom=300, left=150, right=250):
@@ -84,8 +83,16 @@ def test_what_hangs_over_on_both_sides_throws_no_contact_shadow_there():
 
 @pytest.mark.parametrize(("alpha", "shadow"), [(box(), NO_SHADOW), (0.4 * box(), Shadow()), (0.0 * box(), Shadow())])
 def test_without_a_shadow_or_anything_solid_the_ground_stays_as_it_is(alpha, shadow):
-    light = np.random.default_rng(0).random((SIDE, SIDE, 3)).astype(np.float32)
-    assert shade(light, alpha, shadow) is light
+    assert not darkness_of(alpha, shadow).any()
+
+
+def test_a_shadow_takes_light_and_lays_a_little_of_its_tint_over_the_rest():
+    light = np.random.default_rng(0).random((3, 4, 3)).astype(np.float32)
+    darkness = np.zeros((3, 4), np.float32)
+    darkness[1] = 0.5
+    lit = shade(light, darkness, 0.4, Shadow(colour="#ff0000"))
+    assert (lit[[0, 2]] == light[[0, 2]]).all()
+    assert lit[1] == pytest.approx(light[1] * 0.5 + np.array([0.2, 0.0, 0.0]))
 
 
 @pytest.mark.parametrize("columns", [(200, 201), (0, 400)])
