@@ -20,8 +20,8 @@ demo: $(READY)  ## the main job on the demo catalog; the second time there is no
 	@mkdir -p $(DEMO)/prefect
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
 
-test: check  ## the gate and all tests that fit in minutes, four at once: many wait for a server
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadgroup --max-worker-restart 0
+test: check  ## the gate and all tests that fit in minutes, four at once: many wait for a server; T=tests/imaging: those alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadgroup --max-worker-restart 0 $(T)
 
 soak: $(READY)  ## hours: every crash point and broken request, 200 killed runs, mutated input
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak -n 2 --dist load
