@@ -14,6 +14,7 @@ from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
+from cachetools import LRUCache, cached
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from catalog_schemas.errors import StoreError
@@ -32,6 +33,7 @@ TYPES = {
     "jpg": "image/jpeg",
     "png": "image/png",
 }
+REMEMBERED = 1 << 26  # bytes of small pictures
 FOR_EVER = "private, max-age=31536000, immutable"  # a key of an image says what its bytes are
 
 
@@ -46,6 +48,7 @@ class Galleries:
     def __init__(self, app: App, url: str, password: str = "") -> None:
         self.app, self.url, self.password = app, url, password
         self.shrinking = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))  # the rest is for Prefect and runs
+        self.small = cached(LRUCache[str, bytes](REMEMBERED, len), lock=threading.Lock())(self._shrunk)
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -95,11 +98,15 @@ class Galleries:
         """The object, the small picture of one, or for an empty key the front page; and of which type it is."""
         if not key:
             return self.shop.page(Query.of(dict(parse_qsl(query)))).encode(), "html"
-        data = self.store.read(key)
         if query == SMALL and key.startswith("images/"):
-            with self.shrinking, suppress(OSError, ValueError, SyntaxError):  # a damaged one is shown as it is
-                return small_file(data), "webp"
-        return data, key.rpartition(".")[2]
+            with suppress(OSError, ValueError, SyntaxError):  # a damaged one is shown as it is
+                return self.small(key), "webp"
+        return self.store.read(key), key.rpartition(".")[2]
+
+    def _shrunk(self, key: str) -> bytes:
+        data = self.store.read(key)
+        with self.shrinking:
+            return small_file(data)
 
     def _is_let_in(self, given: bytes) -> bool:
         wanted = b"Basic " + base64.b64encode(self.password.encode())
