@@ -81,7 +81,7 @@ def _let_extra_loggers_speak() -> None:
 
 
 def _run(context: RunContext, selection: Selection) -> RunOutcome:
-    finish_publishing(context)
+    finish_publishing(context, datetime.now(UTC))
     plan = plan_run(context, selection)
     with Workers(context.config.compute) as workers:
         if plan.jobs:

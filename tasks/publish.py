@@ -73,20 +73,21 @@ def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     store, key = context.open(), f"{PENDING}/{context.run_id}.json"
     publication = Publication(harvest, run)
     store.write(key, _PUBLICATION.dump_json(publication))
-    _publish(store, publication)
+    _publish(store, publication, run.finished_at)
     store.delete([key])
 
 
 @task(name="finish publishing", **RETRIES)
-def finish_publishing(context: RunContext) -> list[str]:
+def finish_publishing(context: RunContext, now: datetime) -> list[str]:
     """Commits what runs before this one had begun to publish when they were killed; returns their ids.
 
-    A run that is publishing just now is not disturbed: each commit is made once, whoever makes it. Raises StoreError.
+    What they retire was live until `now`, however long ago they ended: garbage collection's grace period begins now. A
+    run that is publishing just now is not disturbed: each commit is made once, whoever makes it. Raises StoreError.
     """
-    return complete_publications(context.open())
+    return complete_publications(context.open(), now)
 
 
-def complete_publications(store: ObjectStore) -> list[str]:
+def complete_publications(store: ObjectStore, now: datetime) -> list[str]:
     """`finish_publishing` for commands, which are no run."""
     finished = []
     for info in list(store.list(PENDING)):
@@ -94,20 +95,21 @@ def complete_publications(store: ObjectStore) -> list[str]:
             publication = _PUBLICATION.validate_json(store.read(info.key))
         except ObjectMissing:  # its own run has just finished
             continue
-        _publish(store, publication)
+        _publish(store, publication, max(now, publication.run.finished_at))
         store.delete([info.key])
         finished.append(publication.run.run_id)
     return finished
 
 
-def _publish(store: ObjectStore, publication: Publication) -> None:
+def _publish(store: ObjectStore, publication: Publication, now: datetime) -> None:
+    """What is retired is dated `now`."""
     tables, harvest, run = Tables(store), publication.harvest, publication.run
     images = [replace(record, run_id=run.run_id) for record in harvest.images]
     adapters = [replace(record, run_id=run.run_id) for record in harvest.adapters]
 
     def with_retired() -> pa.Table:
         looked_at = {record.sku for record in harvest.skus}
-        return _with_retired(tables, images, harvest.retired, looked_at, run.finished_at)
+        return _with_retired(tables, images, harvest.retired, looked_at, now)
 
     following = {"adapters": lambda: _trained(tables, adapters), "images": with_retired}
     listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [

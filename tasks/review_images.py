@@ -53,7 +53,7 @@ def review_images(store: ObjectStore, named: Mapping[Verdict, str], note: str, r
     if not any(wanted.values()):
         raise ConfigError("no image is named: say which are rejected, or approved, as the gallery copies them")
     with at_work(store, run_id, b"{}"):
-        complete_publications(store)
+        complete_publications(store, now)
         tables = Tables(store)
         reviews = _reviews(tables, wanted, note, run_id, now)
         rejected_before = reviewed(tables, Verdict.REJECTED, [one.sku for one in reviews])

@@ -36,7 +36,7 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
         return tables.merge(name, with_retired_at(rows, now), run_id, ("retired_at",))
 
     with at_work(store, run_id, b"{}"):
-        complete_publications(store)
+        complete_publications(store, now)
         images = _named(tables.live_images(), "key", faults)
         adapters = tables.live_adapters()
         adapters = pa.concat_tables([_named(adapters, column, faults) for column in ("key", "embedding")])

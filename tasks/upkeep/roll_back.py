@@ -33,7 +33,7 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
     nothing is changed.
     """
     with at_work(store, run_id, b"{}"):
-        complete_publications(store)
+        complete_publications(store, now)
         return _roll_back(store, version, run_id, now)
 
 

@@ -71,6 +71,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.versions: dict[int, Live] = {}
         self.runs = 0
         self.checked: Live = {}
+        self.last_live: dict[Image, datetime] = {}
         self.rows = read_tables(self.store)
 
     def open_store(self, url: str) -> ClockedStore:
@@ -121,6 +122,9 @@ class StoreMachine(RuleBasedStateMachine):
             collect_garbage(self.store, self.grace, self.clock.now(), rehearse=False)
         except StoreError as error:
             assert "has not ended" in str(error)  # noqa: PT017
+        until = self.clock.now() - self.grace
+        for image, at in self.last_live.items():
+            assert at < until or self.store.exists(image_key(*image)), f"{image} was live within the grace period"
 
     @precondition(lambda self: self.versions)
     @rule(data=st.data())
@@ -145,6 +149,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_is_sound_and_shows_what_the_model_says(self) -> None:
+        self.last_live |= {(sku, photo, slot): self.clock.now() for (sku, slot), photo in self.live.items()}
         if not self.store.changed and self.live == self.checked:
             return
         self.checked = dict(self.live)
@@ -172,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
         context = context_of(self.store, self.name("run"), self.clock.now())
         self.store.write(f"runs/{context.run_id}/config.json", b"{}")
         self.running[context.run_id] = self.clock.now()
-        assert set(finish_publishing.fn(context)) == set(self.unfinished)
+        assert set(finish_publishing.fn(context, self.clock.now())) == set(self.unfinished)
         self.finish()
         seen, made, retired = self.expected()
         work = plan(self.store, self.catalog)
@@ -192,7 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
         return seen, made, retired
 
     def publish(self, run: Begun) -> None:
-        publish.fn(run.context, run.harvest, run_record(run.context, run.harvest))
+        publish.fn(run.context, run.harvest, run_record(run.context, run.harvest, self.clock.now()))
         self.store.write(f"runs/{run.context.run_id}/report/summary.json", b"{}")
         del self.running[run.context.run_id]
         self.show(run)
@@ -215,7 +220,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.store.hook = hook
         try:
-            publish.fn(run.context, run.harvest, run_record(run.context, run.harvest))
+            publish.fn(run.context, run.harvest, run_record(run.context, run.harvest, self.clock.now()))
         except Killed:
             if after:  # the first operation writes down what is to be published
                 self.unfinished[run.context.run_id] = run, committed

@@ -123,11 +123,11 @@ def run_night(store: ObjectStore, catalog: dict[str, int], run_id: str, now: dat
     """A whole night; returns its record."""
     context = context_of(store, run_id, now)
     store.write(f"runs/{run_id}/config.json", b"{}")
-    _tried(lambda: finish_publishing.fn(context))
+    _tried(lambda: finish_publishing.fn(context, now))
     work = plan(store, catalog)
     _tried(lambda: store.write(f"runs/{run_id}/plan.parquet", json.dumps(work.photos).encode()))
     harvest = make(context, work)
-    run = run_record(context, harvest)
+    run = run_record(context, harvest, now + timedelta(seconds=1))
     _tried(lambda: publish.fn(context, harvest, run))
     _forget(store, work)
     _tried(lambda: store.write(f"runs/{run_id}/report/index.html", b"<html>"))
@@ -166,14 +166,14 @@ def make(context: NightContext, work: Work) -> Harvest:
     return Harvest(tuple(adapters), tuple(images), tuple(refused), work.retired, _skus(context, work))
 
 
-def run_record(context: RunContext, harvest: Harvest) -> RunRecord:
+def run_record(context: RunContext, harvest: Harvest, finished_at: datetime) -> RunRecord:
     """The run's own row."""
-    count, now = len(harvest.images), context.started_at + timedelta(seconds=1)
+    count = len(harvest.images)
     skus = len({image.sku for image in harvest.images})
     bad = len(harvest.rejections)
     return RunRecord(
         context.run_id, context.catalog, "{}", "completed", skus + bad, skus, bad, 0, 0, 0, len(harvest.adapters),
-        count, count, 0, 0, 0, 0, 1.0, context.started_at, now,
+        count, count, 0, 0, 0, 0, 1.0, context.started_at, finished_at,
     )  # fmt: skip
 
 

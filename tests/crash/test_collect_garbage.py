@@ -137,6 +137,23 @@ def test_gc_leaves_what_a_publication_that_was_cut_off_names_however_old(
     assert sorted(runs) == ["killed", "one", "two"]
 
 
+def test_what_a_late_completion_retires_can_come_back_for_the_whole_grace_period(
+    store: ClockedStore, clock: Clock
+) -> None:
+    """It was live until then, however long ago the run that retires it had ended."""
+    night(store, CATALOG, "one")
+    first, version = live(store), Tables(store).version("images")
+    killed_at(store, "tables/images", catalog=CHANGED)
+    clock.advance(LATER)
+    assert live(store) == first
+    night(store, CHANGED, "two")
+    assert live(store) != first
+    gc(store)
+    roll_back(store, version, "back", clock.now())
+    assert live(store) == first
+    assert violations(store) == []
+
+
 def test_gc_leaves_what_a_younger_record_speaks_of(store: ClockedStore, clock: Clock) -> None:
     """The objects of a long stage are older than its record."""
     killed_at(store, "cache/publishing")

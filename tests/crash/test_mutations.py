@@ -127,11 +127,11 @@ def _publish_twice(machine: StoreMachine) -> None:
 
     machine.store.hook = kill_after_images
     with pytest.raises(Killed):
-        publish.fn(first.context, first.harvest, run_record(first.context, first.harvest))
+        publish.fn(first.context, first.harvest, run_record(first.context, first.harvest, machine.clock.now()))
     machine.store.hook = pass_on
     machine.show(first)
     machine.publish(second)
-    complete_publications(machine.store)
+    complete_publications(machine.store, machine.clock.now())
 
 
 def test_without_the_transaction_id_a_publication_made_twice_is_noticed() -> None:

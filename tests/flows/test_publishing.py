@@ -1,7 +1,7 @@
 """A run is published wholly and once, however often and by whomever its publishing is begun."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -61,11 +61,11 @@ def test_a_run_killed_after_any_commit_is_completed_under_its_own_id(
     reached = _publish_until(cut, harvest, run, commits)
     assert reached == list(TABLES[:commits])
 
-    assert finish_publishing.fn(replace(cut, run_id="the-next")) == [run.run_id]
+    assert finish_publishing.fn(replace(cut, run_id="the-next"), NOW) == [run.run_id]
 
     assert _content(cut) == _content(whole)
     assert not list(cut.open().list(publishing.PENDING))
-    assert finish_publishing.fn(replace(cut, run_id="the-next-but-one")) == []
+    assert finish_publishing.fn(replace(cut, run_id="the-next-but-one"), NOW) == []
 
 
 def _publish_until(context: RunContext, harvest: Harvest, run: RunRecord, commits: int) -> list[str]:
@@ -93,6 +93,20 @@ def test_two_who_complete_the_same_run_at_once_commit_it_once(
     versions = {name: Tables(context.open()).version(name) for name in TABLES}
     publish.fn(context, harvest, run)
     assert {name: Tables(context.open()).version(name) for name in TABLES} == versions
+
+
+def test_what_a_late_completion_retires_is_dated_by_it_and_once(
+    finished: Shop, harvest: Harvest, run: RunRecord, tmp_path: Path
+) -> None:
+    context = _context(finished, tmp_path / "store", "run-1")
+    publish.fn(context, harvest, replace(run, run_id="run-1"))
+    retired, killed = harvest.images[0].image_id, replace(run, run_id="killed")
+    publication = publishing._PUBLICATION.dump_json(Publication(Harvest((), (), (), (retired,), harvest.skus), killed))
+    for days in (0, 1):
+        context.open().write(f"{publishing.PENDING}/killed.json", publication)
+        finish_publishing.fn(context, NOW + timedelta(days=days))
+        rows = Tables(context.open()).read("images", ["image_id", "retired_at"]).to_pylist()
+        assert [row for row in rows if row["retired_at"]] == [{"image_id": retired, "retired_at": NOW}]
 
 
 def test_an_image_that_comes_back_is_described_by_its_new_bytes(

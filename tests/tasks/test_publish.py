@@ -30,7 +30,7 @@ def test_the_row_of_an_adapter_speaks_of_its_first_file_until_that_is_retired(tm
         context = context_of(store, run_id)
         record = replace(adapter_record(context, "mug", 1)[0], sha256=sha256)
         harvest = Harvest((record,), (), ())
-        publish.fn(context, harvest, run_record(context, harvest))
+        publish.fn(context, harvest, run_record(context, harvest, EPOCH))
         return Tables(store).live_adapters(["sha256"])["sha256"].to_pylist()
 
     assert published("one", "first") == published("two", "second") == ["first"]
@@ -47,7 +47,7 @@ def test_a_run_that_began_before_an_image_was_rejected_does_not_bring_it_back(tm
         record, data = image_record(context, "mug", photo, "front")
         store.write(record.key, data)
         harvest = Harvest((), (record,), ())
-        publish.fn(context, harvest, run_record(context, harvest))
+        publish.fn(context, harvest, run_record(context, harvest, EPOCH))
         return Tables(store).live_images(["key"])["key"].to_pylist()
 
     [old] = shown_after("one", 1)
