@@ -16,12 +16,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from catalog_schemas.errors import ConfigError, PackshotError
 from flows.import_command import add_import_command
 from flows.operator_commands import add_operator_commands, count
+from flows.signals import Signals
 
 if TYPE_CHECKING:
     from flows.parameters import RefreshParameters
@@ -40,12 +40,19 @@ Command = Callable[[argparse.Namespace], dict[str, Any]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
+    """Runs one command; returns its exit code. Without arguments it takes the process's own, and its signals."""
     _open_streams()
-    if arguments is None:
-        _speak_utf8()
-        _heed_signals()
-    parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _run_command(arguments)
+    _speak_utf8()
+    signals = Signals()
+    exit_code = _run_command(sys.argv[1:])
+    signals.hasten(exit_code)
+    return exit_code
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    parsed = _parsed(arguments)
     if parsed.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request to Prefect's server
@@ -58,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with lines_in_a_log(parsed):
             answer = parsed.command(parsed)
+        return _answered(parsed, answer)
     except PackshotError as error:
         return _failed(parsed, str(error), error.exit_code)
     except KeyboardInterrupt as error:
@@ -65,11 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         why = f"{what}; what was finished is kept: run the same command again to go on"
         return _failed(parsed, why, 128 + number)
-    try:
-        _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
-    except OSError as error:  # such as a file on a disk that is full
-        return _failed(parsed, f"standard output: {error.strerror}", ConfigError.exit_code)
-    return int(answer.get("exit_code", 0))
 
 
 @contextmanager
@@ -277,15 +280,12 @@ def _speak_utf8() -> None:
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
 
 
-def _heed_signals() -> None:
-    """SIGTERM and SIGHUP end a command as Ctrl-C does, unless whoever started it has them ignored, as nohup does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
-
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(each) is signal.SIG_DFL:
-            signal.signal(each, interrupt)
+def _answered(parsed: argparse.Namespace, answer: dict[str, Any]) -> int:
+    try:
+        _say(json.dumps(answer, default=str) if parsed.json else answer["text"], sys.stdout)
+    except OSError as error:  # such as a file on a disk that is full
+        return _failed(parsed, f"standard output: {error.strerror}", ConfigError.exit_code)
+    return int(answer.get("exit_code", 0))
 
 
 def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:

@@ -1,7 +1,8 @@
-"""Ctrl-C ends a run, whatever it is at, and so does SIGTERM."""
+"""Ctrl-C ends a run, whatever it is at, and so does SIGTERM; a second one waits for nothing."""
 
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,27 @@ from tests.flows.shop import Shop, assert_whole
 
 SECONDS = 300  # on a busy machine
 HOURS = {"steps_minimum": 1_000_000, "steps_maximum": 1_000_000}
+# A command that tells where it is, and stays for ever at the places that its first argument names.
+STAYS = """
+import atexit, sys, threading
+from flows import command_line
 
+def tell(place):
+    print(place, flush=True)
+    if place in sys.argv[2]:
+        threading.Event().wait()
 
+def plan(parsed):
+    try:
+        tell("at work")
+    finally:
+        tell("ending")
+    return {"text": ""}
+
+atexit.register(tell, "exiting")
+command_line._plan = plan
+sys.exit(command_line.main())
+"""
 ON_TWO_DEVICES = {"devices": 2, "device": "cpu"}
 
 
@@ -65,6 +85,37 @@ def _wait_until_it_trains(run: "subprocess.Popen[str]", store: Path) -> None:
         assert run.poll() is None, run.communicate()
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_ends_a_command_at_once(sent: signal.Signals) -> None:
+    code, said = _ended("at work, ending", sent)
+    assert (code, said) == (128 + sent, "packshot: ended at once; run the same command again to go on\n")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_adds_no_line_once_the_command_has_said_how_it_ended(sent: signal.Signals) -> None:
+    code, said = _ended("at work, exiting", sent)
+    assert (code, len(said.splitlines())) == (128 + sent, 1), said
+    assert _ended("exiting", sent) == (0, "")
+
+
+def _ended(places: str, sent: signal.Signals) -> tuple[int, str]:
+    """The exit code, and what a command says on standard error that gets a signal at each of the places."""
+    command = [sys.executable, "-c", STAYS, "plan", places, "--store", "store", "--config", "demo"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heeds_ctrl_c
+    ) as process:
+        watchdog = threading.Timer(SECONDS, process.kill)
+        watchdog.start()
+        assert process.stdout
+        assert process.stderr
+        for place in process.stdout:
+            if place.strip() and place.strip() in places:
+                process.send_signal(sent)
+        said = process.stderr.read()
+        watchdog.cancel()
+    return process.returncode, said
 
 
 def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_has(prefect: str) -> None:
