@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog_schemas.errors import ConfigError, PackshotError
@@ -63,6 +64,8 @@ def _run_command(arguments: Sequence[str]) -> int:
     for name in () if parsed.verbose else QUEUES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        if parsed.needs_home:
+            _refuse_homeless()
         with lines_in_a_log(parsed):
             answer = parsed.command(parsed)
         return _answered(parsed, answer)
@@ -113,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, parents=[common], help=text, description=text)
-        added.set_defaults(command=command)
+        added.set_defaults(command=command, needs_home=name != "import")  # which has no need of Prefect
         return added
 
     for name, command, text in (
@@ -209,8 +212,6 @@ def _plan(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pathlib import Path
-
     from flows.own_server import begin_server
 
     wait_for_server = begin_server()
@@ -226,8 +227,6 @@ def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pathlib import Path
-
     from flows.serve import ServeOptions, serve
 
     options = ServeOptions(
@@ -278,6 +277,17 @@ def _speak_utf8() -> None:
     them, are UTF-8, and so is what is printed of a catalog."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
+
+
+def _refuse_homeless() -> None:
+    """Raises ConfigError where Prefect, which looks for a home as it is imported, would find none."""
+    try:
+        Path.home()
+    except RuntimeError:
+        raise ConfigError(
+            f"HOME is not set, and the system knows no home of user {os.getuid()}: set HOME to a folder that can be "
+            "written to; Prefect keeps its runs there, too, unless PREFECT_HOME names another"
+        ) from None
 
 
 def _answered(parsed: argparse.Namespace, answer: dict[str, Any]) -> int:

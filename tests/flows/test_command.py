@@ -33,6 +33,14 @@ async def late(self):
 EventsWorker._main_loop = late
 sys.exit(main(sys.argv[1:]))
 """
+HOMELESS = """
+import pwd, sys
+from flows.command_line import main
+def getpwuid(number):
+    raise KeyError(number)
+pwd.getpwuid = getpwuid
+sys.exit(main(sys.argv[1:]))
+"""
 BEGINS = """
 from flows.own_server import begin_server
 begin_server()()
@@ -70,6 +78,19 @@ def test_a_prefect_home_that_cannot_be_made_is_named(open_shop: Shop, tmp_path: 
     _says_the_same_as_json(done, 2)
     assert done.stderr.startswith(f"packshot: {home}: Prefect's runs cannot be kept there")
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "serve"])
+def test_a_user_without_a_home_is_told_to_set_one(open_shop: Shop, tmp_path: Path, verb: str) -> None:
+    """As in a container that is started with a number for a user."""
+    python, _, _, *arguments = open_shop.command(verb)
+    environment = _without_a_server(tmp_path)
+    for lacks in (("HOME", "PREFECT_HOME"), ("HOME",)):
+        known = {name: value for name, value in environment.items() if name not in lacks}
+        done = _process([python, "-c", HOMELESS, *arguments], known)
+        _says_the_same_as_json(done, 2)
+        assert done.stderr.startswith("packshot: HOME is not set")
+        assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_database_of_prefect_that_cannot_be_read_is_named(open_shop: Shop, tmp_path: Path) -> None:
