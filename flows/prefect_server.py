@@ -13,6 +13,7 @@ import gc
 import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -25,6 +26,7 @@ from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from catalog_schemas.errors import ConfigError
 
@@ -38,6 +40,8 @@ WRITES = {"DELETE", "PATCH", "POST", "PUT"}
 ROOM = 20_000_000  # bytes: a new database takes three megabytes, and a server whose disk is full cannot even log it
 PATIENCE_SECONDS = 60.0  # as long as Prefect's client waits for an answer
 PAUSES_SECONDS = (0.0, 0.05)  # at random between them
+_BRACKETS = re.compile(r"^\[([0-9A-Fa-f:.]+)\](:[0-9]*)?$")  # an address of IPv6, perhaps with a port
+_RANGE = re.compile(r"^[0-9A-Fa-f:.\[\]]*:[0-9A-Fa-f:.\[\]]*/")  # such as fd00::/8
 ONLY_THIS_SERVER = (b"content-security-policy", b"connect-src 'self' ws: wss:")
 
 
@@ -77,8 +81,11 @@ def prepare_home(home: Path) -> None:
 
 def answers(api: str) -> bool:
     """Whether a server answers there, whatever it says: `api` is what PREFECT_API_URL holds."""
+    # `urlopen` itself would look for an address of IPv6 in brackets where `without_proxy` names it without
+    direct = urllib.request.proxy_bypass(urlsplit(api).hostname or "")
+    proxies = urllib.request.ProxyHandler({} if direct else None)
     try:
-        urllib.request.urlopen(f"{api}/health", timeout=5).close()
+        urllib.request.build_opener(proxies).open(f"{api}/health", timeout=5).close()
     except urllib.error.HTTPError:
         return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
@@ -88,9 +95,13 @@ def answers(api: str) -> bool:
 
 def without_proxy(given: Mapping[str, str], host: str) -> dict[str, str]:
     """The variables that keep clients of `host` from asking a proxy that the environment `given` names, such as a
-    company's, which cannot reach it."""
-    others = given.get("no_proxy") or given.get("NO_PROXY", "")
-    listed = others if others.strip() == "*" else ",".join(filter(None, (others, host)))
+    company's, which cannot reach it.
+
+    Of IPv6 it names addresses without brackets and no ranges: httpx, Prefect's client, ends where it meets others.
+    """
+    others = [one.strip() for one in (given.get("no_proxy") or given.get("NO_PROXY", "")).split(",")]
+    others = [_BRACKETS.sub(r"\1", one) for one in others if not _RANGE.match(one)]
+    listed = "*" if others == ["*"] else ",".join(filter(None, (*others, host)))
     return {"no_proxy": listed, "NO_PROXY": listed}
 
 

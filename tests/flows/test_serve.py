@@ -1,18 +1,25 @@
 """What `packshot serve` refuses before it starts anything; how it serves is tested in `tests/browser`."""
 
 import fcntl
+import os
 import socket
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from catalog_schemas.errors import ConfigError
 from flows.deployments import Nightly
 from flows.parameters import MakeVariantsParameters
+from flows.prefect_server import answers
 from flows.serve import ServeOptions, _claim_port, _environment, serve
+from tests.servers.process import free_port
 
 
 def _options(home: Path) -> ServeOptions:
@@ -85,6 +92,29 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machines_own_server() 
     for given, listed in (({}, "127.0.0.1"), ({"NO_PROXY": ".corp"}, ".corp,127.0.0.1"), ({"no_proxy": "*"}, "*")):
         told = _environment({"HTTP_PROXY": "http://proxy:3128"} | given, "0.0.0.0", 4200, Path("home"))
         assert (told["no_proxy"], told["NO_PROXY"]) == (listed, listed)
+
+
+class _OnIpv6(HTTPServer):
+    address_family = socket.AF_INET6
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    "others", ["", ".corp, [::2]:8080,[fd00::]/8,fd00::/8,10.0.0.0/8,https://example.com", "[::1]"]
+)
+def test_a_server_on_ipv6_answers_beside_a_proxy(others: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients disagree: the standard library's asks for brackets in `no_proxy`, and Prefect's refuses them."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", others)
+    with _OnIpv6(("::1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in _environment(os.environ, "::1", server.server_port, Path("home")).items():
+            monkeypatch.setenv(name, value)
+        assert answers(os.environ["PREFECT_API_URL"])
+        assert httpx.get(os.environ["PREFECT_API_URL"]).status_code == HTTPStatus.NOT_FOUND
+        server.shutdown()
 
 
 @pytest.mark.parametrize(
