@@ -41,8 +41,8 @@ class Galleries:
     """Middleware (ASGI 3.0): answers below `GALLERY` from the store at `url`, and leaves the rest to `app`.
 
     `password` is Prefect's "name:password", or empty where everyone who reaches the server may see all. Pages get the
-    policy of this packshot's own gallery (Content Security Policy Level 3): whoever can write to the store, and puts a
-    page there, has no script run.
+    policy of packshot's own galleries, of this version and earlier ones (Content Security Policy Level 3): whoever can
+    write to the store, and puts a page there, has no script of his own run.
     """
 
     def __init__(self, app: App, url: str, password: str = "") -> None:

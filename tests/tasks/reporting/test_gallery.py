@@ -10,6 +10,8 @@ import pytest
 from catalog_schemas.image import CheckResult
 from tasks.report import PRODUCTS_SHOWN, _scope
 from tasks.reporting.gallery import (
+    SCRIPTS,
+    STYLES,
     GalleryCount,
     GalleryImage,
     GalleryPage,
@@ -53,6 +55,14 @@ class Elements(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_its_script_and_its_style_are_among_those_that_later_versions_serve():
+    """A later version serves this one's galleries from stores, and lets no other script run there."""
+    policy = next(one["content"] for one in Elements(render_gallery(PAGE)).all("meta") if "http-equiv" in one)
+    style, script = re.findall("'sha256-([^']*)'", policy)
+    assert script in SCRIPTS, f"add {script!r} to SCRIPTS; one that was in no release may go"
+    assert style in STYLES, f"add {style!r} to STYLES; one that was in no release may go"
 
 
 def test_a_products_photos_come_before_its_images_and_its_rejected_ones_last():
