@@ -79,8 +79,9 @@ class Workers:
         except BaseException as error:
             if not isinstance(error, Exception):  # Ctrl-C or SIGTERM: nobody wants to wait for what is under way
                 self._stop()
-                if wait(list(running), STOPS_WITHIN).not_done:
-                    self._running.pop_all()
+                left = self._running.pop_all()  # also where a second signal ends the wait
+                if not wait(list(running), STOPS_WITHIN).not_done:
+                    self._running = left
             else:
                 wait(list(running))
             raise

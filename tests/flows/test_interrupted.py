@@ -118,16 +118,21 @@ def _ended(places: str, sent: signal.Signals) -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_has(prefect: str) -> None:
+@pytest.mark.parametrize("stopped_again", [False, True])
+def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_has(
+    prefect: str, stopped_again: bool
+) -> None:
     """Prefect's wait heeds no stop; who waited for it was killed, and its run counted as going for gc."""
-    had = threading.Event()
+    begun, had = threading.Event(), threading.Event()
 
     @task
     def waits() -> None:
+        begun.set()
         had.wait(SECONDS)
 
     def stages(workers: Workers) -> Iterator[PrefectFuture[Any]]:
         yield workers.submit(waits, "draw")
+        begun.wait(SECONDS)
         raise KeyboardInterrupt
 
     @flow
@@ -139,7 +144,12 @@ def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_ha
     watchdog = threading.Timer(30, had.set)
     watchdog.start()
     try:
-        with patch.object(flows.workers, "STOPS_WITHIN", 0.1), pytest.raises(KeyboardInterrupt):
+        again = {"side_effect": KeyboardInterrupt} if stopped_again else {"wraps": flows.workers.wait}
+        with (
+            patch.object(flows.workers, "STOPS_WITHIN", 0.1),
+            patch.object(flows.workers, "wait", **again),
+            pytest.raises(KeyboardInterrupt),
+        ):
             run()
         assert not had.is_set()
     finally:
