@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from catalog_schemas.errors import ConfigError, PackshotError
 from flows.import_command import add_import_command
 from flows.operator_commands import add_operator_commands, count
-from flows.signals import Signals
+from flows.signals import Signals, interruption
 
 if TYPE_CHECKING:
     from flows.parameters import RefreshParameters
@@ -71,8 +71,11 @@ def _run_command(arguments: Sequence[str]) -> int:
         return _answered(parsed, answer)
     except PackshotError as error:
         return _failed(parsed, str(error), error.exit_code)
-    except KeyboardInterrupt as error:
-        number = error.args[0] if error.args else signal.SIGINT
+    except BaseException as error:
+        interrupt = interruption(error)
+        if interrupt is None:
+            raise
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
         what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         why = f"{what}; what was finished is kept: run the same command again to go on"
         return _failed(parsed, why, 128 + number)

@@ -23,6 +23,7 @@ from catalog_schemas.errors import ConfigError
 from flows.prefect_server import AUTH, answers, prepare_home, server_command, without_proxy
 from flows.presets import absolute_preset, runnable_preset
 from flows.processes import Companion
+from flows.signals import interruption
 from tasks.reporting.served import GALLERY, SERVED
 from tasks.storage.objects import ObjectStore
 
@@ -65,7 +66,9 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
         say("Starting Prefect's server and a worker: about half a minute.")
         try:
             _serve(options, devices, port, home, lock, say)
-        except KeyboardInterrupt:
+        except BaseException as error:
+            if interruption(error) is None:
+                raise
             say("Stopped. The schedule stands, and runs again when packshot serve is started.")
 
 

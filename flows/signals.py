@@ -8,6 +8,14 @@ from types import FrameType
 ENDS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 
 
+def interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """The signal that an error is, or was raised from: pydantic makes an error of its own of one that meets it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause
+
+
 class Signals:
     """SIGINT, SIGTERM and SIGHUP, but for those that whoever started the command has ignored, as nohup does.
 

@@ -34,6 +34,10 @@ def tell(place):
 def plan(parsed):
     try:
         tell("at work")
+    except KeyboardInterrupt as error:
+        if "wrapped" in sys.argv[2]:
+            raise ValueError("as pydantic does") from error
+        raise
     finally:
         tell("ending")
     return {"text": ""}
@@ -98,6 +102,11 @@ def test_a_signal_adds_no_line_once_the_command_has_said_how_it_ended(sent: sign
     code, said = _ended("at work, exiting", sent)
     assert (code, len(said.splitlines())) == (128 + sent, 1), said
     assert _ended("exiting", sent) == (0, "")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_another_library_takes_for_an_error_is_still_one(sent: signal.Signals) -> None:
+    assert _ended("at work, wrapped", sent) == _ended("at work", sent)
 
 
 def _ended(places: str, sent: signal.Signals) -> tuple[int, str]:
