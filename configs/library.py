@@ -9,7 +9,7 @@ and the photographs that its scenes name. Every fault in every file is reported 
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, reduce
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -73,21 +73,43 @@ def load_library(*folders: str | Path) -> Library:
 
 def read_library(folders: Iterable[str | Path], faults: list[str]) -> Library:
     """Like `load_library`; what cannot be used is left out, and noted in `faults`."""
-    roots: list[Traversable] = [resources.files("configs")]
+    shipped, in_shipped = _shipped()
+    faults += in_shipped
+    libraries = [shipped]
     for folder in (PACKAGE / folder for folder in folders):  # an absolute path stays what it is
         if folder.is_dir():
-            roots.append(folder)
+            libraries.append(_read(folder, faults))
         else:
             faults.append(f"{folder}: no such folder; expected one with scenes/, channels/ or their like in it")
+    return reduce(_with, libraries)
+
+
+@cache
+def _shipped() -> tuple[Library, list[str]]:
+    """The library that lies beside this file, and its faults: every stage of a run asks for it."""
+    faults: list[str] = []
+    return _read(resources.files("configs"), faults), faults
+
+
+def _read(root: Traversable, faults: list[str]) -> Library:
     scenes, channels = _Reader(Scene, faults), _Reader(Channel, faults)
     backgrounds, colours = _Reader(Background, faults), _Reader(Colour, faults)
-    for root in roots:
-        scenes.read(yaml_files(root, "scenes"))
-        channels.read(yaml_files(root, "channels"))
-        backgrounds.read(yaml_files(root, "backgrounds.yaml"))
-        colours.read(yaml_files(root, "colours.yaml"))
-        scenes.entries |= {name: _beside(root, scene) for name, scene in scenes.entries.items() if scene.photos}
-    return Library(scenes.entries, backgrounds.entries, colours.entries, channels.entries)
+    scenes.read(yaml_files(root, "scenes"))
+    channels.read(yaml_files(root, "channels"))
+    backgrounds.read(yaml_files(root, "backgrounds.yaml"))
+    colours.read(yaml_files(root, "colours.yaml"))
+    placed = {name: _beside(root, scene) if scene.photos else scene for name, scene in scenes.entries.items()}
+    return Library(placed, backgrounds.entries, colours.entries, channels.entries)
+
+
+def _with(library: Library, more: Library) -> Library:
+    """One whose entries are both, of those of one name the later."""
+    return Library(
+        {**library.scenes, **more.scenes},
+        {**library.backgrounds, **more.backgrounds},
+        {**library.colours, **more.colours},
+        {**library.channels, **more.channels},
+    )
 
 
 def _beside(root: Traversable, scene: Scene) -> Scene:
