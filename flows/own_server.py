@@ -24,7 +24,7 @@ def begin_server() -> Callable[[], None]:
     PackshotError where the server ends, or takes too long.
     """
     from prefect.context import refresh_global_settings_context
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
 
     if PREFECT_API_URL.value():
         return lambda: None
@@ -37,6 +37,8 @@ def begin_server() -> Callable[[], None]:
     api = f"http://{HOST}:{port}/api"
     os.environ.update(without_proxy(os.environ, HOST) | {"PREFECT_API_URL": api})
     refresh_global_settings_context()
+    # Nobody watches for heartbeats here, and a flow that has ended waits up to a second for their thread to wake up.
+    get_current_settings().flows.heartbeat_frequency = None
     return lambda: server.wait_until(lambda: answers(api))
 
 

@@ -1,11 +1,13 @@
 """How a run shows in Prefect: few task runs, each named for its work; and the merchandisers' flow."""
 
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
@@ -45,6 +47,18 @@ def test_task_runs_are_named_per_cohort_and_chunk_and_never_per_image(shop: Shop
     assert kinds["table"] >= 1
     assert kinds["markdown"] >= 1
     assert kinds["progress"] >= 2
+
+
+def test_a_flow_has_no_thread_that_it_waits_for_at_its_end(prefect: str) -> None:
+    """Prefect's heartbeats come from one that sleeps a second at a time."""
+
+    @flow
+    def names() -> set[str]:
+        return {thread.name for thread in threading.enumerate()}
+
+    names()  # what Prefect starts once for a process
+    before = {thread.name for thread in threading.enumerate()}
+    assert names() <= before
 
 
 def _asked(shop: Shop, **fields: object) -> MakeVariantsParameters:
