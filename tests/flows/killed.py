@@ -10,10 +10,12 @@ from unittest.mock import patch
 import torch
 
 from flows.parameters import RefreshParameters
+from flows.ray_cluster import load_engine
 from flows.refresh_catalog import refresh_catalog
 from tasks.storage.disk import Disk
 
 torch.set_num_threads(1)
+load_engine()  # or each run takes these seconds again
 
 
 def start(parameters: RefreshParameters, until: str = "") -> ForkServerProcess:
