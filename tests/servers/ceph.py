@@ -49,7 +49,7 @@ osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 mon allow pool size one = true
 mon data avail crit = 1
-rgw frontends = beast endpoint=127.0.0.1:{gateway}
+rgw frontends = beast endpoint=127.0.0.1:{gateway} tcp_nodelay=1
 """
 
 
