@@ -15,6 +15,7 @@ from catalog_schemas.errors import StoreUnreachable
 from flows import start
 from flows.command_line import main
 from tasks import outages
+from tasks.generate_variants import generate_variants
 from tasks.storage import objects
 from tasks.storage.objects import ObjectStore
 from tasks.training import skus
@@ -97,6 +98,7 @@ def test_a_bucket_that_fails_while_images_are_drawn_publishes_nothing_and_the_ne
 ) -> None:
     monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(objects, "PAUSES", (0.01,))
+    monkeypatch.setattr(generate_variants, "retry_delay_seconds", 0.01)
     shop, asked = replace(small, store=bucket), list[str]()
 
     def decide(method: str, path: str) -> str:

@@ -49,6 +49,8 @@ osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 mon allow pool size one = true
 mon data avail crit = 1
+paxos propose interval = 0.01
+paxos min wait = 0.01
 rgw frontends = beast endpoint=127.0.0.1:{gateway} tcp_nodelay=1
 """
 
