@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from catalog_schemas.errors import StoreDenied, StoreError, StoreFull, StoreNotFound, StoreUnreachable
+from tasks.storage import objects
 from tasks.storage.catalogs import open_parquet
 from tasks.storage.faults import ObjectMissing, attempt, translate
 from tasks.storage.objects import ObjectStore, open_store
@@ -42,6 +43,8 @@ from tests.servers.process import free_port
 from tests.storage.publisher import publish
 
 HARD = [ERROR, THROTTLE, REFUSE, LOSE_REPLY]
+# Where nobody answers, or the proxy alone, Ceph is the S3 that moto is: the same driver, and no server asked.
+unanswered = pytest.mark.parametrize("cloud", [name for name in CLOUDS if name != "ceph"], indirect=True)
 
 
 def _one_line(error: BaseException) -> str:
@@ -129,6 +132,7 @@ def test_missing_and_wrong_credentials_of_azure_are_denied(azure, monkeypatch) -
         assert other not in _one_line(caught.value)
 
 
+@unanswered
 def test_an_endpoint_where_nobody_listens_is_unreachable_within_seconds(cloud: CloudServer, monkeypatch) -> None:
     use(cloud.at(f"http://127.0.0.1:{free_port()}"), monkeypatch)
     began = time.monotonic()
@@ -147,6 +151,7 @@ def test_an_endpoint_that_is_no_url_is_named(monkeypatch) -> None:
 
 @pytest.mark.parametrize("fault", HARD)
 def test_a_passing_fault_is_ridden_out_at_every_operation(cloud: CloudServer, monkeypatch, fault: str) -> None:
+    monkeypatch.setattr(objects, "PAUSES", (0.01, *objects.PAUSES[1:]))
     url = cloud.make_bucket(f"weather-{HARD.index(fault)}")
     decide = first(PASS)
 
@@ -215,6 +220,7 @@ def test_a_cut_body_is_read_again(cloud: CloudServer, monkeypatch) -> None:
         assert store.read("a") == b"1" * 100_000
 
 
+@unanswered
 def test_a_server_that_stays_down_is_unreachable(cloud: CloudServer, monkeypatch) -> None:
     url = cloud.make_bucket("down")
     decide = first(PASS)
