@@ -28,13 +28,19 @@ def by_technique(shop: Shop, sku: str) -> dict[str, dict[str, Any]]:
     return {row["technique"]: row for row in shop.live() if row["sku"] == sku}
 
 
-@pytest.fixture
-def quick(shop: Shop) -> Shop:
-    shop.changes = QUICK
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str) -> Shop:
+    """Two products, run once, never touched again."""
+    shop = Shop(tmp_path_factory.mktemp("done"), model, changes=QUICK)
     shop.add("mug 1", 0)
     shop.add("vase-2", 1)
     shop.run()
     return shop
+
+
+@pytest.fixture
+def quick(done: Shop, tmp_path: Path) -> Shop:
+    return done.copy(tmp_path / "shop")
 
 
 def test_a_rejected_image_goes_at_once_and_the_next_night_draws_it_with_another_seed(quick: Shop) -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.schema import WebConfig
+from tasks.storage import web
 from tasks.storage.addresses import web_url
 from tasks.storage.network import is_public
 from tasks.storage.web import Web
@@ -139,6 +140,7 @@ def secure(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 def test_a_server_must_prove_its_name(secure: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     url, certificate = secure
     config = WebConfig(allow_private_addresses=True, seconds=5)
+    monkeypatch.setattr(web, "PAUSES", (0.01, 0.01, 0.01))
 
     def fetch(address: str) -> bytes:
         return Web((address,), config).fetch(f"{address}/a.jpg", 100)
