@@ -1,4 +1,4 @@
-"""One server and one browser for the whole session."""
+"""One server for the whole session, and one browser."""
 
 import os
 import shutil
@@ -58,13 +58,20 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory, prefect_home
     started.stop()
 
 
-@pytest.fixture
-def page(chromium: str) -> "Iterator[playwright.Page]":
-    """A tab of a browser of its own."""
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> "Iterator[playwright.Browser]":
+    """One for all tests; what it remembers is each tab's own."""
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
-        tab.set_default_timeout(30_000)
-        playwright.expect.set_options(timeout=30_000)
-        yield tab
-        browser.close()
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: "playwright.Browser") -> "Iterator[playwright.Page]":
+    """A tab that knows nothing of the others."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+    tab.set_default_timeout(30_000)
+    playwright.expect.set_options(timeout=30_000)
+    yield tab
+    tab.close()
