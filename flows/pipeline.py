@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVEL
+from prefect.utilities.annotations import quote
 
 from catalog_schemas.adapter import AdapterFile, AdapterRecord, AdapterSpec
 from catalog_schemas.image import ImageRecord
@@ -106,11 +107,17 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
     harvest = Harvest(tuple(adapters), tuple(images), rejections, plan.retired, photos=plan.photos)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
-    publish(context, harvest, record)
+    publish(context, _as_it_is(harvest), record)
     _forget(context, workers, adapters)
     advice = (*cut_out_advice(context, chain.from_iterable(references.values())), *size_advice(context, images))
     warnings = tuple(filter(None, (context.model.warning, *advice)))
-    return RunOutcome(record, report(context, jobs, harvest, record, warnings), warnings, harvest.rejections)
+    links = report(context, _as_it_is(jobs), _as_it_is(harvest), record, warnings)
+    return RunOutcome(record, links, warnings, harvest.rejections)
+
+
+def _as_it_is(argument: Item) -> Item:
+    """An argument of a task that Prefect need not look through for results of other tasks: 0.6 s of 5,000 images."""
+    return cast(Item, quote(argument))
 
 
 def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:
