@@ -113,7 +113,7 @@ def _with(library: Library, more: Library) -> Library:
 
 
 def _beside(root: Traversable, scene: Scene) -> Scene:
-    """The scene with its photographs by the paths that they have from anywhere; those of earlier folders stay."""
+    """The scene with its photographs by the paths that they have from anywhere."""
     folder = Path(str(root)).absolute()
     photos = (one if "://" in one else str(folder / Path(one).expanduser()) for one in scene.photos)
     return scene.model_copy(update={"photos": tuple(photos)})
