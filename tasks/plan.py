@@ -70,7 +70,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
         sources.keep = keep and (lambda content, data: keep(fetched_key(content), data))
     unread, scene_photos = read_by_now(tables), find_scene_photos(context, keep)
     late = {sku for sku, _ in unread}
-    changes = read_changes(context, tables, sources, late, scene_photos) if whole else Changes()
+    changes = read_changes(context, tables, scene_photos, sources, late) if whole else Changes()
     rows = changed_rows(context, changes) if whole else selected_rows(context, selection)
     waiting, gone = changes.put_off(rows.products, selection.limit), changes.gone()
     with look_at(context, known_photos, sources) as look:

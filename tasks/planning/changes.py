@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -150,13 +149,13 @@ class Changes:
 def read_changes(
     context: RunContext,
     tables: Tables,
+    scene_photos: Mapping[str, tuple[str, ...]],
     sources: Sources | None = None,
     late: Set[str] = frozenset(),
-    scene_photos: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Changes:
     """The state of the catalog's SKUs after the runs before this one; photos are looked at by way of `sources`.
 
-    `late` as in `Changes`; `scene_photos` are the ids of scenes' photographs. Raises StoreError.
+    `scene_photos` are the ids of scenes' photographs; `late` as in `Changes`. Raises StoreError.
     """
     columns = ["sku", "fingerprint", "status", "images"]
     rows = tables.read("skus", columns, [("catalog", "=", context.catalog_name)])

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, zip_longest
-from types import MappingProxyType
 
 from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.errors import Rejected
@@ -35,9 +34,7 @@ class Planner:
     class adapters to be trained.
     """
 
-    def __init__(
-        self, context: RunContext, known: Known, scene_photos: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, context: RunContext, known: Known, scene_photos: Mapping[str, tuple[str, ...]]) -> None:
         self.context, self.config, self.library = context, context.config, context.library()
         self.known, self.scene_photos = known, scene_photos
         self.recipe = recipe_of(context)

@@ -19,7 +19,7 @@ from tasks.threads import each
 Keep = Callable[[str, bytes], None]
 
 
-def find_scene_photos(context: RunContext, keep: Keep | None) -> Mapping[str, tuple[str, ...]]:
+def find_scene_photos(context: RunContext, keep: Keep | None = None) -> Mapping[str, tuple[str, ...]]:
     """The sha256 of each photograph of the scenes that the run may show, by scene.
 
     What the store lacks of them is handed to `keep`, with the key by which it is looked for. Raises ConfigError, with

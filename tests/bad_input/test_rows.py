@@ -123,7 +123,7 @@ def test_an_odd_row_is_made_as_it_stands(night: Night, unharmed, name: str) -> N
 def test_a_sku_has_one_spelling_so_what_the_store_knows_of_it_is_found_again(night: Night) -> None:
     night.add(" cafe\u0301 ")
     context = (judged := night.judge()).context
-    changes = read_changes(context, Tables(context.open()))
+    changes = read_changes(context, Tables(context.open()), {})
     for batch in catalog_batches(context.catalog):
         changes.select(batch)
     assert "caf\u00e9" in changes.seen

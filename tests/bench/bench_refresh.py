@@ -47,6 +47,7 @@ from tasks.plan import make_plan
 from tasks.planning.changes import read_changes
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.rows import Selection
+from tasks.planning.scene_photos import find_scene_photos
 from tasks.publish import Harvest, publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of
@@ -86,6 +87,7 @@ def _night(folder: Path, skus: int, variants: int, changed: float) -> dict[str, 
     imported = measured(import_feed, folder, variants)
     seeded = measured(seed_store, folder, variants)
     idle = measured(plan_night, folder, variants)
+    assert idle["unchanged"] == skus, f"the store was not seeded as a night leaves it: {idle}"
     night = measured(no_op_night, folder, variants)
     write_feed(folder, skus, changed)
     imported_again = measured(import_feed, folder, variants)
@@ -164,7 +166,7 @@ def seed_store(folder: Path, variants: int) -> dict[str, int]:
     """The tables as a night leaves them that made everything, appended a batch at a time."""
     context = context_of(folder, variants)
     tables = Tables(context.open())
-    changes = read_changes(context, tables)
+    changes = read_changes(context, tables, find_scene_photos(context))
     template, images = _template(context), 0
     for batch in catalog_batches(context.catalog):
         changes.select(batch)
@@ -231,7 +233,8 @@ def publish_night(folder: Path, variants: int) -> dict[str, int]:
 def _template(context: RunContext) -> list[ImageRecord]:
     """The images of one product, to be copied for all."""
     product = Product("SKU", "Product", "mug", ("photos/0.png",), category="Home > Kitchen > Mugs")
-    drawing = Drawing("sks", "", context.model.identity, ("before",), context.resolution, 1)
+    photos = find_scene_photos(context)
+    drawing = Drawing("sks", "", context.model.identity, ("before",), context.resolution, 1, scene_photos=photos)
     library, config = context.library(), context.config
     specs = expand(product, config.variants, config.generation, library, drawing)
     return [_record(context, spec, product.title, library.channels["web"]) for spec in specs]

@@ -67,7 +67,7 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
     def salt(model: ModelFolder) -> str:
         config = RunConfig.model_validate(tiny_config(Path("model")))
         context = RunContext("run", "catalog.parquet", str(tmp_path), config, model, datetime.now(UTC))
-        return read_changes(context, Tables(context.open())).salt
+        return read_changes(context, Tables(context.open()), {}).salt
 
     assert salt(replace(MODEL, path="/elsewhere")) == salt(MODEL)
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
@@ -93,7 +93,7 @@ def test_another_entry_of_the_library_makes_a_night_look_at_every_row(
 
         config = RunConfig.model_validate(tiny_config(Path("model")))
         context = Told("run", "catalog.parquet", str(tmp_path), config, MODEL, datetime.now(UTC))
-        return read_changes(context, Tables(context.open())).salt
+        return read_changes(context, Tables(context.open()), {}).salt
 
     library = shipped_library()
     entries = getattr(library, kind)
