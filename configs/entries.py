@@ -45,8 +45,13 @@ class Scene(Strict):
     @property
     def rules(self) -> dict[str, Any]:
         """All that decides an image, besides the photographs' bytes, as it has been written since before `across`."""
-        usual = {name for name in ("across", "size") if getattr(self, name) == Scene.model_fields[name].default}
+        usual = {name for name in ("across", "size") if self.unusual(name) is None}
         return self.model_dump(mode="json", exclude={"photos", *usual})
+
+    def unusual(self, name: Literal["across", "size"]) -> float | None:
+        """The field's value where it is not the default, by which all older images are named."""
+        value: float = getattr(self, name)
+        return None if value == Scene.model_fields[name].default else value
 
 
 class Background(Strict):

@@ -167,12 +167,6 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         upscaler=upscaler,
         technique_version=version_of(technique),
         scene_photo=photos[one.image % len(photos)] if photos else "",
-        across=_unusual(one.scene, "across"),
-        size=_unusual(one.scene, "size"),
+        across=one.scene.unusual("across"),
+        size=one.scene.unusual("size"),
     )
-
-
-def _unusual(scene: Scene, name: str) -> float | None:
-    """The field's value where it is not the default, by which all older images are named."""
-    value: float = getattr(scene, name)
-    return None if value == Scene.model_fields[name].default else value

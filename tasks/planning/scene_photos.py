@@ -13,6 +13,7 @@ from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.framing import cut_to
 from tasks.imaging.pixels import shrink_rgb
 from tasks.storage.addresses import forbidden, is_web, normal
+from tasks.storage.objects import ObjectStore
 from tasks.storage.sources import Sources
 from tasks.threads import each
 
@@ -26,12 +27,14 @@ def find_scene_photos(context: RunContext, keep: Keep | None = None) -> Mapping[
     every photograph that cannot be used, and StoreError.
     """
     scenes = [one for one in context.library().scenes_named(context.config.variants.scenes) if one.photos]
-    faults: list[str] = []
+    if not scenes:
+        return {}
+    store, faults = context.open(), list[str]()
 
     def found(photo: tuple[Scene, str]) -> str:
         scene, uri = photo
         try:
-            return _kept(context, uri, keep)
+            return _kept(context, store, uri, keep)
         except Rejected as verdict:
             missing = verdict.reason == Reason.REFERENCE_MISSING
             what = f"{uri}: no such file" if missing else f"{uri}: {verdict.detail}"
@@ -45,7 +48,7 @@ def find_scene_photos(context: RunContext, keep: Keep | None = None) -> Mapping[
     return held
 
 
-def _kept(context: RunContext, photo: str, keep: Keep | None) -> str:
+def _kept(context: RunContext, store: ObjectStore, photo: str, keep: Keep | None) -> str:
     """The photograph's sha256, once it is sure that it can be used."""
     config, side = context.config, context.resolution
     uri = normal(photo, "/")
@@ -54,7 +57,7 @@ def _kept(context: RunContext, photo: str, keep: Keep | None) -> str:
     data = Sources(uri, config.catalog).read(uri, config.catalog.reference_bytes_maximum)
     found = bytes_id(data)
     key = scene_photo_key(found, (side, side), config.generation.side_maximum)
-    if not context.open().exists(key):
+    if not store.exists(key):
         rgb = cut_to(decode_apart(data, config.catalog.reference_pixels_maximum).rgb, side, side)
         if rgb.shape[0] < side:
             what = f"{rgb.shape[0]} pixels on its shorter side; the model draws {side}, so give one with as many"

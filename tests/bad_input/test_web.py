@@ -7,19 +7,13 @@ from pathlib import Path
 import pytest
 
 from catalog_schemas.rejection import Reason
-from tasks.storage import web
 from tests.bad_input.night import BAD, Night
 from tests.drawn_products import draw_photo
 from tests.servers.web import WebServer, web_server
 
 LIMIT = 1_000_000
 Make = Callable[[WebServer], str]
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that fails is asked again as often as ever, and without a second between."""
-    monkeypatch.setattr(web, "PAUSES", tuple(pause / 20 for pause in web.PAUSES))
+pytestmark = pytest.mark.usefixtures("asked_again_soon")
 
 
 @pytest.fixture

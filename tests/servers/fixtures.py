@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.storage import web
 from tests.servers.azurite import AzureServer, azure_server
 from tests.servers.ceph import ceph_server
 from tests.servers.gcs import GoogleServer, google_server
@@ -78,3 +79,9 @@ def use(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Sets this process's environment."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web server that fails is asked again as often as ever, and without a second between."""
+    monkeypatch.setattr(web, "PAUSES", tuple(pause / 20 for pause in web.PAUSES))
