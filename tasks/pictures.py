@@ -61,17 +61,23 @@ def read_draft(store: ObjectStore, draft: Draft) -> Pixels:
 
 
 def read_picture(store: ObjectStore, key: str) -> Rgb:
-    """A picture that packshot itself has written. A damaged one of a cache is deleted, so that it is made again.
+    """A picture that packshot itself has written. A damaged one of a cache is deleted, so that it is made again; one
+    that is gone is not, for another thread or run may be writing it.
 
     Raises StoreError, and PictureLost for a lost or damaged one of a cache.
     """
     try:
         return decode(store.read(key), _OWN).rgb
-    except (ObjectMissing, Rejected):
+    except ObjectMissing:
         if not key.startswith("cache/"):
             raise
-    store.delete([key])
-    raise PictureLost(f"{store.uri(key)}: is gone, or was damaged and is deleted; run again, and it is made anew")
+        found = "is gone"
+    except Rejected:
+        if not key.startswith("cache/"):
+            raise
+        store.delete([key])
+        found = "was damaged and is deleted"
+    raise PictureLost(f"{store.uri(key)}: {found}; run again, and it is made anew")
 
 
 def _mask(store: ObjectStore, key: str) -> Mask:
