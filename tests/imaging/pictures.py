@@ -3,10 +3,11 @@
 import io
 import struct
 
+import cv2
 import numpy as np
 import pillow_heif
 import tifffile
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from tasks.imaging.pixels import Mask, Rgb
 
@@ -82,6 +83,26 @@ def mug(
     rgb = background + (product - background) * alpha[..., None]
     rgb += np.random.default_rng(7).normal(0, noise, rgb.shape)
     return np.clip(np.rint(rgb), 0, 255).astype(np.uint8), alpha
+
+
+def labelled(rgb: Rgb, *lines: str) -> Rgb:
+    """The mug with a band of white paper around it, on which the lines are printed."""
+    image = Image.fromarray(rgb)
+    pen, side = ImageDraw.Draw(image), rgb.shape[0]
+    pen.rectangle((side * 0.29, side * 0.42, side * 0.65, side * 0.68), fill=(240, 238, 230))
+    for number, line in enumerate(lines):
+        place = side * 0.47, side * (0.5 + 0.09 * number)
+        pen.text(place, line, (30, 30, 40), ImageFont.load_default(side * 0.06), anchor="mm")
+    return np.asarray(image)
+
+
+def melted(rgb: Rgb, by: float) -> Rgb:
+    """The picture with its pixels moved by `by` pixels or so, each as its neighbours."""
+    rng, (height, width) = np.random.default_rng(0), rgb.shape[:2]
+    row, column = np.mgrid[:height, :width].astype(np.float32)
+    moves = [cv2.GaussianBlur(rng.standard_normal((height, width)).astype(np.float32), (0, 0), 4) for _ in range(2)]
+    right, down = (move / move.std() * by for move in moves)
+    return cv2.remap(rgb, column + right, row + down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def wooden_table(side: int = 256) -> Rgb:
