@@ -13,13 +13,15 @@ from catalog_schemas.variant import VariantSpec
 class PlannedVariant:
     """A variant and the channels it is still missing from; `reason` is why: new, photo changed, scene changed …
 
-    `title` is the product's, which is written into the files.
+    `title` is the product's, which is written into the files. `attempts` is how many seeds it is tried with at most,
+    this one among them, until one passes the checks.
     """
 
     spec: VariantSpec
     channels: tuple[str, ...]
     reason: str
     title: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

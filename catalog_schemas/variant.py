@@ -20,6 +20,7 @@ class VariantSpec:
     pixels, `side_maximum` is how long its longer side may become. Where the model is guided by a picture,
     `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
     identity of the model that follows edges. `technique_version` is the technique's own, where it has one.
+    `place_seed` names the place of a further attempt, which the first one had and the checks refused.
     """
 
     sku: str
@@ -51,6 +52,7 @@ class VariantSpec:
     scene_photo: str = ""
     across: float | None = None
     size: float | None = None
+    place_seed: int | None = None
 
     @property
     def id(self) -> str:
@@ -60,4 +62,5 @@ class VariantSpec:
     @property
     def name(self) -> str:
         """What it is, in words; the same slot of the matrix keeps its name when its pixels change."""
-        return "_".join((self.scene, self.colour, self.background, self.technique, str(self.seed)))
+        seed = self.seed if self.place_seed is None else self.place_seed
+        return "_".join((self.scene, self.colour, self.background, self.technique, str(seed)))

@@ -134,6 +134,9 @@ class VariantMatrix(Strict):
     backgrounds: tuple[str, ...] = ("scene",)
     techniques: tuple[str, ...] = ("regenerate",)
     images: int = Field(1, ge=1, le=100, description="Images of each combination, each with its own seed")
+    attempts: int = Field(
+        3, ge=1, le=10, description="Seeds that each of them is tried with at most, until one passes the checks"
+    )
     include: tuple[MatrixRule, ...] = ()
     exclude: tuple[MatrixRule, ...] = ()
     limit_per_sku: int = Field(20, ge=1, le=10_000)

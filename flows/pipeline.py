@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVE
 from prefect.utilities.annotations import quote
 
 from catalog_schemas.adapter import AdapterFile, AdapterRecord, AdapterSpec
+from catalog_schemas.draft import Draft
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.reference import Reference, References
@@ -21,15 +22,16 @@ from catalog_schemas.run import RunRecord
 from configs.schema import RunConfig
 from flows.tally import tally
 from flows.workers import Workers
-from tasks.check_variants import check_variants
+from tasks.check_variants import CheckedDraft, check_variants
 from tasks.context import RunContext
 from tasks.enlarging import size_advice
 from tasks.finish_images import finish_images
 from tasks.generate_variants import generate_variants
-from tasks.ledger import recorded
+from tasks.ledger import StageResult, recorded
 from tasks.outages import outlived
 from tasks.pictures import PictureLost
 from tasks.plan import plan_run
+from tasks.planning.attempts import next_attempt
 from tasks.planning.photos import no_usable_photo
 from tasks.planning.rows import Selection
 from tasks.prepare_references import STAGE as PREPARE_REFERENCES
@@ -56,6 +58,21 @@ class RunOutcome:
     report: ReportLinks
     warnings: tuple[str, ...]
     rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Images, the verdicts on those that cannot be had, and those on attempts that another one has followed; `tried`
+    holds the last attempts by the ids of the planned variants."""
+
+    images: list[ImageRecord]
+    refused: list[Rejection]
+    superseded: list[Rejection]
+    tried: dict[str, PlannedVariant]
+
+    def as_tried(self, jobs: list[SkuJob]) -> list[SkuJob]:
+        """The jobs with the last attempts in place of the first ones."""
+        return [replace(job, variants=tuple(self.tried.get(one.spec.id, one) for one in job.variants)) for job in jobs]
 
 
 def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
@@ -90,9 +107,10 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         references, unusable = _prepare(context, workers, plan)
         jobs = [job for job in plan.jobs if references[job.product.sku]]
         early, late = _before_training(jobs)
-        images, refused = _make_images(context, workers, early, references, {})
+        made = _make_images(context, workers, early, references, {})
+        jobs = made.as_tried(jobs)
         if early:
-            first = Harvest((), tuple(images), (*plan.rejections, *unusable, *refused))
+            first = Harvest((), tuple(made.images), (*plan.rejections, *unusable, *made.refused))
             place = show_first_images(context, jobs, first, sum(job.images for job in late))
             announce(f"First images, while adapters are trained: {place}")
         begun, lost = _train_classes(context, workers, plan, jobs, references)
@@ -101,10 +119,11 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         files |= {one.adapter_id: one.file for one in adapters}
         adapters, diverged = [*begun, *adapters], [*lost, *diverged]
         late = _without(late, diverged)
-        drawn, also = _make_images(context, workers, late, references, files)
-    images, refused = [*images, *drawn], [*refused, *also]
-    rejections = (*plan.rejections, *unusable, *diverged, *refused)
-    harvest = Harvest(tuple(adapters), tuple(images), rejections, plan.retired, photos=plan.photos)
+        drawn = _make_images(context, workers, late, references, files)
+        jobs = drawn.as_tried(jobs)
+    images, superseded = (*made.images, *drawn.images), (*made.superseded, *drawn.superseded)
+    rejections = (*plan.rejections, *unusable, *diverged, *made.refused, *drawn.refused)
+    harvest = Harvest(tuple(adapters), images, rejections, plan.retired, photos=plan.photos, superseded=superseded)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
     publish(context, _as_it_is(harvest), record)
@@ -203,26 +222,62 @@ def _train(
 
 def _make_images(
     context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
-) -> tuple[list[ImageRecord], list[Rejection]]:
-    """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn. `files` holds those of
-    adapters, by id."""
+) -> _Made:
+    """Makes the jobs' images. What the checks refuse is tried with other seeds, once all else is made; what has passed
+    stands beside. `files` holds those of adapters, by id."""
+    wanted = {one.spec.id: one for job in jobs for one in job.variants}
+    first = dict(zip(wanted, wanted, strict=True))  # the planned variant at which each is an attempt
+    passed: dict[str, list[Draft]] = defaultdict(list)
+    images, refused, superseded = list[ImageRecord](), list[Rejection](), list[Rejection]()
+    tried = dict[str, PlannedVariant]()
+    while wanted:
+        results = _make_once(context, workers, list(wanted.values()), references, files, passed)
+        again = dict[str, PlannedVariant]()
+        for rejection in (rejection for result in results for rejection in result.rejections):
+            failed = wanted[rejection.variant_id]
+            another = next_attempt(failed) if rejection.reason == Reason.CHECK_FAILED else None
+            if another:
+                begun = first[another.spec.id] = first[failed.spec.id]
+                again[another.spec.id] = tried[begun] = another
+                superseded.append(rejection)
+            else:
+                refused.append(rejection)
+        for record in (record for result in results for record in result.records):
+            if isinstance(record, ImageRecord):
+                images.append(record)
+            elif isinstance(record, CheckedDraft):
+                passed[wanted[record.draft.variant_id].spec.sku].append(record.draft)
+        wanted = again
+        if again:
+            announce(f"The checks refused {len(again)} of the pictures; they are tried with another seed")
+    return _Made(images, refused, superseded, tried)
+
+
+def _make_once(
+    context: RunContext,
+    workers: Workers,
+    variants: list[PlannedVariant],
+    references: References,
+    files: dict[str, AdapterFile],
+    passed: dict[str, list[Draft]],
+) -> list[StageResult[Any]]:
+    """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     submit, share = workers.submit, context.config.compute.workers
 
     def stages() -> Iterator[PrefectFuture[Any]]:
-        for chunk in _chunks(context, jobs):
+        for chunk in _slices(variants, context.config.compute.chunk_size):
             photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
             own = {one.spec.adapter_id: files[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
+            beside = {sku: passed[sku] for sku in photos if sku in passed}
             yield (
                 drawn := submit(
                     generate_variants, _title("generate", chunk), context, chunk, photos, own, at_once=share
                 )
             )
-            yield (checked := submit(check_variants, _title("check", chunk), context, chunk, drawn, photos))
+            yield (checked := submit(check_variants, _title("check", chunk), context, chunk, drawn, photos, beside))
             yield submit(finish_images, _title("finish", chunk), context, chunk, checked)
 
-    results = workers.results(stages(), 3 * workers.at_once)
-    images = [record for result in results for record in result.records if isinstance(record, ImageRecord)]
-    return images, [rejection for result in results for rejection in result.rejections]
+    return workers.results(stages(), 3 * workers.at_once)
 
 
 def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]) -> None:
@@ -244,10 +299,6 @@ def _cohort(config: RunConfig, adapters: int) -> int:
     if config.training.method == "dreambooth":
         return 1
     return max(1, min(config.compute.slots or AUTO_COHORT, -(-adapters // config.compute.devices)))
-
-
-def _chunks(context: RunContext, jobs: list[SkuJob]) -> Iterator[list[PlannedVariant]]:
-    return _slices([one for job in jobs for one in job.variants], context.config.compute.chunk_size)
 
 
 def _slices(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

@@ -17,9 +17,10 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
 from tasks.boundary import row_boundary
-from tasks.checks import ProductPhotos, Subject, find_check
+from tasks.checks import SIBLING_SIDE, ProductPhotos, Subject, find_check
 from tasks.context import RunContext
 from tasks.identities import gate_id
+from tasks.imaging.pixels import shrink_rgb
 from tasks.ledger import StageResult, once
 from tasks.pictures import read_draft, read_reference
 from tasks.stage_options import RETRIES
@@ -47,8 +48,12 @@ def check_variants(
     chunk: list[PlannedVariant],
     drafts: StageResult[Draft],
     references: References,
+    beside: dict[str, list[Draft]] | None = None,
 ) -> StageResult[CheckedDraft]:
-    """The drafts that pass every check of the configuration, and a verdict on each that does not. Raises StoreError."""
+    """The drafts that pass every check of the configuration, and a verdict on each that does not.
+
+    `beside` holds, by SKU, drafts that have passed already where these are further attempts. Raises StoreError.
+    """
     store = context.open()
     specs = {planned.spec.id: planned.spec for planned in chunk}
 
@@ -58,7 +63,10 @@ def check_variants(
         for draft in drafts.records:
             spec = specs[draft.variant_id]
             mine[spec.sku].append((spec, draft))
-        judged = each(lambda sku: _judge_all(context, mine[sku], references[sku], scorer, store), mine)
+        passed = beside or {}
+        judged = each(
+            lambda sku: _judge_all(context, mine[sku], passed.get(sku, []), references[sku], scorer, store), mine
+        )
         return StageResult.of([one for of_sku in judged for one in of_sku])  # a chunk holds a SKU's variants in a row
 
     return once(store, STAGE, CheckedDraft, [gate_id(specs[one.variant_id], context) for one in drafts.records], make)
@@ -75,13 +83,14 @@ def _scorer(context: RunContext) -> "Scorer | None":
 def _judge_all(
     context: RunContext,
     mine: list[tuple[VariantSpec, Draft]],
+    beside: list[Draft],
     references: tuple[Reference, ...],
     scorer: "Scorer | None",
     store: ObjectStore,
 ) -> list[CheckedDraft | Rejection]:
     """The verdicts on one SKU's drafts, in order; each is compared with those that passed before it."""
     photos = ProductPhotos(lambda: (read_reference(store, reference) for reference in references))
-    siblings: list[Rgb] = []
+    siblings: list[Rgb] = [shrink_rgb(read_draft(store, draft).rgb, SIBLING_SIDE) for draft in beside]
     verdicts: list[CheckedDraft | Rejection] = []
     for spec, draft in mine:
         subject = Subject(spec, read_draft(store, draft), photos, siblings, context.config.training.token, scorer)
@@ -115,7 +124,8 @@ def _judge(results: tuple[CheckResult, ...]) -> None:
 
 
 def _refusal(context: RunContext, spec: VariantSpec, verdict: Rejected) -> Rejection:
-    detail = f"SKU {spec.sku}, {spec.name}: {verdict.detail}"
+    attempt = "" if spec.place_seed is None else f", tried with seed {spec.seed}"
+    detail = f"SKU {spec.sku}, {spec.name}{attempt}: {verdict.detail}"
     subject, now = gate_id(spec, context), datetime.now(UTC)
     return Rejection(spec.sku, STAGE, Reason.CHECK_FAILED, subject, detail, context.run_id, now, spec.id)
 

@@ -42,7 +42,8 @@ _SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
 
 @dataclass(frozen=True)
 class Harvest:
-    """Everything a run has made, refused and retired; `skus` and `photos` are what the next run is to know."""
+    """Everything a run has made, refused and retired; `skus` and `photos` are what the next run is to know, and
+    `superseded` the verdicts on attempts that another one has followed."""
 
     adapters: tuple[AdapterRecord, ...]
     images: tuple[ImageRecord, ...]
@@ -50,6 +51,7 @@ class Harvest:
     retired: tuple[str, ...] = ()
     skus: tuple[SkuRecord, ...] = ()
     photos: tuple[PhotoRecord, ...] = ()
+    superseded: tuple[Rejection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _publish(store: ObjectStore, publication: Publication, now: datetime) -> Non
     tables, harvest, run = Tables(store), publication.harvest, publication.run
     images = [replace(record, run_id=run.run_id) for record in harvest.images]
     adapters = [replace(record, run_id=run.run_id) for record in harvest.adapters]
+    refused = [replace(one, run_id=run.run_id) for one in (*harvest.rejections, *harvest.superseded)]
 
     def with_retired() -> pa.Table:
         looked_at = {record.sku for record in harvest.skus}
@@ -114,7 +117,7 @@ def _publish(store: ObjectStore, publication: Publication, now: datetime) -> Non
     following = {"adapters": lambda: _trained(tables, adapters), "images": with_retired}
     listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
         ("adapters", adapters, _RETRAINED),
-        ("rejections", [replace(one, run_id=run.run_id) for one in harvest.rejections], _REFUSED_AGAIN),
+        ("rejections", refused, _REFUSED_AGAIN),
         ("images", images or harvest.retired, _REMADE),
         ("photos", harvest.photos, _LISTED),
         ("skus", harvest.skus, _SEEN),

@@ -24,6 +24,7 @@ def tiny_config(folder: Path, /, **changes: Any) -> dict[str, Any]:
             "colours": ["original", "sage"],
             "techniques": ["regenerate", "composite", "packshot"],
             "limit_per_sku": 6,
+            "attempts": 1,
         },
         "checks": [{"name": "contrast", "minimum": 2}],
         "compute": {"cohort_size": 2, "chunk_size": 4, "batch_size": 4},

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
+from configs.schema import VariantMatrix
 from tasks.context import RunContext
 from tasks.reviews import rejections
 from tasks.storage.addresses import is_web
@@ -192,11 +193,12 @@ def _salt(context: RunContext, scene_photos: Mapping[str, tuple[str, ...]]) -> s
     """Everything besides the row that decides what is made of it."""
     config = context.config
     library = context.library()
-    no_places: dict[str, Any] = {} if config.variants.places else {"variants": {"places"}}
+    fields = VariantMatrix.model_fields
+    unused = {name for name in ("attempts", "places") if getattr(config.variants, name) == fields[name].default}
     own = {name: version for name in config.variants.techniques if (version := version_of(find_technique(name)))}
     return content_id(
         [
-            config.model_dump(mode="json", exclude={"compute": True, "store": True, "model": True} | no_places),
+            config.model_dump(mode="json", exclude={"compute": True, "store": True, "model": True, "variants": unused}),
             context.model.identities,
             context.resolution,
             {name: scene.rules for name, scene in library.scenes.items()},

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice, zip_longest
 
 from catalog_schemas.adapter import AdapterSpec
@@ -14,14 +13,13 @@ from catalog_schemas.variant import VariantSpec
 from configs.entries import Channel
 from tasks.context import RunContext
 from tasks.identities import gate_id, image_id, recipe_of, slot_of
+from tasks.planning.attempts import in_a_new_place, in_its_place
 from tasks.planning.known import Known, class_adapters
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.photos import Listed, no_usable_photo
-from tasks.techniques import find_technique
 from tasks.versions import RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
-SEEDS = 1000  # from one attempt to the next, beyond those of a matrix
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …
 
 
@@ -126,7 +124,7 @@ class Planner:
         slots = set[str]()
         self.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
         for first in expand(product, self.config.variants, self.config.generation, self.library, drawing):
-            for spec, channels in self._shown(first):
+            for (spec, attempts), channels in self._shown(first).items():
                 slots |= {slot_of(spec, channel.name) for channel in channels}
                 admitting = [c for c in channels if not c.techniques or spec.technique in c.techniques]
                 missing = [c for c in admitting if image_id(spec, c, product.title) not in self.known.images]
@@ -134,34 +132,45 @@ class Planner:
                 self.held[product.sku] += len(admitting) - len(missing)
                 self.images_refused += len(missing) - len(wanted)
                 if wanted:
-                    why = self.known.why_render(spec, wanted, product.title) if spec is first else "rejected"
-                    yield PlannedVariant(spec, tuple(wanted), why, product.title)
+                    why = self.known.why_render(spec, wanted, product.title) if spec is first else _why_another(spec)
+                    yield PlannedVariant(spec, tuple(wanted), why, product.title, attempts)
         self.displaced += self.known.without_place(product.sku, slots)
 
-    def _shown(self, first: VariantSpec) -> Iterator[tuple[VariantSpec, list[Channel]]]:
-        """The variant with its channels; in those in which a person has rejected it, the same with another seed.
+    def _shown(self, first: VariantSpec) -> dict[tuple[VariantSpec, int], list[Channel]]:
+        """The variant with its channels; in those in which a person or the checks have refused it, the same with
+        another seed; and with how many it may be tried.
 
-        Where nothing is drawn, and so a seed may change nothing, nothing is shown there, and it counts as refused.
+        Where nothing is drawn, and so a seed may change nothing, nothing is shown of what a person has rejected, and it
+        counts as refused.
         """
-        if not self.known.rejected:
-            yield first, self.channels
-            return
-        shown = defaultdict[VariantSpec, list[Channel]](list)
+        attempts = self.config.variants.attempts
+        if not self.known.rejected and first.sku not in self.known.refused:  # as with nearly all
+            return {(first, attempts): self.channels}
+        shown = defaultdict[tuple[VariantSpec, int], list[Channel]](list)
         for channel in self.channels:
-            spec = self._not_rejected(first, channel.name)
+            spec, left = self._best_left(first, channel.name, attempts)
             if spec is None:
                 self.images_refused += 1
             else:
-                shown[spec].append(channel)
-        yield from shown.items()
+                shown[spec, left].append(channel)
+        return shown
 
-    def _not_rejected(self, first: VariantSpec, channel: str) -> VariantSpec | None:
-        spec = first
-        while (spec.id, slot_of(spec, channel)) in self.known.rejected:
-            if not spec.prompt or "seed" not in find_technique(spec.technique).DIMENSIONS:
-                return None
-            spec = replace(spec, seed=spec.seed + SEEDS)
-        return spec
+    def _best_left(self, first: VariantSpec, channel: str, attempts: int) -> tuple[VariantSpec | None, int]:
+        """The first attempt that nobody has refused, or the last one, and how many it may be tried with."""
+        spec: VariantSpec | None = first
+        left = attempts
+        while spec:
+            if (spec.id, slot_of(spec, channel)) in self.known.rejected:
+                spec, left = in_a_new_place(spec), attempts
+            elif left > 1 and self._is_failed(spec) and (another := in_its_place(spec)):
+                spec, left = another, left - 1
+            else:
+                break
+        return spec, left
+
+    def _is_failed(self, spec: VariantSpec) -> bool:
+        """Whether the checks, as they are now, have refused it."""
+        return gate_id(spec, self.context) in self.known.refused.get(spec.sku, ())
 
     def _is_refused(self, spec: VariantSpec, channel: Channel, title: str) -> bool:
         """Whether a run before has found that this image cannot be had."""
@@ -173,3 +182,7 @@ class Planner:
     def _rejection(self, sku: str, subject: str, verdict: Rejected) -> Rejection:
         context = self.context
         return Rejection(sku, STAGE, verdict.reason, subject, verdict.detail, context.run_id, context.started_at)
+
+
+def _why_another(spec: VariantSpec) -> str:
+    return "rejected" if spec.place_seed is None else "check failed"

@@ -30,8 +30,11 @@ SPEC = VariantSpec("mug", *[""] * 3, "composite", 0, *[""] * 6, (), 1, 1.0, "", 
 Shown = tuple[VariantSpec, Any, bool]  # a variant, its pixels, and whether its product's place in them is known
 
 
-def _judged(folder: Path, checks: list[dict[str, Any]], shown: list[Shown]) -> StageResult[CheckedDraft]:
-    """The gate's verdicts on drafts of one product, of which there are a grey photo and one that shows it as it is."""
+def _judged(
+    folder: Path, checks: list[dict[str, Any]], shown: list[Shown], beside: int = 0
+) -> StageResult[CheckedDraft]:
+    """The gate's verdicts on drafts of one product, of which there are a grey photo and one that shows it as it is; the
+    first `beside` of them have passed before."""
     config = RunConfig.model_validate(tiny_config(Path("model"), checks=checks))
     context = RunContext("run", "c", str(folder), config, ModelFolder("", "", 64, ""), datetime.now(UTC))
     store = context.open()
@@ -49,7 +52,8 @@ def _judged(folder: Path, checks: list[dict[str, Any]], shown: list[Shown]) -> S
         for at, (spec, _, placed) in enumerate(shown)
     ]
     chunk = [PlannedVariant(spec, ("web",), "new", "Mug") for spec, _, _ in shown]
-    return check_variants.fn(context, chunk, StageResult(tuple(drafts)), {"mug": tuple(photos)})
+    passed, judged = drafts[:beside], drafts[beside:]
+    return check_variants.fn(context, chunk, StageResult(tuple(judged)), {"mug": tuple(photos)}, {"mug": passed})
 
 
 def _variants(*changes: dict[str, Any]) -> list[VariantSpec]:
@@ -80,6 +84,14 @@ def test_a_picture_is_compared_with_those_that_have_passed(tmp_path: Path) -> No
     assert [one.name for one in judged.records[0].checks] == ["contrast"], "nothing has been before it"
     assert ["contrast is" in one.detail for one in judged.rejections] == [True, False]
     assert "novelty is 0, expected at least 3" in judged.rejections[1].detail
+
+
+def test_a_further_attempt_is_compared_with_those_that_have_passed_before(tmp_path: Path) -> None:
+    first, double, other = _variants({}, {}, {})
+    shown: list[Shown] = [(first, RGB, True), (double, RGB, True), (other, RGB[:, ::-1], True)]
+    judged = _judged(tmp_path, [{"name": "novelty", "minimum": 3}], shown, beside=1)
+    assert [one.draft.variant_id for one in judged.records] == [other.id]
+    assert [one.variant_id for one in judged.rejections] == [double.id]
 
 
 def test_an_image_that_breaks_a_check_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
