@@ -17,15 +17,15 @@ class Scene(Strict):
     `prompt` completes "a photo of a mug …" ("on a wooden table, warm window light"); `empty_prompt` describes the same
     place without a product, for techniques that put the real product's pixels into it. Instead of describing it,
     `photos` may name photographs of it: files beside the folder `scenes/`, or store URLs; further seeds take further
-    ones. `categories` are words matched against a product's category and class noun; none means that the scene suits
-    every product. Of the picture's height and width, `surface` is how far down a product stands, `across` how far from
-    the left its middle is, and `size` how much of each it takes at most. `season` is for people: nothing is chosen by
-    it.
+    ones. `group` is a name under which presets ask for several. `categories` are words matched against a product's
+    category and class noun; none means that the scene suits every product. Of the picture's height and width, `surface`
+    is how far down a product stands, `across` how far from the left its middle is, and `size` how much of each it takes
+    at most. `season` is for people: nothing is chosen by it.
     """
 
     name: Name
     title: str
-    group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal", ""]
+    group: Literal["studio", "table", "kitchen", "living-room", "bedroom", "bathroom", "outdoor", "seasonal", ""] = ""
     prompt: str
     empty_prompt: str = ""
     photos: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=100)

@@ -16,6 +16,7 @@ from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
 from tasks.identities import scene_photo_key
 from tasks.imaging.decode import encode_png
+from tasks.imaging.framing import cut_to
 from tasks.pictures import PictureLost, read_picture
 from tasks.progress import Progress
 from tasks.storage.objects import ObjectMissing, ObjectStore
@@ -48,7 +49,7 @@ def scene_key(spec: VariantSpec) -> str:
     """Where the store keeps the variant's scene: as the model draws it, or its photograph."""
     if spec.scene_photo:
         assert spec.side_maximum is not None, "it is given where a photo's pixels are shown"
-        return scene_photo_key(spec.scene_photo, (spec.height, spec.width), spec.side_maximum)
+        return scene_photo_key(spec.scene_photo, spec.side_maximum)
     shown = (spec.base_model, _scene_prompt(spec), spec.negative_prompt, spec.seed, spec.width, spec.height)
     return f"cache/scenes/{content_id([*shown, spec.steps, spec.guidance, spec.scheduler, spec.renderer_version])}.png"
 
@@ -72,7 +73,7 @@ def draw_scenes(context: RunContext, specs: list[VariantSpec], store: ObjectStor
     for key, scene in zip(list(scenes), each(partial(kept_scene, store), scenes), strict=True):
         if scene is not None:
             for spec in scenes.pop(key):
-                arrived(spec, scene)
+                arrived(spec, cut_to(scene, spec.width, spec.height) if spec.scene_photo else scene)
     if not scenes:
         return
     for key, waiting in scenes.items():

@@ -1,6 +1,7 @@
 """Finishes one chunk of checked drafts for their channels, and writes the image files under their final names."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect import task
 
@@ -13,13 +14,14 @@ from configs.entries import Channel
 from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
 from tasks.context import RunContext
+from tasks.drawing import scene_key
 from tasks.identities import image_id, slot_of
 from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
 from tasks.json_columns import CHECKS, SPEC
 from tasks.ledger import StageResult, once
-from tasks.pictures import read_draft
+from tasks.pictures import SceneReader, read_draft, scene_reader
 from tasks.stage_options import RETRIES
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
@@ -41,6 +43,7 @@ def finish_images(
     """
     store, library = context.open(), context.library()
     planned = {one.spec.id: one for one in chunk}
+    photographs = scene_reader(store)
 
     def renditions(entry: CheckedDraft) -> list[ImageRecord | Rejection]:
         one = planned[entry.draft.variant_id]
@@ -49,7 +52,7 @@ def finish_images(
         for channel in (library.channels[name] for name in one.channels):
             try:
                 with row_boundary(Reason.FINISH_FAILED, one.spec.name):
-                    made.append(_finish(context, one, channel, pixels, entry, store))
+                    made.append(_finish(context, one, channel, pixels, entry, store, photographs))
             except Rejected as verdict:
                 made.append(_rejection(context, one, channel, verdict))
         return made
@@ -70,6 +73,7 @@ def _finish(
     pixels: Pixels,
     entry: CheckedDraft,
     store: ObjectStore,
+    photographs: SceneReader,
 ) -> ImageRecord:
     spec, alt_text = planned.spec, _alt_text(planned)
     marks = Marks(
@@ -80,7 +84,8 @@ def _finish(
         alt_text=alt_text,
         title=planned.title,
     )
-    data = finish(pixels.rgb, channel, marks, pixels.mask)
+    photograph = partial(photographs, scene_key(spec)) if spec.scene_photo else None
+    data = finish(pixels.rgb, channel, marks, pixels.mask, photograph)
     sha256, (height, width) = bytes_id(data), size_of(data)
     name = f"{spec.name}-{sha256[:12]}.{SUFFIXES[channel.format]}"
     record = ImageRecord(

@@ -31,7 +31,8 @@ def gate_id(spec: VariantSpec, context: RunContext) -> str:
 
 def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
     """The identity of a variant's rendition for a channel, with the product's title in it: 64 hex digits."""
-    return content_id([spec.id, channel.rules, title, FINISHER_VERSION])
+    whole = ["whole"] if spec.scene_photo else []  # once only the middle of a photograph was shown
+    return content_id([spec.id, channel.rules, title, FINISHER_VERSION, *whole])
 
 
 def slot_of(spec: VariantSpec, channel: str) -> str:
@@ -39,7 +40,7 @@ def slot_of(spec: VariantSpec, channel: str) -> str:
     return f"{spec.sku}/{channel}/{spec.name}"
 
 
-def scene_photo_key(photo: str, size: tuple[int, int], side_maximum: int) -> str:
-    """Where the store keeps a scene's photograph, by the sha256 of its file, cut to the shape of `size` (height, width)
-    and with its longer side at most `side_maximum` pixels."""
-    return f"cache/scenes/{content_id(['photo', photo, size, side_maximum])}.png"
+def scene_photo_key(photo: str, side_maximum: int) -> str:
+    """Where the store keeps a scene's photograph, by the sha256 of its file: whole, and its shorter side `side_maximum`
+    pixels long at most."""
+    return f"cache/scenes/{content_id(['photograph', photo, side_maximum])}.png"

@@ -18,7 +18,9 @@ from tasks.techniques import CutOut, Mask, Pixels, Rgb
 
 _OWN = 1 << 40  # what packshot wrote itself needs no cap on its pixels
 _KEPT = 1 << 29  # bytes of photos that are held for the next variant
+_SCENES = 4  # photographs of scenes that are held, some 20 MB each
 PhotoReader = Callable[[Reference], CutOut]
+SceneReader = Callable[[str], Rgb]
 
 
 class PictureLost(ObjectMissing):
@@ -42,6 +44,11 @@ def photo_reader(store: ObjectStore) -> PhotoReader:
     """
     kept = LRUCache[str, CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
     return cached(kept, key=lambda reference: reference.id, condition=Condition())(partial(_read_cut_out, store))
+
+
+def scene_reader(store: ObjectStore) -> SceneReader:
+    """Scenes by their keys, for threads that share it: one is read once for variants that follow one another."""
+    return cached(LRUCache[str, Rgb](_SCENES), condition=Condition())(partial(read_picture, store))
 
 
 def _read_cut_out(store: ObjectStore, reference: Reference) -> CutOut:

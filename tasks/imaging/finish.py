@@ -1,6 +1,7 @@
 """A draft becomes the file that a sales channel accepts: size, shape, format, weight, white background, marks."""
 
 import io
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import ndimage
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.entries import Channel
-from tasks.imaging.framing import filling, framed
+from tasks.imaging.framing import filling, framed, widened
 from tasks.imaging.marking import Marks, xmp_packet
 from tasks.imaging.pixels import Bools, Mask, Rgb, border_of, box_of, scale_mask, scale_rgb
 
@@ -20,13 +21,20 @@ _NEAR_WHITE = 244  # a draft's studio white; the flood from the border stops at 
 _WHITE_BORDER = 0.97  # share of the border that must be near-white for the picture to be a cut-out on white
 
 
-def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -> bytes:
+def finish(
+    rgb: Rgb,
+    channel: Channel,
+    marks: Marks,
+    mask: Mask | None = None,
+    photograph: Callable[[], Rgb] | None = None,
+) -> bytes:
     """The image file for `channel`: the same bytes for the same arguments.
 
     The draft is brought to the channel's shape, Lanczos-scaled, and encoded with an sRGB profile and `marks` in XMP;
     quality is lowered step by step until `max_bytes` holds. For a `white_background` channel everything around the
     product is made exactly white. `mask`, the product's mask in `rgb`, keeps the whole product in view (see `framed`)
-    and says what of a white product is not background; without it the middle is kept.
+    and says what of a white product is not background; without it the middle is kept. Where the draft shows the middle
+    of a `photograph`, a channel of another shape shows more of that; it is asked for where it is needed.
 
     Raises `Rejected` FINISH_FAILED when a rule of the channel cannot be met.
     """
@@ -36,6 +44,8 @@ def finish(rgb: Rgb, channel: Channel, marks: Marks, mask: Mask | None = None) -
     if channel.white_background:
         shaped, product = _on_white(rgb, mask, width, height, channel)
     else:
+        if photograph and mask is not None and channel.fit == "cover" and height != _as_high(rgb, width):
+            rgb, mask = widened(rgb, mask, photograph())
         shaped, product = framed(rgb, mask, width, height, channel), None
     return _encoded(shaped, product, channel, marks)
 
@@ -46,10 +56,15 @@ def _size(rgb: Rgb, channel: Channel) -> tuple[int, int]:
     if channel.width and channel.height:
         return channel.width, channel.height
     if channel.width:
-        return channel.width, max(1, round(height * channel.width / width))
+        return channel.width, _as_high(rgb, channel.width)
     if channel.height:
         return max(1, round(width * channel.height / height)), channel.height
     return width, height
+
+
+def _as_high(rgb: Rgb, width: int) -> int:
+    """The height of a picture of the draft's shape."""
+    return max(1, round(rgb.shape[0] * width / rgb.shape[1]))
 
 
 def _on_white(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channel) -> tuple[Rgb, Bools]:

@@ -53,10 +53,29 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
 
 def cut_to(rgb: Rgb, width: int, height: int) -> Rgb:
     """The largest part of the shape `width` to `height` around the middle of `rgb`, at its own size."""
+    rows, columns = _middle(rgb, width, height)
+    return rgb[rows, columns]
+
+
+def widened(rgb: Rgb, mask: Mask, photograph: Rgb) -> tuple[Rgb, Mask]:
+    """A draft in the whole of the photograph of which it shows the middle, at the draft's scale, and its mask there."""
+    height, width = rgb.shape[:2]
+    rows, columns = _middle(photograph, width, height)
+    scale = max(height / (rows.stop - rows.start), width / (columns.stop - columns.start))
+    size = max(height, round(photograph.shape[0] * scale)), max(width, round(photograph.shape[1] * scale))
+    top, left = min(round(rows.start * scale), size[0] - height), min(round(columns.start * scale), size[1] - width)
+    place = slice(top, top + height), slice(left, left + width)
+    whole, there = scale_rgb(photograph, size[1], size[0]).copy(), np.zeros(size, np.float32)
+    whole[place], there[place] = rgb, mask
+    return whole, there
+
+
+def _middle(rgb: Rgb, width: int, height: int) -> tuple[slice, slice]:
+    """The rows and columns of the largest part of that shape around the middle."""
     scale = max(width / rgb.shape[1], height / rgb.shape[0])
     rows, _, _ = _visible(slice(0, rgb.shape[0]), rgb.shape[0], height, scale)
     columns, _, _ = _visible(slice(0, rgb.shape[1]), rgb.shape[1], width, scale)
-    return rgb[rows, columns]
+    return rows, columns
 
 
 def filling(rows: slice, columns: slice, width: int, height: int, scale: float, channel: Channel) -> float:

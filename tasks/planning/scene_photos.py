@@ -17,6 +17,7 @@ from tasks.storage.objects import ObjectStore
 from tasks.storage.sources import Sources
 from tasks.threads import each
 
+_LONGEST = 3  # times the shorter side: of a panorama that no channel shows, the middle
 Keep = Callable[[str, bytes], None]
 
 
@@ -50,18 +51,20 @@ def find_scene_photos(context: RunContext, keep: Keep | None = None) -> Mapping[
 
 def _kept(context: RunContext, store: ObjectStore, photo: str, keep: Keep | None) -> str:
     """The photograph's sha256, once it is sure that it can be used."""
-    config, side = context.config, context.resolution
+    config, side, most = context.config, context.resolution, context.config.generation.side_maximum
     uri = normal(photo, "/")
     if is_web(uri):
         raise forbidden(photo, "is a web address; copy the photograph into the library's folder or a bucket")
     data = Sources(uri, config.catalog).read(uri, config.catalog.reference_bytes_maximum)
     found = bytes_id(data)
-    key = scene_photo_key(found, (side, side), config.generation.side_maximum)
+    key = scene_photo_key(found, most)
     if not store.exists(key):
-        rgb = cut_to(decode_apart(data, config.catalog.reference_pixels_maximum).rgb, side, side)
-        if rgb.shape[0] < side:
-            what = f"{rgb.shape[0]} pixels on its shorter side; the model draws {side}, so give one with as many"
+        rgb = decode_apart(data, config.catalog.reference_pixels_maximum).rgb
+        shorter = min(rgb.shape[:2])
+        if shorter < side:
+            what = f"{shorter} pixels on its shorter side; the model draws {side}, so give one with as many"
             raise Rejected(Reason.REFERENCE_TOO_SMALL, what)
         if keep:
-            keep(key, encode_png(shrink_rgb(rgb, config.generation.side_maximum)))
+            part = cut_to(rgb, *(min(length, _LONGEST * shorter) for length in (rgb.shape[1], rgb.shape[0])))
+            keep(key, encode_png(shrink_rgb(part, round(max(part.shape) * min(1, most / shorter)))))
     return found

@@ -53,6 +53,19 @@ def test_a_product_stands_in_the_photograph_and_no_model_draws(loft: Shop, drawn
     assert_sound(loft)
 
 
+def test_a_channel_of_another_shape_shows_more_of_the_photograph(loft: Shop) -> None:
+    photograph = wooden_table(120)[:64]
+    photograph[:, :14], photograph[:, -14:] = (200, 40, 40), (40, 40, 200)
+    Image.fromarray(photograph).save(loft.folder / "own" / "photos" / "loft.png")
+    loft.changes |= {"channels": ["web", "meta-link"]}
+    assert loft.run().record.images_published == 2
+    shown = {row["channel"]: decode(loft.objects.read(row["key"]), 1 << 40).rgb for row in loft.live()}
+    for name, edges in {"web": False, "meta-link": True}.items():
+        left, right = (shown[name][:, at].reshape(-1, 3).mean(axis=0) for at in (slice(None, 5), slice(-5, None)))
+        assert (left[0] > left[2] + 100, right[2] > right[0] + 100) == (edges, edges), name
+    assert loft.run().record.images_planned == 0
+
+
 def test_another_photograph_under_the_same_name_makes_the_pictures_anew(loft: Shop) -> None:
     loft.changes["variants"] = ONE_SCENE | {"scenes": ["loft", "wooden-table"]}
     loft.run()
