@@ -32,11 +32,12 @@ def class_images(
     settings = RenderSettings.of(context.config.generation, context.resolution)
     identity = content_id([context.model.identity, prompt, asdict(settings), RENDERER_VERSION])
     keys = [f"cache/class_images/{identity}/{number}.png" for number in range(count)]
-    missing = [number for number, key in enumerate(keys) if not store.exists(key)]
-    requests = [RenderRequest(prompt, "", number) for number in missing]
-    drawn = render(base, requests, settings, {}, context.config.compute.batch_size)
-    for number, image in zip(missing, drawn, strict=True):
-        if image is None:
-            raise ModelError(f"{context.model.path}: the base model gave no finite image for {prompt!r}")
-        store.write(keys[number], encode_png(image))
+    with base.lock:  # another cohort may have drawn them while this one waited for the device
+        missing = [number for number, key in enumerate(keys) if not store.exists(key)]
+        requests = [RenderRequest(prompt, "", number) for number in missing]
+        drawn = render(base, requests, settings, {}, context.config.compute.batch_size)
+        for number, image in zip(missing, drawn, strict=True):
+            if image is None:
+                raise ModelError(f"{context.model.path}: the base model gave no finite image for {prompt!r}")
+            store.write(keys[number], encode_png(image))
     return Pictures(partial(read_picture, store), keys)

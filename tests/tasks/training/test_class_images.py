@@ -1,0 +1,62 @@
+"""The images that a class is rehearsed with, for cohorts that train at once in one process."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from unittest.mock import patch
+
+from configs.schema import RunConfig
+from tasks.context import RunContext
+from tasks.engine.base_model import load_base
+from tasks.engine.rendering import RenderRequest
+from tasks.models import ModelFolder
+from tasks.training import class_images as module
+from tasks.training.class_images import class_images
+from tests.configs_tiny import tiny_config
+from tests.models.tiny import build_tiny_sd
+
+IMAGES, SECONDS = 2, 300
+
+
+class Turns:
+    """A device's lock that knows when a second thread has asked for it."""
+
+    def __init__(self) -> None:
+        self.lock, self.first, self.second_came = threading.RLock(), threading.get_ident(), threading.Event()
+
+    def __enter__(self) -> None:
+        if threading.get_ident() != self.first:
+            self.second_came.set()
+        self.lock.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.lock.release()
+
+
+def test_of_two_cohorts_that_need_them_at_once_the_second_finds_what_the_first_has_drawn(tmp_path: Path) -> None:
+    folder = build_tiny_sd(tmp_path / "model")
+    config = RunConfig.model_validate(tiny_config(folder, training={"prior_images": IMAGES}))
+    context = RunContext("run", "", str(tmp_path / "store"), config, ModelFolder("", "m", 64, ""), datetime.now(UTC))
+    turns, asked, render = Turns(), list[RenderRequest](), module.render
+    base: Any = replace(load_base(folder, device="cpu"), lock=turns)
+
+    def rehearse() -> list[bytes]:
+        return [image.tobytes() for image in class_images(context, base, context.open(), "a photo of a mug")]
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def noted(base: Any, requests: list[RenderRequest], *rest: Any) -> list[Any]:
+            asked.extend(requests)
+            if threading.get_ident() == turns.first:
+                second.append(pool.submit(rehearse))
+                turns.second_came.wait(SECONDS)
+            return render(base, requests, *rest)
+
+        second = list[Any]()
+        with patch.object(module, "render", noted):
+            assert rehearse() == second[0].result()
+    assert len(asked) == IMAGES
