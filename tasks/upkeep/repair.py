@@ -1,5 +1,6 @@
 """Gives up what `verify` has found damaged or lost, so that the next runs make it again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from tasks.publish import complete_publications
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
-from tasks.upkeep.verify import Fault
+from tasks.upkeep.verify import READERS, Fault, fault_of
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
     The next night looks at the images' SKUs again, and makes the images that the catalog still asks for; those that a
     person asked for are made when they are asked for again. Damaged files are deleted: a rollback brings none back, and
     an adapter is trained again when an image needs it; in the place of a class adapter a new one is trained, with which
-    all SKUs of the class that are looked at later begin. What a killed run had begun to publish is published first.
-    Raises StoreError.
+    all SKUs of the class that are looked at later begin. What has been made anew since the faults were found stays.
+    What a killed run had begun to publish is published first. Raises StoreError.
     """
     tables = Tables(store)
 
@@ -37,9 +38,9 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
 
     with at_work(store, run_id, b"{}"):
         complete_publications(store, now)
-        images = _named(tables.live_images(), "key", faults)
+        images = _damaged(store, tables.live_images(), "key", faults)
         adapters = tables.live_adapters()
-        adapters = pa.concat_tables([_named(adapters, column, faults) for column in ("key", "embedding")])
+        adapters = pa.concat_tables([_damaged(store, adapters, column, faults) for column in ("key", "embedding")])
         seen = tables.read("skus", filters=[("sku", "in", images["sku"].unique().to_pylist())]) if len(images) else None
         if seen is not None:  # before the images: a repair that is killed in between finds the faults again
             at = seen.schema.get_field_index("fingerprint")
@@ -50,5 +51,13 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
         return Repair(retire("images", images), retire("adapters", adapters))
 
 
-def _named(rows: pa.Table, column: str, faults: tuple[Fault, ...]) -> pa.Table:
-    return rows.filter(pc.is_in(rows[column], pa.array([fault.key for fault in faults], pa.string())))
+def _damaged(store: ObjectStore, rows: pa.Table, column: str, faults: tuple[Fault, ...]) -> pa.Table:
+    """The rows with one of the faults, where it is still one by what they say now."""
+    named = rows.filter(pc.is_in(rows[column], pa.array([fault.key for fault in faults], pa.string())))
+
+    def is_whole(key: str, sha256: str) -> bool:
+        return store.exists(key) if column == "embedding" else fault_of(store, "", key, sha256) is None
+
+    with ThreadPoolExecutor(READERS) as readers:
+        whole = readers.map(is_whole, named[column].to_pylist(), named["sha256"].to_pylist())
+        return named.filter(pa.array([not one for one in whole], pa.bool_()))

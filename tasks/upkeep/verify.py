@@ -45,7 +45,7 @@ def verify(store: ObjectStore, progress: Callable[[int, int], None]) -> Verifica
     with ThreadPoolExecutor(READERS) as readers:
         for name, rows in named.items():
             for batch in rows.to_batches(max_chunksize=BATCH):  # so that a million rows are not a million futures
-                for fault in readers.map(partial(_fault, store, name), *batch.to_pydict().values()):
+                for fault in readers.map(partial(fault_of, store, name), *batch.to_pydict().values()):
                     done += 1
                     if fault is not None:
                         faults.append(fault)
@@ -69,7 +69,8 @@ def orphans(store: ObjectStore, tables: Tables) -> Iterator[str]:
             yield info.key
 
 
-def _fault(store: ObjectStore, table: str, key: str, sha256: str) -> Fault | None:
+def fault_of(store: ObjectStore, table: str, key: str, sha256: str) -> Fault | None:
+    """What is wrong with the object of a row with this hash. Raises StoreError."""
     try:
         came = bytes_id(store.read(key))
     except ObjectMissing:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from catalog_schemas.adapter import AdapterFile
+from catalog_schemas.adapter import AdapterFile, AdapterRecord
+from catalog_schemas.identity import bytes_id
 from tasks.planning.lost_adapters import give_up
 from tasks.running import runs_begun
 from tasks.storage.objects import ObjectStore
@@ -97,6 +98,30 @@ def test_a_repair_publishes_first_what_a_killed_run_had_begun_to_and_counts_as_a
     assert runs_begun(store, EPOCH)["repair"], "it has ended"
     run_night(store, CATALOG | {"mug": 3}, "two")
     assert violations(store) == []
+
+
+def test_what_was_made_anew_since_it_was_found_lost_or_damaged_stays(store: WatchedStore) -> None:
+    """To look at all of a large store takes hours, in which a run trains a lost adapter again, under the same key."""
+    whole = {row["key"]: store.read(row["key"]) for name in ("images", "adapters") for row in read_tables(store)[name]}
+    _damage(store, photo=1)
+    row = next(row for row in read_tables(store)["adapters"] if row["adapter_id"] == adapter_id("mug", 1))
+    words = f"{row['key'].rpartition('/')[0]}/embedding.safetensors"
+    Tables(store).merge("adapters", rows_of("adapters", [_adapter(row, embedding=words)]), "two", ("embedding",))
+    found = _faults(store)
+    assert len(found) == 3
+    for key, data in whole.items():
+        store.write(key, data)
+    store.write(words, b"words")
+    store.write(row["key"], b"trained again")
+    trained = _adapter(row, sha256=bytes_id(b"trained again"))
+    Tables(store).merge("adapters", rows_of("adapters", [trained]), "three", ("sha256",))
+    assert repair(store, found, "repair", EPOCH) == Repair(0, 0)
+    assert _faults(store) == ()
+    assert violations(store) == []
+
+
+def _adapter(row: dict[str, Any], **changes: str) -> AdapterRecord:
+    return replace(AdapterRecord(**row), **changes)
 
 
 def test_learned_words_that_are_lost_cost_their_adapter_alone(store: WatchedStore) -> None:
