@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from logging.handlers import QueueHandler
@@ -31,6 +32,7 @@ from tasks.progress import Progress, Step, relayed
 
 OURS = logging.getLogger("tasks")
 KNOCK_SECONDS = 10.0
+_said: ContextVar[SimpleQueue[Any] | None] = ContextVar("said", default=None)  # by the stage that a thread works for
 STARTS = 3  # of a process that ends before it is ready
 CALLS = 64  # to one device at once, at most as many as `compute.workers`
 MEMORY = 100_000_000  # bytes of shared memory for what stages are told and answer: plain records
@@ -195,8 +197,9 @@ def answer(module: str, name: str, level: int, arguments: tuple[Any, ...]) -> It
 
 
 def _observed(said: SimpleQueue[Any], module: str, name: str, level: int, context: RunContext, *arguments: Any) -> Any:
-    handler, own = QueueHandler(said), threading.get_ident()
-    handler.addFilter(lambda record: record.thread == own)
+    _said.set(said)  # for the threads that the stage starts, too
+    handler = QueueHandler(said)
+    handler.addFilter(lambda record: _said.get() is said)
     OURS.setLevel(level)
     OURS.addHandler(handler)
     try:

@@ -15,7 +15,8 @@ AT_ONCE = 4  # pictures of four million pixels, each some 300 MB while it is mad
 
 
 class Threads(ThreadPoolExecutor):
-    """Threads in which holds what holds where work is given to them: a run's patience with its store, and its stop."""
+    """Threads in which holds what holds where work is given to them: a run's patience with its store, its stop, and who
+    hears what is said."""
 
     @override
     def submit(self, fn: Callable[..., Made], /, *args: Any, **kwargs: Any) -> Future[Made]:

@@ -11,6 +11,7 @@ from catalog_schemas.errors import CatalogError, StoreFull
 from tasks.context import RunContext
 from tasks.progress import Progress
 from tasks.stage_options import DEVICE_TAG
+from tasks.threads import each
 
 ERRORS = {
     "full": StoreFull("s3://shop/store: no space left"),
@@ -19,6 +20,7 @@ ERRORS = {
 }
 inside = 0
 counting = threading.Lock()
+two = threading.Barrier(2)
 
 
 @task(name="fail", tags=[DEVICE_TAG])
@@ -47,6 +49,14 @@ def count(context: RunContext, steps: int) -> tuple[int, int]:
     with counting:
         inside -= 1
     return os.getpid(), most
+
+
+@task(name="tell")
+def tell(context: RunContext, name: str) -> None:
+    """Says two things in threads of its own, while another of these tasks does."""
+    two.wait()
+    each(lambda piece: logging.getLogger("tasks.tell").warning("%s %d", name, piece), range(2))
+    two.wait()
 
 
 @task(name="where")

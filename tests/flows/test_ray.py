@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,12 @@ import pytest
 import torch
 
 from catalog_schemas.errors import CatalogError, ConfigError, ModelError, StoreFull, WorkerLost
-from configs.schema import ComputeConfig
+from configs.schema import ComputeConfig, ModelConfig, RunConfig
 from flows import ray_cluster, workers
 from flows.ray_cluster import Cluster
 from flows.start import start_run
 from tasks.context import RunContext
+from tasks.models import ModelFolder
 from tasks.progress import Step, Stopped, stoppable
 from tests.flows import stages
 from tests.flows.shop import Shop, assert_sound, comparable
@@ -261,6 +263,18 @@ def test_what_is_said_there_is_shown_here(
     assert steps[-1] == (12, 12)
     assert len(steps) < 12, "not each one"
     assert [record.getMessage() for record in caplog.records] == ["counted to 12"]
+
+
+def test_what_threads_of_a_stage_say_is_shown_as_its_own() -> None:
+    config = RunConfig(model=ModelConfig(source="none"))
+    context = RunContext("run", "", "", config, ModelFolder("", "", 64, ""), datetime.now(UTC))
+
+    def said(name: str) -> list[str]:
+        words = ray_cluster.answer(stages.__name__, "tell", logging.WARNING, (context, name))
+        return sorted(word.getMessage() for word in words if isinstance(word, logging.LogRecord))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(said, "ab")) == [["a 0", "a 1"], ["b 0", "b 1"]]
 
 
 @pytest.mark.soak
