@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError, PackshotError
-from flows.prefect_server import answers, prepare_home, server_command, without_proxy
+from flows.prefect_server import OWNER, answers, prepare_home, server_command, without_proxy
 from flows.processes import Companion
 
 HOST = "127.0.0.1"
@@ -32,6 +32,7 @@ def begin_server() -> Callable[[], None]:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
     prepare_home(home)
+    os.environ[OWNER] = str(os.getpid())
     server = Companion("server", server_command(HOST, port, "for_one_run"), home / "server.log")
     atexit.register(server.stop)  # the last of all that end, for Prefect sends what is left as the process ends
     api = f"http://{HOST}:{port}/api"

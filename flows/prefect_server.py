@@ -36,6 +36,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+OWNER = "PACKSHOT_SERVER_OWNER"  # the environment variable that holds the id of the process that a server ends with
 WRITES = {"DELETE", "PATCH", "POST", "PUT"}
 ROOM = 20_000_000  # bytes: a new database takes three megabytes, and a server whose disk is full cannot even log it
 PATIENCE_SECONDS = 60.0  # as long as Prefect's client waits for an answer
@@ -115,8 +116,8 @@ def with_ui() -> App:
 
 
 def for_one_run() -> App:
-    """The API alone, which ends when whoever started it has ended."""
-    threading.Thread(target=_end_without, args=[os.getppid()], name="parent", daemon=True).start()
+    """The API alone, which ends when whoever started it, `OWNER`, has ended, be it before this is called."""
+    threading.Thread(target=_end_without, args=[int(os.environ[OWNER])], name="parent", daemon=True).start()
     return _mended(ephemeral=True)
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from flows.command_line import QUIET, main
+from tests.flows.late_server import OWNER_HAS_ENDED
 from tests.flows.shop import Shop
 from tests.servers.prefect_home import PrefectHome
 from tests.servers.process import free_port
@@ -46,6 +47,15 @@ from flows.own_server import begin_server
 begin_server()()
 print("ready", flush=True)
 input()
+"""
+# A command that is killed before its server, which takes seconds to load, can see whose it is.
+KILLED_AT_ONCE = """
+import os, psutil
+from flows import own_server
+own_server.server_command = lambda *_: ["tests.flows.late_server"]
+own_server.begin_server()
+print(psutil.Process().children()[0].pid, flush=True)
+os.kill(os.getpid(), 9)
 """
 HEAVY = """
 import sys
@@ -121,6 +131,17 @@ def test_the_server_ends_with_a_command_that_is_killed(tmp_path: Path, prefect_h
         assert started
         command.kill()
     _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
+
+
+def test_the_server_ends_with_a_command_that_is_killed_before_the_server_is_loaded(tmp_path: Path) -> None:
+    environment = _without_a_server(tmp_path)
+    told = subprocess.run([sys.executable, "-c", KILLED_AT_ONCE], env=environment, capture_output=True, text=True)
+    server = psutil.Process(int(told.stdout))
+    (tmp_path / OWNER_HAS_ENDED).touch()
+    _, alive = psutil.wait_procs([server], timeout=SECONDS)
+    for process in alive:
+        process.kill()
     assert not alive
 
 
