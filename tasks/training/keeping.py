@@ -13,7 +13,7 @@ from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import TrainedAdapter
 from tasks.engine.lora_file import LoraHeader, is_lora, read_lora, write_embedding, write_lora
 from tasks.storage.keys import adapter_folder, adapter_key
-from tasks.storage.objects import ObjectStore
+from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import join_words
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,10 @@ def keep_adapter(
     folder, weights = adapter_folder(spec), outcome.weights
     data = write_lora(weights, header)
     if not store.create(adapter_key(spec), data):
-        first = store.read(adapter_key(spec))
+        try:
+            first = store.read(adapter_key(spec))
+        except ObjectMissing:  # it was given up, or repaired, just now
+            first = b""
         if is_lora(first):
             data, weights = first, read_lora(first)
         else:

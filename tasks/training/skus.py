@@ -21,7 +21,7 @@ from tasks.engine.training import train_cohort
 from tasks.ledger import StageResult
 from tasks.progress import Progress
 from tasks.storage.keys import snapshot_key
-from tasks.storage.objects import ObjectStore
+from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import Rgb
 from tasks.training.base import base_of
 from tasks.training.class_images import class_images
@@ -59,7 +59,7 @@ def train_skus(
             context.resolution,
             config.compute.slots,
             progress.update,
-            snapshots=_snapshots(context, jobs, store),
+            snapshots=snapshots_of(context, jobs, store),
             evaluation=_evaluation(context, held_out, store),
         )
     seconds = (time.perf_counter() - started) / len(jobs)
@@ -85,13 +85,17 @@ def _evaluation(context: RunContext, held_out: References, store: ObjectStore) -
     return evaluation_of(context, config, load_scorer(Path(context.model.scorer)), held_out, store)
 
 
-def _snapshots(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> Snapshots | None:
+def snapshots_of(context: RunContext, jobs: list[SkuJob], store: ObjectStore) -> Snapshots | None:
     """Where the cohort's state is kept while it trains, and what a killed run has left there."""
     every = context.config.compute.snapshot_steps
     if not every:
         return None
     key = snapshot_key([job.own_adapter.id for job in jobs])
-    return Snapshots(every, lambda state: store.write(key, state), store.read(key) if store.exists(key) else None)
+    try:
+        left = store.read(key)
+    except ObjectMissing:  # or another run has just trained the cohort
+        left = None
+    return Snapshots(every, lambda state: store.write(key, state), left)
 
 
 def _job(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import patch
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -51,3 +52,13 @@ def test_of_two_runs_that_train_one_sku_at_once_the_first_counts_for_both_unless
     holds(second, 1.0)
     store.write(first.key, store.read(first.key)[:-4])
     holds(keep(3.0), 3.0)
+
+    read = store.read
+
+    def just_after_it_was_given_up(key: str) -> bytes:
+        store.delete([key])
+        return read(key)
+
+    with patch.object(store, "read", just_after_it_was_given_up):
+        fourth = keep(4.0)
+    holds(fourth, 4.0)
