@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -81,8 +82,18 @@ class Clock:
         return real + sum((jump for at, jump in self.jumps if at <= real), timedelta())
 
     def advance(self, by: timedelta) -> None:
-        time.sleep(0.015)  # a file's time is that of the kernel's last tick, up to 10 ms ago
-        self.jumps.append((datetime.now(UTC) - timedelta(milliseconds=11), by))
+        """What was written before has a time before the jump, and what is written after it has not: a file's time is
+        that of the kernel's last tick, which on a busy machine is late."""
+        asked = datetime.now(UTC)
+        while (tick := _time_of_a_file()) <= asked:
+            time.sleep(0.001)
+        self.jumps.append((tick, by))
+
+
+def _time_of_a_file() -> datetime:
+    """That of one that is written now."""
+    with tempfile.TemporaryFile() as file:
+        return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
 
 
 class ClockedStore(WatchedStore):

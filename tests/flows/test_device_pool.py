@@ -1,6 +1,5 @@
 """Who is given a device, and when."""
 
-import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
@@ -66,10 +65,21 @@ def test_an_interrupted_run_waits_no_longer() -> None:
             pass
 
 
-def test_a_long_wait_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    pool = DevicePool()
-    with patch.object(device_pool, "POLL_SECONDS", 0.001), stoppable() as stop, caplog.at_level(logging.WARNING):
-        threading.Timer(1.0, stop).start()
-        with pytest.raises(Stopped), pool.lent(1):
-            pass
-    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["no device has come yet"]
+def test_a_long_wait_is_said_once() -> None:
+    pool, looks, said = DevicePool(), list[float](), list[str]()
+
+    def look(seconds: float) -> bool:
+        looks.append(seconds)
+        if len(looks) == 2 * device_pool.PATIENT_SECONDS:
+            stop()
+        return False
+
+    with (
+        patch.object(pool._changed, "wait", look),
+        patch.object(device_pool.logger, "warning", said.append),
+        stoppable() as stop,
+        pytest.raises(Stopped),
+        pool.lent(1),
+    ):
+        pass
+    assert [text.split(",")[0] for text in said] == ["no device has come yet"]

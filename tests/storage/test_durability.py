@@ -39,7 +39,9 @@ def test_a_killed_writer_leaves_no_partial_object(tmp_path: Path, writer) -> Non
     for _ in range(25):
         process = fork.Process(target=writer, args=(str(tmp_path),))
         process.start()
-        time.sleep(seeded.uniform(0.02, 0.08))
+        while process.is_alive() and sum(1 for _ in tmp_path.rglob(f"{TEMPORARY}*")) == left_behind:
+            time.sleep(0.001)  # on a busy machine it begins late
+        time.sleep(seeded.uniform(0.0, 0.06))
         process.kill()
         process.join()
         for entry in store.list():

@@ -61,13 +61,19 @@ def test_one_attempt_stays_one_and_what_waiting_cannot_mend_is_said_at_once() ->
 
 
 def test_who_has_given_up_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.3)
+    first, second = Away(1e9), Away(1e9)
+
+    def until_patience_has_been_had() -> str:
+        monkeypatch.setattr(outages, "PATIENCE_SECONDS", -1.0 if first.asked == 5 else 900.0)
+        return first()
+
     with outlived():
         with pytest.raises(StoreUnreachable):
-            attempt(first := Away(1e9), "s3://b/k", SOON)
+            attempt(until_patience_has_been_had, "s3://b/k", SOON)
+        monkeypatch.setattr(outages, "PATIENCE_SECONDS", 900.0)
         with pytest.raises(StoreUnreachable):
-            attempt(second := Away(1e9), "s3://b/k", SOON)
-    assert first.asked > second.asked == 2
+            attempt(second, "s3://b/k", SOON)
+    assert (first.asked, second.asked) == (6, 2)
 
 
 def test_a_run_that_is_stopped_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
