@@ -150,7 +150,7 @@ def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_ha
             workers.start()
             workers.results(stages(workers), ahead=2)
 
-    watchdog = threading.Timer(30, had.set)
+    watchdog = threading.Timer(SECONDS / 2, had.set)
     watchdog.start()
     try:
         again = {"side_effect": KeyboardInterrupt} if stopped_again else {"wraps": flows.workers.wait}

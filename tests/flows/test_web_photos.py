@@ -29,7 +29,7 @@ def hang(site: WebServer, sku: str, view: int, by: int, version: str = "1", vali
 @pytest.fixture
 def web_shop(tmp_path: Path, model: Path, prefect: str, site: WebServer) -> Shop:
     """Two products with two photos each on the web, one whose server names no versions, and one at home; run once."""
-    web = {"allow_private_addresses": True, "stall_seconds": 0.5, "seconds": 1.0}
+    web = {"allow_private_addresses": True}
     shop = Shop(tmp_path / "shop", model)
     shop.changes = QUICK | {"catalog": {"reference_prefixes": [f"{site.endpoint}/"], "web": web}}
     for product, sku in enumerate(("mug", "vase")):

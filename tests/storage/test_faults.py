@@ -138,7 +138,7 @@ def test_an_endpoint_where_nobody_listens_is_unreachable_within_seconds(cloud: C
     began = time.monotonic()
     with pytest.raises(StoreUnreachable, match=f"{cloud.url('anything')}: no usable answer") as caught:
         open_store(cloud.url("anything"))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     _one_line(caught.value)
 
 
@@ -233,7 +233,7 @@ def test_a_server_that_stays_down_is_unreachable(cloud: CloudServer, monkeypatch
             store.write("a", b"1")
         with pytest.raises(StoreUnreachable, match=f"{url}/tables/runs"):
             Tables(store).read("runs")
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began < 120
 
 
 # Ceph knows by the signature that a header was taken out on the way, and so never plays this liar.

@@ -258,7 +258,7 @@ def start_publisher(tables: Tables, run_id: str) -> "subprocess.Popen[str]":
 
 def test_one_run_published_by_three_processes_is_published_once(local: Tables) -> None:
     processes = [start_publisher(local, run) for run in ("same", "same", "same", "other")]
-    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    outputs = [process.communicate(timeout=300)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert sorted(outputs) == [["ready", "0"]] * 3 + [["ready", "20"]]
     assert ids(local) == sorted(NAMES)

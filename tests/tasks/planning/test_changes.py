@@ -150,11 +150,12 @@ def test_a_limited_run_leaves_the_rest_to_the_next_ones(night: Callable[..., Pla
     assert [job.product.sku for job in mixed.jobs] == ["sku-0"], "what has changed waits for nothing that is new"
 
 
+@pytest.mark.usefixtures("asked_again_soon")
 def test_rows_that_every_run_looks_at_keep_no_other_waiting(
     night: Callable[..., Plan], row: Callable[..., Row]
 ) -> None:
     """Their web server is down, night after night."""
-    web = {"allow_private_addresses": True, "seconds": 0.2}
+    web = {"allow_private_addresses": True}
     catalog = {"reference_prefixes": ["https://127.0.0.1:1/"], "web": web}
     away = row("sku-0", references=["https://127.0.0.1:1/a.png"], masks=[])
     first = night([away], limit=1, catalog=catalog)
