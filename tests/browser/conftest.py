@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.served import Served
+from tests.browser.served import BERLIN, NIGHT, Served
 from tests.browser.shop import write_catalog
 from tests.configs_tiny import write_tiny_config
 from tests.models.tiny import build_tiny_sd
@@ -52,7 +52,7 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory, prefect_home
         "our-window: {title: Ours, group: outdoor, prompt: in a shop window, empty_prompt: an empty shop window}\n"
     )
     catalog = write_catalog(folder / "catalog")
-    schedule = ("--cron", "30 3 * * *", "--timezone", "Europe/Berlin")
+    schedule = ("--cron", f"30 {NIGHT} * * *", "--timezone", BERLIN.key)
     started = Served.start(catalog, folder / "store", str(config), prefect_home(folder / "home"), *schedule)
     yield started
     started.stop()

@@ -9,8 +9,10 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 import psutil
 
@@ -18,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 STARTS_WITHIN = 240.0
 ENDS_WITHIN = 90.0
 ANSWERS_WITHIN = 90.0
+BERLIN = ZoneInfo("Europe/Berlin")
+NIGHT = 3 if 9 <= datetime.now(BERLIN).hour < 21 else 15  # a schedule's hour there, hours away from the tests' own runs
 
 
 @dataclass

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 from dataclasses import replace
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import psutil
 from playwright.sync_api import Page, expect
@@ -15,7 +14,7 @@ from playwright.sync_api import Page, expect
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming, submit
-from tests.browser.served import Served
+from tests.browser.served import BERLIN, NIGHT, Served
 from tests.browser.shop import SAMPLES, write_catalog
 
 
@@ -145,11 +144,11 @@ def test_the_ui_speaks_to_this_server_alone(served: Served, page: Page) -> None:
 
 def test_the_nightly_schedule_stands_with_its_next_run(served: Served, page: Page) -> None:
     open_upcoming(page, served, "nightly-refresh")
-    expect(page.get_by_text("At 03:30 AM")).to_be_visible()
+    expect(page.get_by_text(f"At 03:30 {'AM' if NIGHT < 12 else 'PM'}")).to_be_visible()
     expect(page.get_by_text("Scheduled").nth(1)).to_be_visible()
     scheduled = served.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}})
     following = min(datetime.fromisoformat(run["expected_start_time"]) for run in scheduled)
-    assert following.astimezone(ZoneInfo("Europe/Berlin")).strftime("%H:%M") == "03:30"
+    assert following.astimezone(BERLIN).strftime("%H:%M") == f"{NIGHT:02}:30"
 
 
 def test_one_at_a_time_on_the_gpu_and_in_each_deployment(served: Served) -> None:

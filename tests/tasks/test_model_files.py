@@ -108,7 +108,7 @@ def test_a_large_file_is_hashed_once_and_again_when_it_has_changed(weights: Path
 
 
 def test_a_file_that_was_just_written_is_read_again(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_files, "SETTLED", 10.0)
+    monkeypatch.setattr(model_files, "SETTLED", 3600.0)
     assert [_reads(weights)[1], _reads(weights)[1]] == [1, 1]
 
 
