@@ -50,7 +50,7 @@ class GoogleServer:
         """Creates a bucket and returns its URL."""
         body, kind = json.dumps({"name": name}).encode(), {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.endpoint}/storage/v1/b?project=tests", body, kind)
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             return self.url(name)
 
 

@@ -46,7 +46,7 @@ class S3Server:
     def make_bucket(self, name: str) -> str:
         """Creates a bucket and returns its URL."""
         request = urllib.request.Request(f"{self.endpoint}/{name}", method="PUT")
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=60):
             return self.url(name)
 
 

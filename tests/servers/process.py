@@ -33,7 +33,7 @@ def server_process(
     command: Sequence[str],
     home: Path,
     answers: str,
-    seconds: float = 60.0,
+    seconds: float = 300.0,
     log: str = "server.log",
     **environment: str,
 ) -> Iterator[None]:
