@@ -1,14 +1,19 @@
 """Fine-tunes one cohort of SKUs, and keeps each adapter as an ordinary LoRA file with its record."""
 
+from dataclasses import replace
+
 from prefect import task
 
 from catalog_schemas.adapter import AdapterFile, AdapterRecord
+from catalog_schemas.arrow import from_table
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import References
 from tasks.context import RunContext
 from tasks.ledger import StageResult, once
 from tasks.stage_options import ON_DEVICE
 from tasks.storage.keys import snapshot_key
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables
 
 STAGE = "train_adapters"
 
@@ -20,21 +25,33 @@ def train_adapters(
     """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged, or whose class
     adapter is lost.
 
+    What another run has published since this one was planned, as one whose device it waited for, is not trained again.
     `references` holds the usable photos by SKU, `starts` the files of class adapters by id. Writes
     `adapters/<sku>/<id>/adapter.safetensors` and `record.json`, and `embedding.safetensors` where words were learned.
     Raises ModelError and StoreError.
     """
-    store = context.open()
+    store, left = context.open(), jobs
 
     def train() -> StageResult[AdapterRecord]:
+        nonlocal left
+        there = _published(store, work_of(jobs))
+        left = [job for job in jobs if job.own_adapter.id not in there]
+        if not left:
+            return StageResult(tuple(there.values()))
         from tasks.training.skus import train_skus  # and with it torch and diffusers, which a quiet night never needs
 
-        return train_skus(context, STAGE, jobs, references, starts, store)
+        made = train_skus(context, STAGE, left, references, starts, store)
+        return replace(made, records=(*there.values(), *made.records))
 
     result = once(store, STAGE, AdapterRecord, work_of(jobs), train)
     if context.config.compute.snapshot_steps:
-        store.delete([snapshot_key(work_of(jobs))])
+        store.delete([snapshot_key(work_of(some)) for some in (jobs, left)])
     return result
+
+
+def _published(store: ObjectStore, names: list[str]) -> dict[str, AdapterRecord]:
+    rows = Tables(store).live_adapters(filters=[("adapter_id", "in", names)])
+    return {one.adapter_id: one for one in from_table(AdapterRecord, rows)}
 
 
 def work_of(jobs: list[SkuJob]) -> list[str]:

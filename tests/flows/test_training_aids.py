@@ -8,7 +8,10 @@ from unittest.mock import patch
 import pytest
 
 from catalog_schemas.errors import ConfigError
-from tasks.training import class_images
+from catalog_schemas.plan import SkuJob
+from flows import pipeline
+from tasks.context import RunContext
+from tasks.training import class_images, skus
 from tasks.upkeep.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.models.tiny import build_tiny_clip
@@ -32,6 +35,30 @@ def test_class_images_are_drawn_and_read_once_for_all_skus_of_a_noun(shop: Shop)
     assert shop.run().record.adapters_trained == 1
     again = list(shop.objects.list("cache/class_images"))
     assert [(info.key, info.modified) for info in again] == [(info.key, info.modified) for info in images]
+
+
+def test_what_another_run_has_trained_since_the_plan_is_not_trained_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a night has, whose device a request waited for."""
+    small(shop)
+    train_all, train, trained = pipeline._train, skus.train_skus, list[str]()
+
+    def once_another_run_has_ended(*given: Any) -> Any:
+        monkeypatch.setattr(pipeline, "_train", train_all)
+        assert shop.run().record.adapters_trained == 2
+        return train_all(*given)
+
+    def noted(context: RunContext, stage: str, jobs: list[SkuJob], *rest: Any) -> Any:
+        trained.extend(job.product.sku for job in jobs)
+        return train(context, stage, jobs, *rest)
+
+    monkeypatch.setattr(pipeline, "_train", once_another_run_has_ended)
+    monkeypatch.setattr(skus, "train_skus", noted)
+    assert shop.run().record.images_published == 2
+    assert trained == ["mug-1", "mug-2"]
+    assert len(shop.table("adapters")) == 2
+    assert_sound(shop)
 
 
 def test_each_sku_begins_with_what_its_class_has_learned(shop: Shop, tmp_path: Path) -> None:
