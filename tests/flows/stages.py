@@ -20,7 +20,7 @@ ERRORS = {
 }
 inside = 0
 counting = threading.Lock()
-two = threading.Barrier(2)
+two = threading.Barrier(2, timeout=300)
 
 
 @task(name="fail", tags=[DEVICE_TAG])

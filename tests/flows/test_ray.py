@@ -265,7 +265,7 @@ def test_what_is_said_there_is_shown_here(
     assert [record.getMessage() for record in caplog.records] == ["counted to 12"]
 
 
-def test_what_threads_of_a_stage_say_is_shown_as_its_own() -> None:
+def test_what_threads_of_a_stage_say_is_shown_as_its_own(caplog: pytest.LogCaptureFixture) -> None:
     config = RunConfig(model=ModelConfig(source="none"))
     context = RunContext("run", "", "", config, ModelFolder("", "", 64, ""), datetime.now(UTC))
 
@@ -273,7 +273,7 @@ def test_what_threads_of_a_stage_say_is_shown_as_its_own() -> None:
         words = ray_cluster.answer(stages.__name__, "tell", logging.WARNING, (context, name))
         return sorted(word.getMessage() for word in words if isinstance(word, logging.LogRecord))
 
-    with ThreadPoolExecutor(2) as pool:
+    with caplog.at_level(logging.WARNING, "tasks"), ThreadPoolExecutor(2) as pool:
         assert list(pool.map(said, "ab")) == [["a 0", "a 1"], ["b 0", "b 1"]]
 
 
