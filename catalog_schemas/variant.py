@@ -21,6 +21,7 @@ class VariantSpec:
     `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
     identity of the model that follows edges. `technique_version` is the technique's own, where it has one.
     `place_seed` names the place of a further attempt, which the first one had and the checks refused.
+    `colour_word` is what people call a colour that is no entry of the library's.
     """
 
     sku: str
@@ -53,6 +54,7 @@ class VariantSpec:
     across: float | None = None
     size: float | None = None
     place_seed: int | None = None
+    colour_word: str = ""
 
     @property
     def id(self) -> str:

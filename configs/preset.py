@@ -1,11 +1,13 @@
 """A preset: what a run is told, from a YAML file, its names looked up in the library."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from catalog_schemas.errors import ConfigError
+from configs.hex_colours import hex_colour
 from configs.library import ALL, GROUPS, PACKAGE, Library, read_library
 from configs.reading import read_yaml, suggestion, unknown, validated, what_is_right, yaml_files
 from configs.schema import MatrixRule, RunConfig
@@ -72,8 +74,8 @@ def unknown_names(
     faults = [
         *unknown(config.channels, library.channels, "channels", "channel"),
         *unknown(matrix.scenes, {*scenes, ALL}, "variants.scenes", "scene or group of scenes"),
-        *unknown(matrix.colours, library.colours, "variants.colours", "colour"),
-        *unknown(matrix.backgrounds, library.backgrounds, "variants.backgrounds", "background"),
+        *_unknown_or_hex(matrix.colours, library.colours, "variants.colours", "colour"),
+        *_unknown_or_hex(matrix.backgrounds, library.backgrounds, "variants.backgrounds", "background"),
     ]
     if checks is not None:
         faults += unknown([check.name for check in config.checks], checks, "checks", "check")
@@ -83,8 +85,17 @@ def unknown_names(
     rules += [(f"variants.exclude.{at}", rule) for at, rule in enumerate(matrix.exclude)]
     for place, rule in rules:
         faults += unknown(rule.scenes, scenes, f"{place}.scenes", "scene or group of scenes")
-        faults += unknown(rule.colours, library.colours, f"{place}.colours", "colour")
-        faults += unknown(rule.backgrounds, library.backgrounds, f"{place}.backgrounds", "background")
+        faults += _unknown_or_hex(rule.colours, library.colours, f"{place}.colours", "colour")
+        faults += _unknown_or_hex(rule.backgrounds, library.backgrounds, f"{place}.backgrounds", "background")
         if techniques is not None:
             faults += unknown(rule.techniques, techniques, f"{place}.techniques", "technique")
     return faults
+
+
+def _unknown_or_hex(names: Collection[str], known: Collection[str], place: str, kind: str) -> list[str]:
+    """As `unknown`; a hex code needs no entry, and one without its # is what was meant."""
+    codes = set()
+    for name in names:
+        with suppress(ValueError):
+            codes.add(hex_colour(name))
+    return unknown(names, {*known, *codes}, place, f"{kind} or #rrggbb")

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.hex_colours import hex_colour
 from configs.places import scene_at
 from configs.strict import Strict
 from configs.training import TrainingConfig
@@ -106,6 +107,14 @@ def _place(words: str) -> str:
     return scene_at(words).title
 
 
+def _colour(name: str) -> str:
+    """A name as it is, and a hex code in its one spelling."""
+    return hex_colour(name) if name.startswith("#") else name
+
+
+NameOrHex = Annotated[str, AfterValidator(_colour)]
+
+
 class MatrixRule(Strict):
     """Variants that it matches: every given list must hold the variant's value; an empty list matches all.
 
@@ -115,23 +124,24 @@ class MatrixRule(Strict):
     skus: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     scenes: tuple[str, ...] = ()
-    colours: tuple[str, ...] = ()
-    backgrounds: tuple[str, ...] = ()
+    colours: tuple[NameOrHex, ...] = ()
+    backgrounds: tuple[NameOrHex, ...] = ()
     techniques: tuple[str, ...] = ()
 
 
 class VariantMatrix(Strict):
     """Which variants each SKU gets: scenes × colours × backgrounds × techniques × images.
 
-    `scenes` are names or groups of scenes, or "all", `places` scenes in words: "a mossy rock in a forest". A variant is
-    kept when `include` is empty or one of its rules matches, and no rule of `exclude` does. `limit_per_sku` of what
-    remains are made: techniques take turns, each at the scene that has been shown least.
+    `scenes` are names or groups of scenes, or "all", `places` scenes in words: "a mossy rock in a forest". `colours`
+    and `backgrounds` are names, or hex codes: "#1a7f5a". A variant is kept when `include` is empty or one of its rules
+    matches, and no rule of `exclude` does. `limit_per_sku` of what remains are made: techniques take turns, each at the
+    scene that has been shown least.
     """
 
     scenes: tuple[str, ...] = ("all",)
     places: tuple[Annotated[str, AfterValidator(_place)], ...] = ()
-    colours: tuple[str, ...] = ("original",)
-    backgrounds: tuple[str, ...] = ("scene",)
+    colours: tuple[NameOrHex, ...] = ("original",)
+    backgrounds: tuple[NameOrHex, ...] = ("scene",)
     techniques: tuple[str, ...] = ("regenerate",)
     images: int = Field(1, ge=1, le=100, description="Images of each combination, each with its own seed")
     attempts: int = Field(

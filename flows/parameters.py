@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from catalog_schemas.errors import ConfigError
+from configs.hex_colours import LISTED
 from configs.library import Library, load_library
 from configs.places import LONGEST
 from tasks.planning.rows import Selection
@@ -123,11 +124,30 @@ class MakeVariantsParameters(RunParameters):
         description=("Colours to show the products in; original is as photographed. None chosen: the usual ones"),
         json_schema_extra={"position": 5},
     )
+    own_colours: str = Field(
+        "",
+        title="Own colours",
+        description=(
+            "By their hex codes, for where no colour does: #1a7f5a, #abc. "
+            "They come to the colours chosen above, or are the only ones"
+        ),
+        max_length=200,
+        json_schema_extra={"position": 6, "pattern": LISTED},
+    )
     backgrounds: Annotated[list[str], _SHIPPED["backgrounds"]] = Field(
         default=[],
         title="Backgrounds",
         description="What is behind the products. None chosen: what belongs to the scene",
-        json_schema_extra={"position": 6},
+        json_schema_extra={"position": 7},
+    )
+    own_backgrounds: str = Field(
+        "",
+        title="Own background colours",
+        description=(
+            "Plain backgrounds, likewise: #f5efe6. They come to the backgrounds chosen above, or are the only ones"
+        ),
+        max_length=200,
+        json_schema_extra={"position": 8, "pattern": LISTED},
     )
     techniques: Annotated[list[str], _SHIPPED["techniques"]] = Field(
         default=["composite"],
@@ -137,7 +157,7 @@ class MakeVariantsParameters(RunParameters):
             "restyle: a composite, its product lit as the model draws it there. regenerate: the product drawn anew. "
             "sketch: drawn anew along the photo's outline"
         ),
-        json_schema_extra={"position": 7},
+        json_schema_extra={"position": 9},
     )
     images: int = Field(
         1,
@@ -145,7 +165,7 @@ class MakeVariantsParameters(RunParameters):
         description="How many of each product, scene, colour and technique: 1 to 20",
         ge=1,
         le=20,
-        json_schema_extra={"position": 8},
+        json_schema_extra={"position": 10},
     )
     limit_per_sku: int = Field(
         20,
@@ -153,13 +173,13 @@ class MakeVariantsParameters(RunParameters):
         description="No product gets more images than this in all: 1 to 500",
         ge=1,
         le=500,
-        json_schema_extra={"position": 9},
+        json_schema_extra={"position": 11},
     )
     dry_run: bool = Field(
         False,
         title="Only show what would be made",
         description="Makes nothing: the run's page lists the images under Artifacts",
-        json_schema_extra={"position": 10},
+        json_schema_extra={"position": 12},
     )
 
     @field_validator("skus", mode="before")

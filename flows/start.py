@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect.context import FlowRunContext
 
 from catalog_schemas.errors import ConfigError
+from configs.hex_colours import hex_colours
 from configs.library import load_library
 from configs.places import scene_at
 from configs.preset import unknown_names
@@ -72,7 +73,7 @@ def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
 
 def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
     """The preset with the variants that the form asks for; every field left empty keeps the preset's choice, but that a
-    place in words is the only scene where no other is chosen.
+    place in words is the only scene where no other is chosen, and so are colours and backgrounds of one's own.
 
     Raises ConfigError.
     """
@@ -81,6 +82,13 @@ def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
     for name in ("scenes", "colours", "backgrounds", "techniques"):
         if chosen := getattr(parameters, name):
             matrix[name] = chosen
+    for name, typed in (("colours", parameters.own_colours), ("backgrounds", parameters.own_backgrounds)):
+        try:
+            own = hex_colours(typed)
+        except ValueError as fault:
+            raise ConfigError(f"own {name}: {fault}") from None
+        if own:
+            matrix[name] = [*getattr(parameters, name), *own]
     if parameters.place.strip():
         try:
             place = scene_at(parameters.place).title

@@ -128,7 +128,7 @@ def _alt_text(planned: PlannedVariant) -> str:
     """What a person who cannot see the picture is told."""
     spec = planned.spec
     place = "" if spec.scene == "plain" else f", {spec.scene.replace('-', ' ')}"
-    colour = "" if spec.colour == "original" else f" in {spec.colour.replace('-', ' ')}"
+    colour = "" if spec.colour == "original" else f" in {spec.colour_word or spec.colour.replace('-', ' ')}"
     return f"{planned.title}{colour}{place}"
 
 

@@ -30,6 +30,7 @@ _IMAGE_REASONS = {
     "upscaler": "model changed",
     "adapter_id": "adapter changed",
     "colour_hex": "colour changed",
+    "colour_word": "colour changed",
     "background_hex": "background changed",
     "prompt": "scene changed",
     "scene_photo": "scene changed",

@@ -11,6 +11,7 @@ from configs.entries import Background, Colour, Scene
 from configs.library import Library
 from configs.places import scene_at
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
+from tasks.planning.own_colours import backgrounds_named, colours_named, word_for
 from tasks.techniques import WHITE, Technique, Words, find_guided, find_technique, version_of
 
 NO_SCENE = Scene.model_construct(name="plain", title="Plain", group="", prompt="")
@@ -70,9 +71,9 @@ class _Column:
     def __init__(self, technique: str, item: Product, matrix: VariantMatrix, library: Library) -> None:
         uses = find_technique(technique).DIMENSIONS
         self.technique, self.item, self.matrix = technique, item, matrix
-        self.colours = [library.colours[name] for name in matrix.colours] if "colour" in uses else [NO_COLOUR]
+        self.colours = colours_named(matrix.colours, library) if "colour" in uses else [NO_COLOUR]
         self.images = range(matrix.images) if "seed" in uses else range(1)
-        named = [library.backgrounds[name] for name in matrix.backgrounds] if "background" in uses else [NO_BACKGROUND]
+        named = backgrounds_named(matrix.backgrounds, library) if "background" in uses else [NO_BACKGROUND]
         if "scene" not in uses:
             plain = {one.hex or WHITE: one if one.hex else NO_BACKGROUND for one in named}
             self.left = {NO_SCENE.name: self._wanted(NO_SCENE, list(plain.values()))}
@@ -124,8 +125,8 @@ def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
         (rule.skus, (item.sku,)),
         (rule.categories, (item.category,)),
         (rule.scenes, (one.scene.name, one.scene.group)),
-        (rule.colours, (one.colour.name,)),
-        (rule.backgrounds, (one.background.name,)),
+        (rule.colours, (one.colour.name, one.colour.hex)),
+        (rule.backgrounds, (one.background.name, one.background.hex)),
         (rule.techniques, (one.technique,)),
     )
     return all(not allowed or not set(allowed).isdisjoint(values) for allowed, values in pairs)
@@ -169,4 +170,5 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         scene_photo=photos[one.image % len(photos)] if photos else "",
         across=one.scene.unusual("across"),
         size=one.scene.unusual("size"),
+        colour_word=word_for(one.colour),
     )

@@ -133,6 +133,25 @@ def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served,
     expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
 
 
+def test_what_is_no_colour_is_said_in_the_form_and_what_is_one_is_planned(served: Served, page: Page) -> None:
+    fill_form(page, served, skus="MUG-01", scenes=["wooden-table"])
+    page.get_by_label("Own colours").fill("greenish")
+    page.get_by_label("Only show what would be made").click()
+    with page.expect_response("**/create_flow_run") as refused:
+        page.get_by_role("button", name="Submit").click()
+    assert not refused.value.ok
+    said = page.get_by_role("paragraph").filter(has_text="'greenish' does not match")
+    expect(said).to_be_visible()
+    page.get_by_label("Own colours").fill("#1A7F5A")
+    expect(said).to_be_hidden()
+    run_id = submit(page)
+    run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED"}, seconds=120)
+    assert run["state_type"] == "COMPLETED", run["state"]
+    of_run = {"flow_runs": {"id": {"any_": [run_id]}}, "artifacts": {"type": {"any_": ["table"]}}}
+    (plan,) = served.ask("/artifacts/filter", of_run)
+    assert "wooden-table_hex-1a7f5a_scene_composite_0" in plan["data"]
+
+
 def test_the_ui_speaks_to_this_server_alone(served: Served, page: Page) -> None:
     strangers: list[str] = []
     page.route(lambda url: not url.startswith(served.url), lambda route: strangers.append(route.request.url))

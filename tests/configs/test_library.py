@@ -166,13 +166,26 @@ variants:
     for expected in (
         "channels: no channel 'amazon' (did you mean 'amazon-main'?)",
         "variants.scenes: no scene or group of scenes 'woden-table' (did you mean 'wooden-table'?)",
-        "variants.colours: no colour 'blak' (did you mean 'black'?)",
-        "variants.backgrounds: no background 'wite' (did you mean 'white'?)",
-        "variants.include.0.colours: no colour 'blak'",
-        "variants.exclude.0.backgrounds: no background 'nothing-like-it'",
+        "variants.colours: no colour or #rrggbb 'blak' (did you mean 'black'?)",
+        "variants.backgrounds: no background or #rrggbb 'wite' (did you mean 'white'?)",
+        "variants.include.0.colours: no colour or #rrggbb 'blak'",
+        "variants.exclude.0.backgrounds: no background or #rrggbb 'nothing-like-it'",
     ):
         assert expected in said
     assert "kitchen" not in said
+
+
+def test_a_preset_may_name_colours_by_their_hex_codes(tmp_path):
+    text = "model: {source: a}\nvariants: {colours: [red, '#ABC'], exclude: [{backgrounds: ['#F5efe6']}]}\n"
+    matrix = load_preset(written(tmp_path / "mine.yaml", text)).variants
+    assert (matrix.colours, matrix.exclude[0].backgrounds) == (("red", "#aabbcc"), ("#f5efe6",))
+    for wrong, said in (
+        ("'#12'", "variants.colours.0: Value error, expected a colour such as #1a7f5a or #abc, got '#12'"),
+        ("1a7f5a", "variants.colours: no colour or #rrggbb '1a7f5a' (did you mean '#1a7f5a'?)"),
+        ("rgb(1 2 3)", "variants.colours: no colour or #rrggbb 'rgb(1 2 3)'"),
+    ):
+        text = f"model: {{source: a}}\nvariants: {{colours: [{wrong}]}}\n"
+        assert said in faults(load_preset, written(tmp_path / "mine.yaml", text))
 
 
 def test_every_fault_of_a_preset_is_said_at_once_whatever_kind_it_is(tmp_path):

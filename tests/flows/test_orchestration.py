@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -16,6 +17,7 @@ from catalog_schemas.errors import CatalogError, ConfigError
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters
 from flows.refresh_catalog import refresh_catalog
+from tasks.pictures import read_picture
 from tasks.upkeep.collect_garbage import collect_garbage
 from tests.flows.shop import Shop, artifacts_of, assert_sound
 
@@ -85,6 +87,32 @@ def test_a_place_in_a_merchandisers_own_words_is_the_scene_or_comes_to_those_cho
     )
     with pytest.raises(ConfigError, match="the place in your own words: expected a place in 1 to 200 letters"):
         make_variants(_asked(open_shop, **asked | {"place": "!!"}))
+
+
+def test_a_merchandisers_own_colours_are_the_colours_or_come_to_those_chosen(open_shop: Shop) -> None:
+    asked = {"skus": ["vase-2"], "own_colours": "#1A7F5A, 1a7f5a", "own_backgrounds": "#f5efe6"}
+    asked |= {"techniques": ["packshot", "regenerate"]}
+    outcome = make_variants(_asked(open_shop, **asked))
+    assert outcome
+    assert outcome.record.images_published == 2
+    made = {row["technique"]: row for row in open_shop.live() if row["run_id"] == outcome.record.run_id}
+    assert {(row["colour"], row["background"]) for row in made.values()} == {("hex-1a7f5a", "hex-f5efe6")}
+    assert {row["alt_text"] for row in made.values()} == {f"{made['packshot']['title']} in green"}
+    assert "/plain_hex-1a7f5a_hex-f5efe6_packshot_0-" in made["packshot"]["key"]
+    assert made["regenerate"]["prompt"].startswith("a photo of a green ")
+    assert made["regenerate"]["prompt"].endswith(", plain cream background")
+    corner = read_picture(open_shop.objects, made["packshot"]["key"])[2, 2]
+    assert np.abs(corner.astype(int) - (0xF5, 0xEF, 0xE6)).max() <= 2, "WebP is lossy"
+
+    again = make_variants(_asked(open_shop, **asked | {"backgrounds": ["sage"]}))
+    assert again
+    assert (again.record.images_published, again.record.images_skipped) == (2, 2)
+    open_shop.run()
+    assert {row["image_id"] for row in made.values()} <= {row["image_id"] for row in open_shop.live()}, (
+        "a night keeps them"
+    )
+    with pytest.raises(ConfigError, match="own backgrounds: expected a colour such as #1a7f5a or #abc, got 'creamy'"):
+        make_variants(_asked(open_shop, **asked | {"own_backgrounds": "#f5efe6 creamy"}))
 
 
 def test_a_merchandiser_gets_what_was_chosen_and_only_that(open_shop: Shop) -> None:

@@ -161,6 +161,6 @@ def test_a_form_without_products_is_not_the_whole_catalog() -> None:
 def test_the_form_keeps_titles_descriptions_and_bounds() -> None:
     fields = MakeVariantsParameters.model_json_schema()["properties"]
     assert all(field["title"] and field["description"] for field in fields.values())
-    assert sorted(field["position"] for field in fields.values()) == [*range(1, 11), 90, 91, 92]
+    assert sorted(field["position"] for field in fields.values()) == [*range(1, 13), 90, 91, 92]
     assert (fields["images"]["minimum"], fields["images"]["maximum"]) == (1, 20)
     assert not [name for name, field in fields.items() if "anyOf" in field], "an Optional is a toggle in the form"

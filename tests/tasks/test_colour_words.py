@@ -34,11 +34,16 @@ def test_another_colour_is_another_adapter_and_none_keeps_the_identity_of_old_on
 
 def test_a_variant_in_another_colour_names_that_one_instead() -> None:
     matrix = VariantMatrix(
-        scenes=("wooden-table",), colours=("original", "sage"), backgrounds=("scene",), techniques=("regenerate",)
+        scenes=("wooden-table",),
+        colours=("original", "sage", "#1a7f5a"),
+        backgrounds=("scene", "#f5efe6"),
+        techniques=("regenerate",),
     )
     drawing = Drawing("sks", "a" * 64, "model", ("r" * 64,), 64, 1, "dark teal")
     specs = expand(MUG, matrix, GenerationConfig(), load_library(), drawing)
-    prompts = {spec.colour: spec.prompt for spec in specs}
+    prompts = {spec.colour: spec.prompt for spec in specs if spec.background == "scene"}
     assert prompts["original"].startswith("a photo of a dark teal sks mug, ")
     assert prompts["sage"].startswith("a photo of a sage sks mug, ")
     assert "teal" not in prompts["sage"]
+    assert prompts["hex-1a7f5a"].startswith("a photo of a green sks mug, "), "a model knows no hexadecimal numbers"
+    assert {spec.prompt.rpartition(", ")[2] for spec in specs if spec.background_hex} == {"plain cream background"}

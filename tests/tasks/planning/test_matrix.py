@@ -33,20 +33,21 @@ def _maybe(names):
     return st.one_of(st.just(()), _some(names, 2))
 
 
+CODES = ("#1a7f5a", "#f5efe6", LIBRARY.colours["red"].hex, LIBRARY.backgrounds["white"].hex)
 rules = st.builds(
     MatrixRule,
     skus=_maybe(["mug-1", "other"]),
     categories=_maybe(["Home > Kitchen", "Garden"]),
     scenes=_maybe([*LIBRARY.scenes, "kitchen", "studio"]),
-    colours=_maybe(LIBRARY.colours),
-    backgrounds=_maybe(LIBRARY.backgrounds),
+    colours=_maybe([*LIBRARY.colours, *CODES]),
+    backgrounds=_maybe([*LIBRARY.backgrounds, *CODES]),
     techniques=_maybe(TECHNIQUES),
 )
 matrices = st.builds(
     VariantMatrix,
     scenes=_some([*LIBRARY.scenes, "kitchen", "studio", "all"]),
-    colours=_some(LIBRARY.colours),
-    backgrounds=_some(LIBRARY.backgrounds),
+    colours=_some([*LIBRARY.colours, *CODES]),
+    backgrounds=_some([*LIBRARY.backgrounds, *CODES]),
     techniques=_some(TECHNIQUES, 3),
     images=st.integers(1, 3),
     include=st.lists(rules, max_size=2).map(tuple),
@@ -66,8 +67,8 @@ def _rule_holds(rule: MatrixRule, spec: VariantSpec) -> bool:
         (not rule.skus or spec.sku in rule.skus)
         and (not rule.categories or MUG.category in rule.categories)
         and (not rule.scenes or bool({spec.scene, *group} & set(rule.scenes)))
-        and (not rule.colours or spec.colour in rule.colours)
-        and (not rule.backgrounds or spec.background in rule.backgrounds)
+        and (not rule.colours or not {spec.colour, spec.colour_hex}.isdisjoint(rule.colours))
+        and (not rule.backgrounds or not {spec.background, spec.background_hex}.isdisjoint(rule.backgrounds))
         and (not rule.techniques or spec.technique in rule.techniques)
     )
 
@@ -230,6 +231,27 @@ def test_a_flat_background_is_told_to_the_model_in_words() -> None:
     prompts = {spec.background: spec.prompt for spec in _expand(matrix)}
     assert prompts["light-grey"].endswith("sks mug, plain light grey background")
     assert prompts["brick"] == f"{prompts['scene']}, brick wall background"
+
+
+def test_colours_by_hex_code_are_variants_like_the_librarys_and_named_without_a_hash() -> None:
+    matrix = VariantMatrix(
+        scenes=("wooden-table",),
+        colours=("#1A7F5A", "#1a7f5a", "original"),
+        backgrounds=("#F5EFE6", "scene"),
+        techniques=("composite", "packshot"),
+        exclude=(MatrixRule(colours=("#1a7f5a",), techniques=("packshot",)),),
+    )
+    specs = _expand(matrix)
+    assert sorted(spec.name for spec in specs) == [
+        "plain_hex-1a7f5a_hex-f5efe6_composite_5",
+        "plain_original_hex-f5efe6_composite_5",
+        "plain_original_hex-f5efe6_packshot_5",
+        "plain_original_scene_packshot_5",
+        "wooden-table_hex-1a7f5a_scene_composite_5",
+        "wooden-table_original_scene_composite_5",
+    ]
+    assert {(spec.colour_hex, spec.colour_word) for spec in specs} == {("", ""), ("#1a7f5a", "green")}
+    assert {spec.background_hex for spec in specs} == {"", "#f5efe6"}
 
 
 @laws
