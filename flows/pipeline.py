@@ -13,7 +13,6 @@ from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVE
 from prefect.utilities.annotations import quote
 
 from catalog_schemas.adapter import AdapterFile, AdapterRecord, AdapterSpec
-from catalog_schemas.draft import Draft
 from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
 from catalog_schemas.reference import Reference, References
@@ -22,7 +21,7 @@ from catalog_schemas.run import RunRecord
 from configs.schema import RunConfig
 from flows.tally import tally
 from flows.workers import Workers
-from tasks.check_variants import CheckedDraft, check_variants
+from tasks.check_variants import CheckedDraft, Passed, check_variants
 from tasks.context import RunContext
 from tasks.enlarging import size_advice
 from tasks.finish_images import finish_images
@@ -227,7 +226,7 @@ def _make_images(
     stands beside. `files` holds those of adapters, by id."""
     wanted = {one.spec.id: one for job in jobs for one in job.variants}
     first = dict(zip(wanted, wanted, strict=True))  # the planned variant at which each is an attempt
-    passed: dict[str, list[Draft]] = defaultdict(list)
+    passed: dict[str, list[Passed]] = defaultdict(list)
     images, refused, superseded = list[ImageRecord](), list[Rejection](), list[Rejection]()
     tried = dict[str, PlannedVariant]()
     while wanted:
@@ -246,7 +245,8 @@ def _make_images(
             if isinstance(record, ImageRecord):
                 images.append(record)
             elif isinstance(record, CheckedDraft):
-                passed[wanted[record.draft.variant_id].spec.sku].append(record.draft)
+                spec = wanted[record.draft.variant_id].spec
+                passed[spec.sku].append((spec, record.draft))
         wanted = again
         if again:
             announce(f"The checks refused {len(again)} of the pictures; they are tried with another seed")
@@ -259,7 +259,7 @@ def _make_once(
     variants: list[PlannedVariant],
     references: References,
     files: dict[str, AdapterFile],
-    passed: dict[str, list[Draft]],
+    passed: dict[str, list[Passed]],
 ) -> list[StageResult[Any]]:
     """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
     submit, share = workers.submit, context.config.compute.workers

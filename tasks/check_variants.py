@@ -25,13 +25,14 @@ from tasks.ledger import StageResult, once
 from tasks.pictures import read_draft, read_reference
 from tasks.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import Rgb
+from tasks.techniques import find_technique
 from tasks.threads import each
 
 if TYPE_CHECKING:
     from tasks.engine.similarity import Scorer
 
 STAGE = "check_variants"
+Passed = tuple[VariantSpec, Draft]
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ def check_variants(
     chunk: list[PlannedVariant],
     drafts: StageResult[Draft],
     references: References,
-    beside: dict[str, list[Draft]] | None = None,
+    beside: dict[str, list[Passed]] | None = None,
 ) -> StageResult[CheckedDraft]:
     """The drafts that pass every check of the configuration, and a verdict on each that does not.
 
-    `beside` holds, by SKU, drafts that have passed already where these are further attempts. Raises StoreError.
+    `beside` holds, by SKU, what has passed already where these are further attempts. Raises StoreError.
     """
     store = context.open()
     specs = {planned.spec.id: planned.spec for planned in chunk}
@@ -63,9 +64,9 @@ def check_variants(
         for draft in drafts.records:
             spec = specs[draft.variant_id]
             mine[spec.sku].append((spec, draft))
-        passed = beside or {}
+        there = beside or {}
         judged = each(
-            lambda sku: _judge_all(context, mine[sku], passed.get(sku, []), references[sku], scorer, store), mine
+            lambda sku: _judge_all(context, mine[sku], there.get(sku, []), references[sku], scorer, store), mine
         )
         return StageResult.of([one for of_sku in judged for one in of_sku])  # a chunk holds a SKU's variants in a row
 
@@ -83,16 +84,17 @@ def _scorer(context: RunContext) -> "Scorer | None":
 def _judge_all(
     context: RunContext,
     mine: list[tuple[VariantSpec, Draft]],
-    beside: list[Draft],
+    beside: list[Passed],
     references: tuple[Reference, ...],
     scorer: "Scorer | None",
     store: ObjectStore,
 ) -> list[CheckedDraft | Rejection]:
     """The verdicts on one SKU's drafts, in order; each is compared with those that passed before it."""
     photos = ProductPhotos(lambda: (read_reference(store, reference) for reference in references))
-    siblings: list[Rgb] = [shrink_rgb(read_draft(store, draft).rgb, SIBLING_SIDE) for draft in beside]
+    passed = [(spec, shrink_rgb(read_draft(store, draft).rgb, SIBLING_SIDE)) for spec, draft in beside]
     verdicts: list[CheckedDraft | Rejection] = []
     for spec, draft in mine:
+        siblings = [small for other, small in passed if not _stands_elsewhere(spec, other)]
         subject = Subject(spec, read_draft(store, draft), photos, siblings, context.config.training.token, scorer)
         try:
             with row_boundary(Reason.CHECK_FAILED, spec.name):
@@ -102,8 +104,13 @@ def _judge_all(
             verdicts.append(_refusal(context, spec, verdict))
         else:
             verdicts.append(CheckedDraft(draft, results))
-            siblings.append(subject.small)
+            passed.append((spec, subject.small))
     return verdicts
+
+
+def _stands_elsewhere(spec: VariantSpec, other: VariantSpec) -> bool:
+    """Whether it shows a photo's pixels on another plain background, which is no double however near that colour is."""
+    return spec.background_hex != other.background_hex and find_technique(spec.technique).SOURCE_TYPE != "generated"
 
 
 def _measure(subject: Subject, config: RunConfig) -> tuple[CheckResult, ...]:

@@ -40,8 +40,8 @@ class Subject:
     """An image at the gate: its variant, its pixels, the photos of its product, and the images it is published with.
 
     `siblings` are the other drafts of the same SKU in this chunk that stand before it, at most `SIBLING_SIDE` pixels
-    long, for all of them are held at once. `token` is the word that stands for the product in the prompt, and `scorer`
-    a CLIP model, where there is one.
+    long, for all of them are held at once; where photos' pixels are shown, those on the same background. `token` is the
+    word that stands for the product in the prompt, and `scorer` a CLIP model, where there is one.
     """
 
     spec: VariantSpec

@@ -17,6 +17,7 @@ from configs.schema import RunConfig
 from tasks.check_variants import CheckedDraft, check_variants
 from tasks.checks import colour_fidelity
 from tasks.context import RunContext
+from tasks.imaging.compose import on_flat
 from tasks.imaging.decode import encode_png
 from tasks.imaging.recolour import recolour
 from tasks.ledger import StageResult
@@ -52,8 +53,9 @@ def _judged(
         for at, (spec, _, placed) in enumerate(shown)
     ]
     chunk = [PlannedVariant(spec, ("web",), "new", "Mug") for spec, _, _ in shown]
-    passed, judged = drafts[:beside], drafts[beside:]
-    return check_variants.fn(context, chunk, StageResult(tuple(judged)), {"mug": tuple(photos)}, {"mug": passed})
+    passed = [(spec, draft) for (spec, _, _), draft in zip(shown, drafts, strict=True)][:beside]
+    judged = StageResult(tuple(drafts[beside:]))
+    return check_variants.fn(context, chunk, judged, {"mug": tuple(photos)}, {"mug": passed})
 
 
 def _variants(*changes: dict[str, Any]) -> list[VariantSpec]:
@@ -92,6 +94,19 @@ def test_a_further_attempt_is_compared_with_those_that_have_passed_before(tmp_pa
     judged = _judged(tmp_path, [{"name": "novelty", "minimum": 3}], shown, beside=1)
     assert [one.draft.variant_id for one in judged.records] == [other.id]
     assert [one.variant_id for one in judged.rejections] == [double.id]
+
+
+@pytest.mark.parametrize(("technique", "passed"), [("packshot", [0, 1]), ("composite", [0, 1]), ("regenerate", [0])])
+def test_the_product_on_another_plain_background_is_no_double_but_where_a_model_should_have_drawn_that(
+    technique: str, passed: list[int], tmp_path: Path
+) -> None:
+    plain = ("", "#f5efe6", "#f5efe6")
+    variants = _variants(*({"technique": technique, "background_hex": one} for one in plain))
+    pictures = [on_flat(RGB, MASK, one or "#ffffff", (96, 96))[0] for one in plain]
+    shown: list[Shown] = [(spec, rgb, False) for spec, rgb in zip(variants, pictures, strict=True)]
+    judged = _judged(tmp_path, [{"name": "novelty", "minimum": 1}], shown)
+    assert [one.draft.variant_id for one in judged.records] == [variants[at].id for at in passed]
+    assert {one.reason for one in judged.rejections} == {Reason.CHECK_FAILED}
 
 
 def test_an_image_that_breaks_a_check_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
