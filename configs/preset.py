@@ -97,5 +97,6 @@ def _unknown_or_hex(names: Collection[str], known: Collection[str], place: str, 
     codes = set()
     for name in names:
         with suppress(ValueError):
-            codes.add(hex_colour(name))
+            hex_colour(name)
+            codes.add(f"#{name.removeprefix('#')}")
     return unknown(names, {*known, *codes}, place, f"{kind} or #rrggbb")

@@ -144,7 +144,8 @@ class MakeVariantsParameters(RunParameters):
         "",
         title="Own background colours",
         description=(
-            "Plain backgrounds, likewise: #f5efe6. They come to the backgrounds chosen above, or are the only ones"
+            "Plain backgrounds, without a scene, likewise: #f5efe6. "
+            "They come to the backgrounds chosen above, or are the only ones"
         ),
         max_length=200,
         json_schema_extra={"position": 8, "pattern": LISTED},

@@ -21,7 +21,7 @@ from tests.browser.merchandiser import fill_form, open_artifacts, open_upcoming,
 from tests.browser.served import ROOT, Served
 
 IMAGES = ROOT / "docs" / "images"
-FORM_HEIGHT = 1240  # down to where the form turns to what is filled in already
+FORM_HEIGHT = 1440  # down to where the form turns to what is filled in already
 GALLERY: ViewportSize = {"width": 1500, "height": 1455}  # the demo's first two products
 
 

@@ -181,7 +181,7 @@ def test_a_preset_may_name_colours_by_their_hex_codes(tmp_path):
     assert (matrix.colours, matrix.exclude[0].backgrounds) == (("red", "#aabbcc"), ("#f5efe6",))
     for wrong, said in (
         ("'#12'", "variants.colours.0: Value error, expected a colour such as #1a7f5a or #abc, got '#12'"),
-        ("1a7f5a", "variants.colours: no colour or #rrggbb '1a7f5a' (did you mean '#1a7f5a'?)"),
+        ("1A7F5A", "variants.colours: no colour or #rrggbb '1A7F5A' (did you mean '#1A7F5A'?)"),
         ("rgb(1 2 3)", "variants.colours: no colour or #rrggbb 'rgb(1 2 3)'"),
     ):
         text = f"model: {{source: a}}\nvariants: {{colours: [{wrong}]}}\n"
