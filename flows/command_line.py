@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(
         add("serve", _serve, "start server, UI and worker, with the nightly schedule and the merchandisers' forms")
     )
+    _add_browse(add("browse", _browse, "show a store's galleries in the browser, and take verdicts, without Prefect"))
     _add_deploy(add("deploy", _deploy, "set up the schedule and the forms on a Prefect server of your own"))
     add_operator_commands(add)
     return parser
@@ -163,6 +164,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"
     )
     parser.add_argument("--home", default="~/.packshot/prefect", help="where the server keeps its runs and logs")
+
+
+def _add_browse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", required=True, help="folder or URL of the store")
+    parser.add_argument("--port", type=int, default=4300, help="0 takes a free one")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"
+    )
 
 
 def _add_deploy(parser: argparse.ArgumentParser) -> None:
@@ -243,8 +252,20 @@ def _serve(parsed: argparse.Namespace) -> dict[str, Any]:
         limit=parsed.limit,
         home=Path(parsed.home),
     )
-    serve(options, lambda text: _say(text, sys.stderr if parsed.json else sys.stdout))
+    serve(options, _told(parsed))
     return {"text": ""}
+
+
+def _browse(parsed: argparse.Namespace) -> dict[str, Any]:
+    from flows.browse import BrowseOptions, browse
+
+    browse(BrowseOptions(parsed.store, parsed.host, parsed.port), _told(parsed))
+    return {"text": "Stopped."}
+
+
+def _told(parsed: argparse.Namespace) -> Callable[[str], None]:
+    """Says what a person should read while a server runs."""
+    return lambda text: _say(text, sys.stderr if parsed.json else sys.stdout)
 
 
 def _deploy(parsed: argparse.Namespace) -> dict[str, Any]:

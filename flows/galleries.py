@@ -1,12 +1,11 @@
-"""Galleries in the browser: what `packshot serve` adds to Prefect's server, beside its UI and with its password.
+"""Galleries in the browser: what `packshot serve` adds to Prefect's server, beside its UI and with its password, and
+`packshot browse` shows alone.
 
 Pages and pictures come from the store, wherever that is. The front page is made of the store's tables when it is asked
 for. A page may send what was said of its images to Prefect's API.
 """
 
 import asyncio
-import base64
-import hmac
 import os
 import threading
 from contextlib import suppress
@@ -18,6 +17,7 @@ from cachetools import LRUCache, cached
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from catalog_schemas.errors import StoreError
+from flows.doors import is_let_in
 from flows.prefect_server import App, Message, Receive, Send
 from tasks.imaging.thumbnail import small_file
 from tasks.reporting.gallery import policy
@@ -75,7 +75,7 @@ class Galleries:
         await (await self._answer(scope, key))(scope, receive, send)
 
     async def _answer(self, scope: Message, key: str) -> Response:
-        if not self._is_let_in(dict(scope["headers"]).get(b"authorization", b"")):
+        if not is_let_in(dict(scope["headers"]).get(b"authorization", b""), self.password):
             asked = {"WWW-Authenticate": 'Basic realm="packshot", charset="UTF-8"'}
             return PlainTextResponse("name and password, please", HTTPStatus.UNAUTHORIZED, asked)
         if scope["method"] not in ("GET", "HEAD") or (key and not is_shown(key)):
@@ -107,7 +107,3 @@ class Galleries:
         data = self.store.read(key)
         with self.shrinking:
             return small_file(data)
-
-    def _is_let_in(self, given: bytes) -> bool:
-        wanted = b"Basic " + base64.b64encode(self.password.encode())
-        return not self.password or hmac.compare_digest(given, wanted)

@@ -8,18 +8,17 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from catalog_schemas.errors import ConfigError
+from flows.doors import claim_port, reachable, refuse_open_doors, url_of
 from flows.prefect_server import AUTH, answers, prepare_home, server_command, without_proxy
 from flows.presets import absolute_preset, runnable_preset
 from flows.processes import Companion
@@ -55,11 +54,11 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     server or the worker ends unasked.
     """
     devices = runnable_preset(options.preset).compute.devices
-    _refuse_open_doors(options.host)
+    refuse_open_doors(options.host, AUTH, "start runs here")
     home = options.home.expanduser().absolute()
     prepare_home(home)
     with _signals_interrupt(), _alone_in(home) as lock:
-        port = _claim_port(options.host, options.port)
+        port = claim_port(options.host, options.port)
         environment = _environment(os.environ, options.host, port, home)
         os.environ.clear()
         os.environ.update(environment | {SERVED: ObjectStore(options.store).url})
@@ -75,7 +74,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
 def _serve(
     options: ServeOptions, devices: int, port: int, home: Path, lock: IO[str], say: Callable[[str], None]
 ) -> None:
-    url = _url(options.host, port)
+    url = url_of(options.host, port)
     with Companion("server", server_command(options.host, port), home / "server.log", lock) as server:
         from flows import deployments  # while the server starts, too
 
@@ -136,7 +135,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
     kept = {name: value for name, value in given.items() if name not in others}
     ours = {
         "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"{_url(host, port)}/api",
+        "PREFECT_API_URL": f"{url_of(host, port)}/api",
         "PREFECT_UI_API_URL": "/api",  # wherever the browser found the UI: through a tunnel, too
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -149,48 +148,7 @@ def _environment(given: Mapping[str, str], host: str, port: int, home: Path) -> 
     }
     if AUTH in given:
         ours["PREFECT_API_AUTH_STRING"] = given[AUTH]
-    return kept | ours | without_proxy(given, _reachable(host))
-
-
-def _refuse_open_doors(host: str) -> None:
-    """Who reaches the server can start runs on this machine, so others are let in with a password only."""
-    if not _is_loopback(host) and not os.environ.get(AUTH):
-        raise ConfigError(
-            f"--host {host} can be reached from other machines, and the server would let anyone start runs here; "
-            f'set {AUTH}="name:password" first (the UI asks for it), or keep --host 127.0.0.1'
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _reachable(host: str) -> str:
-    """Where this machine reaches a server that is bound to `host`."""
-    return {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def _url(host: str, port: int) -> str:
-    """The same as a browser asks for it: an address of IPv6 stands in brackets (RFC 3986)."""
-    reachable = _reachable(host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
-
-
-def _claim_port(host: str, port: int) -> int:
-    """The port, or a free one for 0. Raises ConfigError where it is taken."""
-    reachable = _reachable(host)
-    family = socket.AF_INET6 if ":" in reachable else socket.AF_INET
-    try:
-        with socket.create_server((reachable, port), family=family) as listener:
-            return int(listener.getsockname()[1])
-    except (OSError, OverflowError) as error:
-        why = error.strerror if isinstance(error, OSError) else "ports end at 65535"
-        raise ConfigError(
-            f"--port {port} on {host} cannot be had: {why}; name another, or --port 0 for one that is free"
-        ) from error
+    return kept | ours | without_proxy(given, reachable(host))
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Where a browser finds a store's galleries: on the server of `packshot serve`, which tells runs which store it shows.
+"""Where a browser finds a store's galleries: on the server of `packshot serve`, which tells runs which store it shows,
+or at `packshot browse`, whose address the environment of runs elsewhere may hold.
 
 The paths below `GALLERY` are the store's keys, so that a page finds its pictures there as it does on a disk.
 """
@@ -13,6 +14,7 @@ from tasks.storage.objects import ObjectStore
 GALLERY = "/gallery/"
 SMALL = "small"  # the query that asks for a picture's small file
 SERVED = "PACKSHOT_SERVED_STORE"  # the environment variable that holds the store's URL
+BROWSED = "PACKSHOT_GALLERIES"  # the one that holds the address of a `packshot browse` of the runs' store
 _SHOWN = re.compile(
     r"runs/[^/]+/report/(index\.html|reshoot\.csv)"
     r"|gallery/index\.html"
@@ -33,5 +35,10 @@ def small_at(path: str) -> str:
 
 
 def served_at(store: ObjectStore, key: str) -> str:
-    """The path of an object on the server that started this run; empty where none shows this store."""
-    return f"{GALLERY}{quote(key)}" if os.environ.get(SERVED) == store.url else ""
+    """The path of an object on the server that started this run, or its address elsewhere; empty where none shows this
+    store."""
+    place = f"{GALLERY}{quote(key)}"
+    if os.environ.get(SERVED) == store.url:
+        return place
+    elsewhere = os.environ.get(BROWSED, "").rstrip("/").removesuffix(GALLERY.rstrip("/"))
+    return elsewhere and elsewhere + place

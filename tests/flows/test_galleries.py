@@ -16,7 +16,7 @@ from flows.prefect_server import Message, Receive, Send
 from tasks.imaging.decode import decode
 from tasks.imaging.pixels import scale_rgb
 from tasks.reporting.gallery import SCRIPTS, STYLES, policy
-from tasks.reporting.served import SERVED, is_shown, served_at
+from tasks.reporting.served import BROWSED, SERVED, is_shown, served_at
 from tasks.storage.objects import ObjectStore
 from tests.imaging.pictures import wooden_table
 
@@ -176,4 +176,8 @@ def test_a_run_names_the_gallery_where_its_server_shows_its_store(
     monkeypatch.setenv(SERVED, store.url)
     assert served_at(store, IMAGE) == f"/gallery/{IMAGE.replace('%', '%25')}"
     assert served_at(ObjectStore(str(tmp_path / "another")), IMAGE) == ""
+    monkeypatch.delenv(SERVED)
+    for told in ("https://pictures.example.com", "https://pictures.example.com/gallery/"):
+        monkeypatch.setenv(BROWSED, told)
+        assert served_at(store, IMAGE) == f"https://pictures.example.com/gallery/{IMAGE.replace('%', '%25')}"
     assert is_shown(IMAGE)

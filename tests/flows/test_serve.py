@@ -16,9 +16,10 @@ import pytest
 
 from catalog_schemas.errors import ConfigError
 from flows.deployments import Nightly
+from flows.doors import claim_port
 from flows.parameters import MakeVariantsParameters
 from flows.prefect_server import answers
-from flows.serve import ServeOptions, _claim_port, _environment, serve
+from flows.serve import ServeOptions, _environment, serve
 from tests.servers.process import free_port
 
 
@@ -51,10 +52,10 @@ def test_a_port_that_no_machine_has_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 @pytest.mark.parametrize("host", ["::1", "::"])
 def test_an_address_of_ipv6_is_served_too(host: str) -> None:
-    port = _claim_port(host, 0)
+    port = claim_port(host, 0)
     assert _environment({}, host, port, Path("home"))["PREFECT_API_URL"] == f"http://[::1]:{port}/api"
     with socket.create_server(("::1", port), family=socket.AF_INET6), pytest.raises(ConfigError, match="in use"):
-        _claim_port(host, port)
+        claim_port(host, port)
 
 
 def test_a_home_has_one_server(tmp_path: Path) -> None:
