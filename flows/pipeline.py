@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -12,25 +12,22 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS, PREFECT_LOGGING_LEVEL
 from prefect.utilities.annotations import quote
 
-from catalog_schemas.adapter import AdapterFile, AdapterRecord, AdapterSpec
-from catalog_schemas.image import ImageRecord
-from catalog_schemas.plan import Plan, PlannedVariant, SkuJob
+from catalog_schemas.adapter import AdapterFile, AdapterRecord
+from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from configs.schema import RunConfig
+from flows.attempts import make_images
+from flows.chunks import slices, title
 from flows.tally import tally
 from flows.workers import Workers
-from tasks.check_variants import CheckedDraft, Passed, check_variants
 from tasks.context import RunContext
 from tasks.enlarging import size_advice
-from tasks.finish_images import finish_images
-from tasks.generate_variants import generate_variants
-from tasks.ledger import StageResult, recorded
+from tasks.ledger import recorded
 from tasks.outages import outlived
 from tasks.pictures import PictureLost
 from tasks.plan import plan_run
-from tasks.planning.attempts import next_attempt
 from tasks.planning.photos import no_usable_photo
 from tasks.planning.rows import Selection
 from tasks.prepare_references import STAGE as PREPARE_REFERENCES
@@ -57,21 +54,6 @@ class RunOutcome:
     report: ReportLinks
     warnings: tuple[str, ...]
     rejections: tuple[Rejection, ...]
-
-
-@dataclass(frozen=True)
-class _Made:
-    """Images, the verdicts on those that cannot be had, and those on attempts that another one has followed; `tried`
-    holds the last attempts by the ids of the planned variants."""
-
-    images: list[ImageRecord]
-    refused: list[Rejection]
-    superseded: list[Rejection]
-    tried: dict[str, PlannedVariant]
-
-    def as_tried(self, jobs: list[SkuJob]) -> list[SkuJob]:
-        """The jobs with the last attempts in place of the first ones."""
-        return [replace(job, variants=tuple(self.tried.get(one.spec.id, one) for one in job.variants)) for job in jobs]
 
 
 def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
@@ -106,7 +88,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         references, unusable = _prepare(context, workers, plan)
         jobs = [job for job in plan.jobs if references[job.product.sku]]
         early, late = _before_training(jobs)
-        made = _make_images(context, workers, early, references, {})
+        made = make_images(context, workers, early, references, {})
         jobs = made.as_tried(jobs)
         if early:
             first = Harvest((), tuple(made.images), (*plan.rejections, *unusable, *made.refused))
@@ -118,7 +100,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         files |= {one.adapter_id: one.file for one in adapters}
         adapters, diverged = [*begun, *adapters], [*lost, *diverged]
         late = _without(late, diverged)
-        drawn = _make_images(context, workers, late, references, files)
+        drawn = make_images(context, workers, late, references, files)
         jobs = drawn.as_tried(jobs)
     images, superseded = (*made.images, *drawn.images), (*made.superseded, *drawn.superseded)
     rejections = (*plan.rejections, *unusable, *diverged, *made.refused, *drawn.refused)
@@ -140,8 +122,8 @@ def _as_it_is(argument: Item) -> Item:
 
 def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[References, list[Rejection]]:
     """The usable photos of every job's SKU; a SKU without any is quarantined."""
-    chunks = _slices(plan.jobs, context.config.compute.chunk_size)
-    submitted = (workers.submit(prepare_references, _title("prepare", chunk), context, chunk) for chunk in chunks)
+    chunks = slices(plan.jobs, context.config.compute.chunk_size)
+    submitted = (workers.submit(prepare_references, title("prepare", chunk), context, chunk) for chunk in chunks)
     results = workers.results(submitted, ahead=2 * workers.at_once)
     references: dict[str, list[Reference]] = defaultdict(list)
     for reference in (reference for result in results for reference in result.records):
@@ -160,10 +142,10 @@ def _train_classes(
     wanted = [spec for spec in plan.classes if spec.id in begun]
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for some in _slices(wanted, _cohort(context.config, len(wanted))):
+        for some in slices(wanted, _cohort(context.config, len(wanted))):
             own = [job for job in jobs if job.start in some]
             photos = {job.product.sku: references[job.product.sku] for job in own}
-            yield workers.submit(train_classes, _title("train class", some), context, some, own, photos)
+            yield workers.submit(train_classes, title("train class", some), context, some, own, photos)
 
     results = workers.results(cohorts(), workers.at_once)
     return [one for result in results for one in result.records], [one for r in results for one in r.rejections]
@@ -206,78 +188,17 @@ def _train(
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in _slices(list(wanted), _cohort(context.config, len(wanted))):
+        for slots in slices(list(wanted), _cohort(context.config, len(wanted))):
             cohort = [wanted[name] for name in slots if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             starts = {job.start.id: files[job.start.id] for job in cohort if job.start}
             if cohort:
-                yield workers.submit(train_adapters, _title("train", cohort), context, cohort, photos, starts)
+                yield workers.submit(train_adapters, title("train", cohort), context, cohort, photos, starts)
 
     results = workers.results(cohorts(), workers.at_once)
     made = {record.adapter_id: record for result in results for record in result.records}
     adapters = [record for name in wanted if (record := kept.get(name) or made.get(name))]
     return adapters, [rejection for result in results for rejection in result.rejections]
-
-
-def _make_images(
-    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
-) -> _Made:
-    """Makes the jobs' images. What the checks refuse is tried with other seeds, once all else is made; what has passed
-    stands beside. `files` holds those of adapters, by id."""
-    wanted = {one.spec.id: one for job in jobs for one in job.variants}
-    first = dict(zip(wanted, wanted, strict=True))  # the planned variant at which each is an attempt
-    passed: dict[str, list[Passed]] = defaultdict(list)
-    images, refused, superseded = list[ImageRecord](), list[Rejection](), list[Rejection]()
-    tried = dict[str, PlannedVariant]()
-    while wanted:
-        results = _make_once(context, workers, list(wanted.values()), references, files, passed)
-        again = dict[str, PlannedVariant]()
-        for rejection in (rejection for result in results for rejection in result.rejections):
-            failed = wanted[rejection.variant_id]
-            another = next_attempt(failed) if rejection.reason == Reason.CHECK_FAILED else None
-            if another:
-                begun = first[another.spec.id] = first[failed.spec.id]
-                again[another.spec.id] = tried[begun] = another
-                superseded.append(rejection)
-            else:
-                refused.append(rejection)
-        for record in (record for result in results for record in result.records):
-            if isinstance(record, ImageRecord):
-                images.append(record)
-            elif isinstance(record, CheckedDraft):
-                spec = wanted[record.draft.variant_id].spec
-                passed[spec.sku].append((spec, record.draft))
-        wanted = again
-        if again:
-            announce(f"The checks refused {len(again)} of the pictures; they are tried with another seed")
-    return _Made(images, refused, superseded, tried)
-
-
-def _make_once(
-    context: RunContext,
-    workers: Workers,
-    variants: list[PlannedVariant],
-    references: References,
-    files: dict[str, AdapterFile],
-    passed: dict[str, list[Passed]],
-) -> list[StageResult[Any]]:
-    """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
-    submit, share = workers.submit, context.config.compute.workers
-
-    def stages() -> Iterator[PrefectFuture[Any]]:
-        for chunk in _slices(variants, context.config.compute.chunk_size):
-            photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
-            own = {one.spec.adapter_id: files[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
-            beside = {sku: passed[sku] for sku in photos if sku in passed}
-            yield (
-                drawn := submit(
-                    generate_variants, _title("generate", chunk), context, chunk, photos, own, at_once=share
-                )
-            )
-            yield (checked := submit(check_variants, _title("check", chunk), context, chunk, drawn, photos, beside))
-            yield submit(finish_images, _title("finish", chunk), context, chunk, checked)
-
-    return workers.results(stages(), 3 * workers.at_once)
 
 
 def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]) -> None:
@@ -299,19 +220,6 @@ def _cohort(config: RunConfig, adapters: int) -> int:
     if config.training.method == "dreambooth":
         return 1
     return max(1, min(config.compute.slots or AUTO_COHORT, -(-adapters // config.compute.devices)))
-
-
-def _slices(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
-
-
-def _title(verb: str, work: Sequence[Any]) -> str:
-    if isinstance(work[0], AdapterSpec):
-        first = work[0].class_noun
-    else:
-        first = work[0].spec.sku if isinstance(work[0], PlannedVariant) else work[0].product.sku
-    return f"{verb} {first}" if len(work) == 1 else f"{verb} {first} and {len(work) - 1} more"
 
 
 def _quarantine(context: RunContext, job: SkuJob) -> Rejection:

@@ -1,0 +1,97 @@
+"""Makes a run's images, and tries what the checks refuse with other seeds."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prefect.futures import PrefectFuture
+
+from catalog_schemas.adapter import AdapterFile
+from catalog_schemas.image import ImageRecord
+from catalog_schemas.plan import PlannedVariant, SkuJob
+from catalog_schemas.reference import References
+from catalog_schemas.rejection import Reason, Rejection
+from flows.chunks import slices, title
+from flows.workers import Workers
+from tasks.check_variants import CheckedDraft, Passed, check_variants
+from tasks.context import RunContext
+from tasks.finish_images import finish_images
+from tasks.generate_variants import generate_variants
+from tasks.ledger import StageResult
+from tasks.planning.attempts import next_attempt
+from tasks.progress import announce
+
+
+@dataclass(frozen=True)
+class Made:
+    """Images, the verdicts on those that cannot be had, and those on attempts that another one has followed; `tried`
+    holds the last attempts by the ids of the planned variants."""
+
+    images: list[ImageRecord]
+    refused: list[Rejection]
+    superseded: list[Rejection]
+    tried: dict[str, PlannedVariant]
+
+    def as_tried(self, jobs: list[SkuJob]) -> list[SkuJob]:
+        """The jobs with the last attempts in place of the first ones."""
+        return [replace(job, variants=tuple(self.tried.get(one.spec.id, one) for one in job.variants)) for job in jobs]
+
+
+def make_images(
+    context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
+) -> Made:
+    """Makes the jobs' images. What the checks refuse is tried with other seeds, once all else is made; what has passed
+    stands beside. `files` holds those of adapters, by id."""
+    wanted = {one.spec.id: one for job in jobs for one in job.variants}
+    first = dict(zip(wanted, wanted, strict=True))  # the planned variant at which each is an attempt
+    passed: dict[str, list[Passed]] = defaultdict(list)
+    images, refused, superseded = list[ImageRecord](), list[Rejection](), list[Rejection]()
+    tried = dict[str, PlannedVariant]()
+    while wanted:
+        results = _make_once(context, workers, list(wanted.values()), references, files, passed)
+        again = dict[str, PlannedVariant]()
+        for rejection in (rejection for result in results for rejection in result.rejections):
+            failed = wanted[rejection.variant_id]
+            another = next_attempt(failed) if rejection.reason == Reason.CHECK_FAILED else None
+            if another:
+                begun = first[another.spec.id] = first[failed.spec.id]
+                again[another.spec.id] = tried[begun] = another
+                superseded.append(rejection)
+            else:
+                refused.append(rejection)
+        for record in (record for result in results for record in result.records):
+            if isinstance(record, ImageRecord):
+                images.append(record)
+            elif isinstance(record, CheckedDraft):
+                spec = wanted[record.draft.variant_id].spec
+                passed[spec.sku].append((spec, record.draft))
+        wanted = again
+        if again:
+            announce(f"The checks refused {len(again)} of the pictures; they are tried with another seed")
+    return Made(images, refused, superseded, tried)
+
+
+def _make_once(
+    context: RunContext,
+    workers: Workers,
+    variants: list[PlannedVariant],
+    references: References,
+    files: dict[str, AdapterFile],
+    passed: dict[str, list[Passed]],
+) -> list[StageResult[Any]]:
+    """Draws, checks and finishes chunk by chunk: one chunk is finished while the next is drawn."""
+    submit, share = workers.submit, context.config.compute.workers
+
+    def stages() -> Iterator[PrefectFuture[Any]]:
+        for chunk in slices(variants, context.config.compute.chunk_size):
+            photos = {one.spec.sku: references[one.spec.sku] for one in chunk}
+            own = {one.spec.adapter_id: files[one.spec.adapter_id] for one in chunk if one.spec.adapter_id}
+            beside = {sku: passed[sku] for sku in photos if sku in passed}
+            yield (
+                drawn := submit(generate_variants, title("generate", chunk), context, chunk, photos, own, at_once=share)
+            )
+            yield (checked := submit(check_variants, title("check", chunk), context, chunk, drawn, photos, beside))
+            yield submit(finish_images, title("finish", chunk), context, chunk, checked)
+
+    return workers.results(stages(), 3 * workers.at_once)
