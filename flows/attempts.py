@@ -26,16 +26,20 @@ from tasks.progress import announce
 @dataclass(frozen=True)
 class Made:
     """Images, the verdicts on those that cannot be had, and those on attempts that another one has followed; `tried`
-    holds the last attempts by the ids of the planned variants."""
+    holds the last of these by SKU and name, which all attempts at a variant share."""
 
     images: list[ImageRecord]
     refused: list[Rejection]
     superseded: list[Rejection]
-    tried: dict[str, PlannedVariant]
+    tried: dict[tuple[str, str], PlannedVariant]
 
     def as_tried(self, jobs: list[SkuJob]) -> list[SkuJob]:
         """The jobs with the last attempts in place of the first ones."""
-        return [replace(job, variants=tuple(self.tried.get(one.spec.id, one) for one in job.variants)) for job in jobs]
+
+        def last(one: PlannedVariant) -> PlannedVariant:
+            return self.tried.get((one.spec.sku, one.spec.name), one)
+
+        return [replace(job, variants=tuple(map(last, job.variants))) for job in jobs]
 
 
 def make_images(
@@ -44,10 +48,9 @@ def make_images(
     """Makes the jobs' images. What the checks refuse is tried with other seeds, once all else is made; what has passed
     stands beside. `files` holds those of adapters, by id."""
     wanted = {one.spec.id: one for job in jobs for one in job.variants}
-    first = dict(zip(wanted, wanted, strict=True))  # the planned variant at which each is an attempt
     passed: dict[str, list[Passed]] = defaultdict(list)
     images, refused, superseded = list[ImageRecord](), list[Rejection](), list[Rejection]()
-    tried = dict[str, PlannedVariant]()
+    tried = dict[tuple[str, str], PlannedVariant]()
     while wanted:
         results = _make_once(context, workers, list(wanted.values()), references, files, passed)
         again = dict[str, PlannedVariant]()
@@ -55,8 +58,7 @@ def make_images(
             failed = wanted[rejection.variant_id]
             another = next_attempt(failed) if rejection.reason == Reason.CHECK_FAILED else None
             if another:
-                begun = first[another.spec.id] = first[failed.spec.id]
-                again[another.spec.id] = tried[begun] = another
+                again[another.spec.id] = tried[another.spec.sku, another.spec.name] = another
                 superseded.append(rejection)
             else:
                 refused.append(rejection)

@@ -4,6 +4,7 @@ A page sends what was said of its images as it does to Prefect's API; here it is
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,9 +94,8 @@ class Verdicts:
             body += part
             if len(body) > LONGEST:
                 return PlainTextResponse("more than a page sends", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        request._body = body
         try:
-            said = (await request.json())["parameters"]["parameters"]
+            said = json.loads(body)["parameters"]["parameters"]
             named = {Verdict.REJECTED: str(said["reject"]), Verdict.APPROVED: str(said["approve"])}
         except (ValueError, LookupError, TypeError):
             return PlainTextResponse("expected what a gallery sends", HTTPStatus.UNPROCESSABLE_ENTITY)

@@ -159,16 +159,18 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     _add_places(parser)
     _add_schedule(parser)
-    parser.add_argument("--port", type=int, default=4200, help="the UI's port; 0 takes a free one")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"
-    )
+    _add_door(parser, 4200)
     parser.add_argument("--home", default="~/.packshot/prefect", help="where the server keeps its runs and logs")
 
 
 def _add_browse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", required=True, help="folder or URL of the store")
-    parser.add_argument("--port", type=int, default=4300, help="0 takes a free one")
+    _add_door(parser, 4300)
+
+
+def _add_door(parser: argparse.ArgumentParser, port: int) -> None:
+    """Where the browser finds it."""
+    parser.add_argument("--port", type=int, default=port, help="the browser's port; 0 takes a free one")
     parser.add_argument(
         "--host", default="127.0.0.1", help="who may reach it: this machine only, unless told otherwise"
     )

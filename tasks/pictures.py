@@ -75,15 +75,13 @@ def read_picture(store: ObjectStore, key: str) -> Rgb:
     """
     try:
         return decode(store.read(key), _OWN).rgb
-    except ObjectMissing:
+    except (ObjectMissing, Rejected) as fault:
         if not key.startswith("cache/"):
             raise
-        found = "is gone"
-    except Rejected:
-        if not key.startswith("cache/"):
-            raise
+        is_damaged = isinstance(fault, Rejected)
+    if is_damaged:
         store.delete([key])
-        found = "was damaged and is deleted"
+    found = "was damaged and is deleted" if is_damaged else "is gone"
     raise PictureLost(f"{store.uri(key)}: {found}; run again, and it is made anew")
 
 
