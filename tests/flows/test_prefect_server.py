@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import urllib.error
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import Settings
 
-from flows.prefect_server import App, AsksAgain, Message, Receive, Send, server_command
+from flows import prefect_server
+from flows.prefect_server import OWNER, App, AsksAgain, Message, Receive, Send, server_command
 from tests.servers.prefect_home import PrefectHome
 from tests.servers.process import free_port, server_process
 
@@ -190,3 +193,13 @@ def test_many_who_start_runs_at_once_are_all_served(tmp_path: Path, prefect_home
         with ThreadPoolExecutor(WRITERS) as pool:
             statuses = Counter(status for each in pool.map(start_runs, range(WRITERS)) for status in each)
     assert statuses == {201: WRITERS * RUNS * 4}
+
+
+def test_a_server_for_one_run_fills_no_database_with_what_only_the_ui_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[bool]()
+    monkeypatch.setenv(OWNER, str(os.getppid()))
+    monkeypatch.delenv("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", raising=False)
+    monkeypatch.setattr(prefect_server, "_end_without", lambda parent: None)
+    monkeypatch.setattr(prefect_server, "_mended", lambda **_: told.append(Settings().server.register_blocks_on_start))
+    prefect_server.for_one_run()
+    assert told == [False]

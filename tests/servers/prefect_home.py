@@ -38,6 +38,7 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> PrefectHome:
 def _make(database: Path, home: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     own = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    own["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "true"  # servers with a UI, too, begin with a copy
     subprocess.run([sys.executable, "-c", BEGINS], env=environment | own, check=True, timeout=300)
     part = database.with_suffix(".part")
     with closing(sqlite3.connect(home / "prefect.db")) as source, closing(sqlite3.connect(part)) as target:
