@@ -198,11 +198,14 @@ def _run(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ran(parsed: argparse.Namespace, wait_for_server: Callable[[], None]) -> dict[str, Any]:
-    """Prefect and torch are loaded by the commands that need them: here, while the server starts."""
+    """Loads Prefect and torch, which not all commands need, and looks at what was asked for, while the server starts:
+    whoever has mistyped a name waits for no server."""
     from flows.own_server import needs_server
     from flows.refresh_catalog import refresh_catalog
+    from flows.start import start_run
     from flows.summary import run_summary
 
+    start_run(_refresh(parsed))
     wait_for_server()
     with needs_server():
         outcome = refresh_catalog(_refresh(parsed))

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import own_server
 from flows.command_line import QUIET, main
 from tests.flows.late_server import OWNER_HAS_ENDED
 from tests.flows.shop import Shop
@@ -216,3 +217,13 @@ def _says_the_same_as_json(done: "subprocess.CompletedProcess[str]", code: int) 
 
 def _process(command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+@pytest.mark.parametrize(("config", "wrong"), [("demo", "expected a Parquet file"), ("none.yaml", "no such preset")])
+def test_what_cannot_be_run_is_told_before_the_server_is_waited_for(
+    config: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(own_server, "begin_server", lambda: lambda: pytest.fail("waited"))
+    asked = ["run", str(tmp_path / "none.parquet"), "--store", str(tmp_path / "store"), "--config", config]
+    assert main(asked) == 2
+    assert wrong in capsys.readouterr().err
