@@ -22,6 +22,7 @@ Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
 Points = Sequence[tuple[float, float]]
 
 TABLE = 112  # samples along each side of a drawing's distance table
+PARTS = 12  # of a table, each computed at once: few enough samples that the processor's cache holds them
 MARGIN = 0.12
 
 
@@ -83,16 +84,15 @@ def _segments(points: np.ndarray, curve: np.ndarray, closed: bool) -> tuple[np.n
     a = curve if closed else curve[:-1]
     b = np.roll(curve, -1, axis=0) if closed else curve[1:]
     edge = b - a
-    rel = points[:, None, :] - a[None]
-    t = np.clip((rel * edge).sum(-1) / np.maximum((edge * edge).sum(-1), 1e-12), 0, 1)
-    gap = rel - t[..., None] * edge
-    square = (gap * gap).sum(-1)
+    x, y = points[:, :1] - a[:, 0], points[:, 1:] - a[:, 1]
+    t = np.clip((x * edge[:, 0] + y * edge[:, 1]) / np.maximum((edge * edge).sum(-1), 1e-12), 0, 1)
+    square = np.square(x - t * edge[:, 0]) + np.square(y - t * edge[:, 1])
     nearest = square.argmin(1)
     rows = np.arange(len(points))
     along = (nearest + t[rows, nearest]) / len(a)
-    straddles = (a[None, :, 1] > points[:, 1:2]) != (b[None, :, 1] > points[:, 1:2])
+    straddles = (a[:, 1] > points[:, 1:]) != (b[:, 1] > points[:, 1:])
     rise = np.where(np.abs(edge[:, 1]) < 1e-12, 1e-12, edge[:, 1])
-    crossing = a[None, :, 0] + (points[:, 1:2] - a[None, :, 1]) * edge[None, :, 0] / rise[None]
+    crossing = a[:, 0] + y * edge[:, 0] / rise
     inside = (straddles & (points[:, :1] < crossing)).sum(1) % 2 == 1
     return np.sqrt(square[rows, nearest]), along, inside
 
@@ -111,7 +111,8 @@ class Drawing:
             low[0] = 0.0
         ys, xs = np.meshgrid(np.linspace(low[1], high[1], TABLE), np.linspace(low[0], high[0], TABLE), indexing="ij")
         points = np.stack([xs.ravel(), ys.ravel()], 1).astype(np.float32)
-        distance, along, inside = _segments(points, curve.astype(np.float32), closed)
+        parts = [_segments(part, curve.astype(np.float32), closed) for part in np.array_split(points, PARTS)]
+        distance, along, inside = map(np.concatenate, zip(*parts, strict=True))
         planes = [np.where(inside, -distance, distance) if closed else distance]
         if len(radii):
             planes.append(np.interp(along, np.linspace(0, 1, len(radii)), radii))
