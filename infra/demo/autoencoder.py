@@ -18,6 +18,7 @@ from infra.demo.recipes import Recipe
 
 log = logging.getLogger(__name__)
 
+HELD = 64  # photographs to measure with
 CARRIED = 8  # channels that `start_linear` sets up
 KL_WEIGHT = 1e-6
 EDGE_WEIGHT = 0.4
@@ -121,12 +122,12 @@ def train_vae(images: np.ndarray, recipe: Recipe, out: Path, minutes: float, see
     journal = Journal(out / "log.csv", "vae", minutes)
     journal.resume(load_state(out / "vae.pt", {"model": vae, "optimizer": optimizer}, device))
     rng = np.random.default_rng([seed, journal.step, 1])
-    held = as_tensor(images[-64:], device)
+    held = as_tensor(images[-HELD:], device)
     saved = time.monotonic()
     while not journal.over():
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * journal.rate(warm=100)
-        x = as_tensor(images[rng.integers(0, len(images) - 64, recipe.vae_batch)], device)
+        x = as_tensor(images[rng.integers(0, len(images) - HELD, recipe.vae_batch)], device)
         if rng.random() < 0.5:
             x = x.flip(-1)
         loss = backward(lambda part, x=x: vae_loss(vae, x[part]), len(x), recipe.threads)  # type: ignore[misc]
@@ -165,7 +166,7 @@ def refine_decoder(
     journal.resume(load_state(out / "decoder.pt", parts, device))
     rng = np.random.default_rng([seed, journal.step, 6])
     spread = latents.float().std((0, 2, 3))[None, :, None, None].to(device)
-    held, saved = as_tensor(images[-64:], device), time.monotonic()
+    held, saved = as_tensor(images[-HELD:], device), time.monotonic()
 
     def loss_of(z: Tensor, x: Tensor) -> Tensor:
         with autocast(device):
@@ -175,7 +176,7 @@ def refine_decoder(
     while not journal.over():
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * journal.rate(warm=50)
-        rows = rng.integers(0, len(images) - 64, recipe.vae_batch)
+        rows = rng.integers(0, len(images) - HELD, recipe.vae_batch)
         x, z = as_tensor(images[rows], device), latents[torch.from_numpy(rows)].to(device).float()
         z = z + spread * torch.randn_like(z) * 0.04
         loss = backward(lambda part, z=z, x=x: loss_of(z[part], x[part]), len(x), recipe.threads)  # type: ignore[misc]

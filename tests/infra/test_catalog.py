@@ -9,12 +9,14 @@ from catalog_schemas.product import CATALOG_SCHEMA
 from infra.demo import catalog
 from infra.demo.catalog import demo_products, write_demo_catalog
 
+SKUS = 4
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "SIZE", 48)
-        path = write_demo_catalog(tmp_path_factory.mktemp("catalog"), skus=8)
+        path = write_demo_catalog(tmp_path_factory.mktemp("catalog"), SKUS)
         yield path
 
 
@@ -26,7 +28,7 @@ def test_the_catalog_has_exactly_the_declared_schema(written):
 
 def test_every_sku_has_three_to_five_photographs_with_masks_of_the_same_size(written):
     rows = pq.read_table(written).to_pylist()
-    assert len(rows) == 8
+    assert len(rows) == SKUS
     for row in rows:
         assert 3 <= len(row["references"]) == len(row["masks"]) <= 5
         for photo, mask in zip(row["references"], row["masks"], strict=True):
@@ -39,14 +41,14 @@ def test_every_sku_has_three_to_five_photographs_with_masks_of_the_same_size(wri
 
 def test_skus_are_distinct_and_described(written):
     rows = pq.read_table(written).to_pylist()
-    assert len({r["sku"] for r in rows}) == len({r["class_noun"] for r in rows}) == 8
+    assert len({r["sku"] for r in rows}) == len({r["class_noun"] for r in rows}) == SKUS
     assert all(r["title"] and r["brand"] and r["category"] and r["updated_at"] for r in rows)
     assert all(dict(r["attributes"])["hex"].startswith("#") for r in rows)
 
 
 def test_a_catalog_that_is_there_already_is_left_alone_and_another_seed_is_made_anew(written):
     before = written.stat().st_mtime_ns
-    assert write_demo_catalog(written.parent, skus=8) == written
+    assert write_demo_catalog(written.parent, SKUS) == written
     assert written.stat().st_mtime_ns == before
     assert demo_products(8, 1) != demo_products(8, 2)
 

@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPModel
 
+from infra.demo import autoencoder
 from infra.demo.autoencoder import new_vae
 from infra.demo.denoiser import emphasis
 from infra.demo.export import render, whiten
@@ -26,8 +27,10 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    main(["--out", str(out), *ARGUMENTS])
-    yield out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(autoencoder, "HELD", 16)
+        main(["--out", str(out), *ARGUMENTS])
+        yield out
     torch.set_num_threads(threads)
 
 
