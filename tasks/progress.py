@@ -19,7 +19,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 from tqdm import tqdm
 
-EVERY_SECONDS = 5.0  # between two updates of the artifact
+EVERY_SECONDS = 5.0  # before the artifact is there, since nobody sees shorter work go on, and between two updates
 LINE_SECONDS = 60.0  # between two log lines, whatever they are about
 RELAYED_SECONDS = 0.5  # between two steps that are told to another process
 logger = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class Progress:
         self.what = what
         self.tell = _relay.get()
         self.bar: tqdm | None = None
+        self.has_page = False  # a task run's, in the UI
         self.artifact: UUID | None = None
         self.shown_at = time.monotonic()
 
@@ -104,8 +105,7 @@ class Progress:
             return self
         if sys.stderr.isatty():
             self.bar = tqdm(desc=self.what, leave=False, dynamic_ncols=True)
-        if TaskRunContext.get():
-            self.artifact = cast(UUID, create_progress_artifact(progress=0.0, description=self.what))
+        self.has_page = TaskRunContext.get() is not None
         return self
 
     def __exit__(
@@ -114,7 +114,7 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
         if self.artifact is not None and kind is None:
-            update_progress_artifact(self.artifact, progress=100.0)
+            self._show(100.0)
 
     def update(self, done: int, total: int) -> None:
         """`done` of `total` units are finished. Raises Stopped."""
@@ -128,9 +128,16 @@ class Progress:
             self.bar.total = total
             self.bar.update(done - self.bar.n)
         now = time.monotonic()
-        if self.artifact is not None and now - self.shown_at >= EVERY_SECONDS:
+        if self.has_page and now - self.shown_at >= EVERY_SECONDS:
             self.shown_at = now
-            update_progress_artifact(self.artifact, progress=100.0 * done / total)
+            self._show(100.0 * done / total)
         if self.bar is None and now - Progress.line_at >= LINE_SECONDS:
             Progress.line_at = now
             logger.info("%s: %d of %d", self.what, done, total)
+
+    def _show(self, percent: float) -> None:
+        """On the task run's page."""
+        if self.artifact is None:
+            self.artifact = cast(UUID, create_progress_artifact(progress=percent, description=self.what))
+        else:
+            update_progress_artifact(self.artifact, progress=percent)

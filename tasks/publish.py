@@ -79,6 +79,11 @@ def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     store.delete([key])
 
 
+def is_publishing_left(context: RunContext) -> bool:
+    """Whether runs before this one had begun to publish when they were killed. Raises StoreError."""
+    return any(True for _ in context.open().list(PENDING))
+
+
 @task(name="finish publishing", **RETRIES)
 def finish_publishing(context: RunContext, now: datetime) -> list[str]:
     """Commits what runs before this one had begun to publish when they were killed; returns their ids.

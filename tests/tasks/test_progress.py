@@ -44,6 +44,24 @@ def test_a_log_has_a_line_a_minute_of_whatever_is_done_then(
     ]
 
 
+def test_a_task_runs_page_shows_work_from_its_fifth_second_on_and_none_that_is_over_by_then(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each showing is a request to the server, and a run has a task run for every few pictures."""
+    shown = list[tuple[object, float]]()
+    monkeypatch.setattr(progress.TaskRunContext, "get", lambda: "a task run")
+    monkeypatch.setattr(
+        progress, "create_progress_artifact", lambda progress, description: shown.append((description, progress)) or 1
+    )
+    monkeypatch.setattr(progress, "update_progress_artifact", lambda name, progress: shown.append((name, progress)))
+    for what, seconds in (("short", 1), ("long", 3)):
+        with Progress(what) as told:
+            for done in range(1, 5):
+                clock[0] += seconds
+                told.update(done, 4)
+    assert shown == [("long", 50.0), (1, 100.0), (1, 100.0)]
+
+
 @pytest.mark.parametrize("options", [{"json": True}, {"verbose": True}])
 def test_where_machines_read_or_all_is_logged_no_line_is_added(
     options: dict[str, bool], capsys: pytest.CaptureFixture[str]
