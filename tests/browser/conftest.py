@@ -60,18 +60,26 @@ def served(chromium: str, tmp_path_factory: pytest.TempPathFactory, prefect_home
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> "Iterator[playwright.Browser]":
-    """One for all tests; what it remembers is each tab's own."""
+    """One for all tests."""
     with playwright.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
 
 
-@pytest.fixture
-def page(browser: "playwright.Browser") -> "Iterator[playwright.Page]":
-    """A tab that knows nothing of the others."""
-    tab = browser.new_page(viewport={"width": 1280, "height": 1000})
-    tab.set_default_timeout(30_000)
+@pytest.fixture(scope="module")
+def window(browser: "playwright.Browser") -> "Iterator[playwright.BrowserContext]":
+    """One for all tests: what it has loaded it need not load and compile again."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    opened.set_default_timeout(30_000)
     playwright.expect.set_options(timeout=30_000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(window: "playwright.BrowserContext") -> "Iterator[playwright.Page]":
+    """A tab of its own."""
+    tab = window.new_page()
     yield tab
     tab.close()

@@ -18,8 +18,18 @@ from tests.browser.served import BERLIN, NIGHT, Served
 from tests.browser.shop import SAMPLES, write_catalog
 
 
-def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails(served: Served, page: Page) -> None:
+def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails_once_its_colour_is_one(
+    served: Served, page: Page
+) -> None:
     fill_form(page, served, skus="MUG-01, VASE-02", scenes=["wooden-table", "our-window"])
+    page.get_by_label("Own colours").fill("greenish")
+    with page.expect_response("**/create_flow_run") as refused:
+        page.get_by_role("button", name="Submit").click()
+    assert not refused.value.ok
+    said = page.get_by_role("paragraph").filter(has_text="'greenish' does not match")
+    expect(said).to_be_visible()
+    page.get_by_label("Own colours").fill("#1A7F5A")
+    expect(said).to_be_hidden()
     run_id = submit(page)
     run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, seconds=180)
     assert run["state_type"] == "COMPLETED", run["state"]
@@ -31,6 +41,8 @@ def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails(served
     pictures = page.locator("img[src^='data:image/']")
     expect(pictures).to_have_count(4)
     assert all(picture.evaluate("it => it.complete && it.naturalWidth > 0") for picture in pictures.all())
+    colours = Tables(ObjectStore(str(served.home.parent / "store"))).live_images(["colour"])["colour"].to_pylist()
+    assert colours == ["hex-1a7f5a"] * 4
 
 
 def test_the_counts_open_as_a_table_of_their_own(served: Served, page: Page) -> None:
@@ -129,27 +141,9 @@ def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served,
     expect(page.get_by_label("Catalog", exact=True)).to_have_value(str(served.home.parent / "catalog/catalog.parquet"))
     expect(page.get_by_label("Store", exact=True)).to_have_value(str(served.home.parent / "store"))
     expect(page.get_by_text("Say which products")).to_be_visible()
+    expect(page.get_by_label("Only show what would be made")).to_be_visible()
     page.get_by_label("Select colours").click()
     expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
-
-
-def test_what_is_no_colour_is_said_in_the_form_and_what_is_one_is_planned(served: Served, page: Page) -> None:
-    fill_form(page, served, skus="MUG-01", scenes=["wooden-table"])
-    page.get_by_label("Own colours").fill("greenish")
-    page.get_by_label("Only show what would be made").click()
-    with page.expect_response("**/create_flow_run") as refused:
-        page.get_by_role("button", name="Submit").click()
-    assert not refused.value.ok
-    said = page.get_by_role("paragraph").filter(has_text="'greenish' does not match")
-    expect(said).to_be_visible()
-    page.get_by_label("Own colours").fill("#1A7F5A")
-    expect(said).to_be_hidden()
-    run_id = submit(page)
-    run = served.wait_for_run(run_id, {"COMPLETED", "FAILED", "CRASHED"}, seconds=120)
-    assert run["state_type"] == "COMPLETED", run["state"]
-    of_run = {"flow_runs": {"id": {"any_": [run_id]}}, "artifacts": {"type": {"any_": ["table"]}}}
-    (plan,) = served.ask("/artifacts/filter", of_run)
-    assert "wooden-table_hex-1a7f5a_scene_composite_0" in plan["data"]
 
 
 def test_the_ui_speaks_to_this_server_alone(served: Served, page: Page) -> None:
