@@ -13,7 +13,7 @@ from flows.own_server import begin_server
 from tasks.engine import rendering
 from tasks.engine.rendering import RenderRequest
 from tests.flows.shop import Shop
-from tests.models.tiny import build_tiny_sd
+from tests.models.tiny import build_tiny_controlnet, build_tiny_sd
 from tests.servers.prefect_home import PrefectHome
 
 torch.set_num_threads(1)  # the model is so small that threads only wait for each other; and equal bytes need one
@@ -46,6 +46,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def controlnet(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """That model's, loaded once for all tests as it is."""
+    return build_tiny_controlnet(tmp_path_factory.mktemp("controlnet") / "tiny", model)
+
+
+@pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_home: PrefectHome) -> Iterator[str]:
     """The API's URL; processes that are started find it in their environment."""
     home = prefect_home(tmp_path_factory.mktemp("prefect"))
@@ -65,8 +71,8 @@ def shop(tmp_path: Path, model: Path, prefect: str) -> Shop:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str) -> Shop:
-    """Three products, run once, never touched again: tests work on copies."""
-    shop = Shop(tmp_path_factory.mktemp("finished"), model)
+    """Three products in several chunks, run once, never touched again: tests work on copies."""
+    shop = Shop(tmp_path_factory.mktemp("finished"), model, changes={"compute": {"chunk_size": 4}})
     for number, sku in enumerate(("mug-1", "vase-2", "lamp 3/ü")):
         shop.add(sku, number)
     shop.run()

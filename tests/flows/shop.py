@@ -30,6 +30,7 @@ from tasks.storage.tables import Tables
 from tests.configs_tiny import write_tiny_config
 from tests.drawn_products import NOUNS, product_row, write_catalog, write_photos
 
+CHUNK = 12  # images of one task run: each costs Prefect and its server more than the tiny model
 # Differ between two runs that did the same work.
 OWN_TO_A_RUN = {"run_id", "created_at", "updated_at", "retired_at", "seconds", "started_at", "finished_at"}
 
@@ -61,7 +62,8 @@ class Shop:
     def parameters(self) -> RefreshParameters:
         """Writes catalog and configuration as they are now."""
         catalog = write_catalog(self.folder / "catalog.parquet", self.rows)
-        config = write_tiny_config(self.folder / "config.yaml", self.model, **self.changes)
+        compute = {"chunk_size": CHUNK} | self.changes.get("compute", {})
+        config = write_tiny_config(self.folder / "config.yaml", self.model, **self.changes | {"compute": compute})
         return RefreshParameters(catalog=str(catalog), store=self.store, preset=str(config), limit=self.limit)
 
     def run(self) -> RunOutcome:

@@ -18,6 +18,7 @@ def test_diffusers_draws_the_same_drafts_with_each_adapter(shop: Shop, tmp_path:
     shop.changes = {
         "generation": {"steps": 3, "guidance": 3.0, "scheduler": "checkpoint", "negative_prompt": "blurry"},
         "training": {"learning_rate": 1.0e-2},
+        "variants": {"techniques": ["regenerate"], "limit_per_sku": 1},
     }
     shop.run()
     adapters = {row["adapter_id"]: row for row in shop.table("adapters")}

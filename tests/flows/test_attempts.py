@@ -87,7 +87,7 @@ def test_what_no_seed_mends_is_refused_once_and_the_last_attempt_is_shown(
     assert page.count("contrast is 1") == page.count("tried with seed 2000: contrast is 1") + page.count(
         "packshot_0: c"
     )
-    assert picky.run().record.images_planned == 0
+    assert not picky.plan().jobs
 
     drawn.clear()
     picky.changes["variants"] = MATRIX | {"attempts": 4}

@@ -79,23 +79,22 @@ def test_the_gallery_has_what_needs_no_adapter_before_training(two: Shop, caplog
     assert_sound(two)
 
 
-def test_an_image_that_takes_the_place_of_another_is_shown_in_its_place(two: Shop) -> None:
-    two.run()
-    two.changes |= {"generation": {"seed": 0, "steps": 4}, "training": {"rank": 2}}
-    with _seen_in_training(two) as pages:
-        two.run()
+def test_an_image_that_takes_the_place_of_another_is_shown_in_its_place(open_shop: Shop) -> None:
+    changes = {"generation": {"seed": 0, "steps": 4}, "training": {"rank": 2}, "compute": {"cohort_size": 4}}
+    open_shop.changes |= changes
+    with _seen_in_training(open_shop) as pages:
+        open_shop.run()
     (page,) = pages
     shown = _shown(page)
-    assert len(shown) == len(set(shown)) == 12, "eight that are new, and four that wait for their adapter"
-    old = {row["key"] for row in two.table("images") if row["retired_at"] is not None}
+    assert len(shown) == len(set(shown)) == 18, "twelve that are new, and six that wait for their adapter"
+    old = {row["key"] for row in open_shop.table("images") if row["retired_at"] is not None}
     assert not any("composite" in key for key in old & set(shown)), "a packshot has the pixels that it had"
 
 
-def test_without_training_there_is_nothing_to_show_first(two: Shop) -> None:
-    two.run()
-    two.changes |= {"variants": {"scenes": ["beach-sand"], "limit_per_sku": 4}}
+def test_without_training_there_is_nothing_to_show_first(open_shop: Shop) -> None:
+    open_shop.changes |= {"variants": {"scenes": ["beach-sand"], "limit_per_sku": 2}}
     with patch("flows.pipeline.show_first_images", side_effect=AssertionError):
-        assert two.run().record.images_published > 0
+        assert open_shop.run().record.images_published > 0
 
 
 def test_a_killed_training_leaves_them_finished(two: Shop) -> None:

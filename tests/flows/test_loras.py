@@ -44,7 +44,7 @@ def test_a_style_is_in_all_that_is_drawn_and_in_no_adapter(styled: Shop) -> None
 
 def test_the_same_style_changes_nothing_and_another_weight_draws_anew(styled: Shop) -> None:
     styled.run()
-    assert styled.run().record.images_planned == 0
+    assert not styled.plan().jobs
     styled.changes["model"]["loras"][0]["weight"] = 0.3
     plan = styled.plan()
     assert {one.reason for job in plan.jobs for one in job.variants} == {"model changed"}
