@@ -1,7 +1,9 @@
 """Nights over photos on the web: what has not changed is not fetched, and a server's bad night costs nothing."""
 
 import io
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,21 @@ QUICK = {"variants": {"techniques": ["packshot"], "colours": ["original"]}}
 pytestmark = pytest.mark.usefixtures("asked_again_soon")
 
 
-@pytest.fixture
-def site() -> Iterator[WebServer]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[WebServer]:
     with web_server() as site:
         yield site
+
+
+@pytest.fixture
+def site(running: WebServer, night: Shop) -> Iterator[WebServer]:
+    """The server as that night has left it."""
+    pages = dict(running.pages)
+    yield running
+    running.pages.clear()
+    running.pages.update(pages)
+    running.failing.clear()
+    running.down = False
 
 
 def hang(site: WebServer, sku: str, view: int, by: int, version: str = "1", validator: str = "ETag") -> str:
@@ -26,21 +39,29 @@ def hang(site: WebServer, sku: str, view: int, by: int, version: str = "1", vali
     return site.photo(f"/{sku}/{view}.png", file.getvalue(), **({validator: f'"{version}"'} if validator else {}))
 
 
-@pytest.fixture
-def web_shop(tmp_path: Path, model: Path, prefect: str, site: WebServer) -> Shop:
-    """Two products with two photos each on the web, one whose server names no versions, and one at home; run once."""
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory, model: Path, prefect: str, running: WebServer) -> Shop:
+    """Two products with two photos each on the web, one whose server names no versions, and one at home; run once,
+    never touched again."""
     web = {"allow_private_addresses": True}
-    shop = Shop(tmp_path / "shop", model)
-    shop.changes = QUICK | {"catalog": {"reference_prefixes": [f"{site.endpoint}/"], "web": web}}
+    shop = Shop(tmp_path_factory.mktemp("night"), model)
+    shop.changes = QUICK | {"catalog": {"reference_prefixes": [f"{running.endpoint}/"], "web": web}}
     for product, sku in enumerate(("mug", "vase")):
-        shop.rows.append(product_row(sku, [hang(site, sku, view, product) for view in range(2)]))
-    shop.rows.append(product_row("plain", [hang(site, "plain", view, 2, validator="") for view in range(2)]))
+        shop.rows.append(product_row(sku, [hang(running, sku, view, product) for view in range(2)]))
+    shop.rows.append(product_row("plain", [hang(running, "plain", view, 2, validator="") for view in range(2)]))
     shop.add("home", 3)
     run = shop.run().record
     assert (run.skus_published, run.images_published) == (4, 4)
     assert not shop.keys("cache/photos"), "what was fetched has served"
-    site.asked.clear()
     return shop
+
+
+@pytest.fixture
+def web_shop(night: Shop, site: WebServer, tmp_path: Path) -> Shop:
+    """The same catalog, by whose place a store knows its photos, with a store of its own."""
+    site.asked.clear()
+    store = shutil.copytree(night.store, tmp_path / "store")
+    return replace(night, store=str(store), rows=[dict(row) for row in night.rows], changes=dict(night.changes))
 
 
 def test_a_night_asks_for_versions_and_fetches_nothing(web_shop: Shop, site: WebServer) -> None:
