@@ -66,14 +66,17 @@ sys.exit(code or " ".join({"torch", "diffusers", "transformers"} & set(sys.modul
 """
 
 
-def test_a_run_prints_one_json_object_and_nothing_else(open_shop: Shop, prefect_home: PrefectHome) -> None:
+def test_a_run_that_finds_nothing_to_do_prints_one_json_object_and_loads_nothing_heavy(
+    open_shop: Shop, prefect_home: PrefectHome
+) -> None:
     """The boundary itself: a server of the command's own, standard output for machines, exit code 0.
 
     The environment names a proxy, as a company's machines do, and it reaches no server of this machine's.
     """
     home, proxy = prefect_home(open_shop.folder / "prefect"), f"http://127.0.0.1:{free_port()}"
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), proxy)
-    done = _process(open_shop.command(), _without_a_server(home) | proxies)
+    python, _, _, *arguments = open_shop.command()
+    done = _process([python, "-c", HEAVY, *arguments], _without_a_server(home) | proxies)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["skus_input"], answer["skus_skipped"], answer["images_planned"]) == (3, 3, 0)
@@ -146,17 +149,10 @@ def test_the_server_ends_with_a_command_that_is_killed_before_the_server_is_load
     assert not alive
 
 
-@pytest.mark.parametrize("verb", ["run", "plan"])
-def test_where_there_is_nothing_to_do_nothing_heavy_is_loaded(open_shop: Shop, verb: str) -> None:
-    python, _, _, *arguments = open_shop.command(verb)
+def test_a_plan_loads_nothing_heavy(open_shop: Shop) -> None:
+    python, _, _, *arguments = open_shop.command("plan")
     done = _process([python, "-c", HEAVY, *arguments], dict(os.environ))
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_process_of_its_own_says_the_same_one_line(finished: Shop, tmp_path: Path) -> None:
-    """The other tests call `main` where the tests have quieted Prefect; here the command must do so itself."""
-    shop = _without_store(finished, tmp_path)
-    assert _says_in_a_process(shop.command()).startswith(f"packshot: {shop.store}")
 
 
 def test_closed_streams_change_neither_what_is_done_nor_the_exit_code(finished: Shop, tmp_path: Path) -> None:
@@ -182,7 +178,10 @@ def test_a_name_that_is_no_utf8_is_told_before_anything_is_done(capsys: pytest.C
     assert r"'caf\udce9/catalog.parquet' holds bytes that are no UTF-8" in capsys.readouterr().err
 
 
-def test_events_that_are_still_to_be_sent_at_exit_add_no_line(finished: Shop, tmp_path: Path) -> None:
+def test_a_process_of_its_own_says_the_same_one_line_also_where_events_are_still_to_be_sent(
+    finished: Shop, tmp_path: Path
+) -> None:
+    """The other tests call `main` where the tests have quieted Prefect; here the command must do so itself."""
     shop = _without_store(finished, tmp_path)
     python, _, _, *arguments = shop.command()
     assert _says_in_a_process([python, "-c", LATE_SERVER, *arguments]).startswith(f"packshot: {shop.store}")

@@ -53,7 +53,7 @@ ON_TWO_DEVICES = {"devices": 2, "device": "cpu"}
     ("sent", "code", "compute"),
     [
         pytest.param(signal.SIGINT, 130, {}, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, {}, id="SIGTERM"),
+        pytest.param(signal.SIGTERM, 143, {}, id="SIGTERM", marks=pytest.mark.soak),
         pytest.param(signal.SIGINT, 130, ON_TWO_DEVICES, id="on two devices", marks=pytest.mark.soak),
     ],
 )

@@ -181,9 +181,9 @@ def _remount(folder: Path, options: str) -> None:
 
 
 def test_a_full_disk_publishes_nothing_and_the_next_run_goes_on(
-    finished: Shop, mounted: Path, capfd: pytest.CaptureFixture[str]
+    small: Shop, mounted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shop = replace(finished, store=str(mounted / "store"))
+    shop = replace(small, store=str(mounted / "store"))
     assert "no space is left" in _fails(shop, capfd)
     assert not shop.live()
     assert not shop.table("runs")
@@ -191,7 +191,7 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_goes_on(
     _remount(mounted, "size=64m")
     shop.run()
     for name in ("images", "adapters", "rejections", "skus"):
-        assert comparable(shop, name) == comparable(finished, name), name
+        assert comparable(shop, name) == comparable(small, name), name
     assert_sound(shop)
 
 
