@@ -41,15 +41,11 @@ def test_a_run_from_the_form_completes_and_shows_its_table_and_thumbnails_once_i
     pictures = page.locator("img[src^='data:image/']")
     expect(pictures).to_have_count(4)
     assert all(picture.evaluate("it => it.complete && it.naturalWidth > 0") for picture in pictures.all())
-    colours = Tables(ObjectStore(str(served.home.parent / "store"))).live_images(["colour"])["colour"].to_pylist()
-    assert colours == ["hex-1a7f5a"] * 4
-
-
-def test_the_counts_open_as_a_table_of_their_own(served: Served, page: Page) -> None:
-    (run,) = served.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
-    open_artifacts(page, served, run["id"])
+    page.go_back()
     page.get_by_text("counts", exact=True).click()
     expect(page.get_by_role("cell", name="SKUs", exact=True)).to_be_visible()
+    colours = Tables(ObjectStore(str(served.home.parent / "store"))).live_images(["colour"])["colour"].to_pylist()
+    assert colours == ["hex-1a7f5a"] * 4
 
 
 def test_what_is_rejected_in_the_gallery_and_pasted_into_the_form_is_gone(served: Served, page: Page) -> None:
@@ -136,7 +132,11 @@ def test_a_mistyped_sku_is_named_on_the_runs_page(served: Served, page: Page) ->
     expect(page.get_by_text("did you mean VASE-02?").first).to_be_visible()
 
 
-def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served, page: Page) -> None:
+def test_the_form_offers_what_the_library_holds_is_filled_in_and_speaks_to_this_server_alone(
+    served: Served, page: Page
+) -> None:
+    strangers: list[str] = []
+    page.route(lambda url: not url.startswith(served.url), lambda route: strangers.append(route.request.url))
     page.goto(served.form)
     expect(page.get_by_label("Catalog", exact=True)).to_have_value(str(served.home.parent / "catalog/catalog.parquet"))
     expect(page.get_by_label("Store", exact=True)).to_have_value(str(served.home.parent / "store"))
@@ -144,13 +144,6 @@ def test_the_form_offers_what_the_library_holds_and_is_filled_in(served: Served,
     expect(page.get_by_label("Only show what would be made")).to_be_visible()
     page.get_by_label("Select colours").click()
     expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
-
-
-def test_the_ui_speaks_to_this_server_alone(served: Served, page: Page) -> None:
-    strangers: list[str] = []
-    page.route(lambda url: not url.startswith(served.url), lambda route: strangers.append(route.request.url))
-    page.goto(served.form)
-    expect(page.get_by_label("SKUs")).to_be_visible()
     page.wait_for_load_state("networkidle")
     assert strangers == []
 
