@@ -21,7 +21,7 @@ from tasks.storage.objects import ObjectStore
 from tasks.training import skus
 from tests.flows.shop import Shop, assert_sound, comparable
 from tests.servers.faulty import ERROR, PASS, faulty_proxy, first
-from tests.servers.fixtures import CloudServer
+from tests.servers.fixtures import CLOUDS, CloudServer
 from tests.servers.moto import SECRET, S3Server
 from tests.servers.process import free_port
 
@@ -46,6 +46,9 @@ def _fails(shop: Shop, capfd: pytest.CaptureFixture[str], verb: str = "run") -> 
     return lines[0]
 
 
+@pytest.mark.parametrize(
+    "cloud", [one if one != "ceph" else pytest.param(one, marks=pytest.mark.soak) for one in CLOUDS], indirect=True
+)
 def test_the_same_run_in_a_bucket_gives_the_same_tables(
     small: Shop, cloud: CloudServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
