@@ -14,6 +14,7 @@ def _sizes(shop: Shop) -> dict[str, set[int]]:
 
 
 def test_packshots_and_composites_are_as_large_as_the_photo_or_the_bound_allows(shop: Shop) -> None:
+    shop.changes["variants"] = {"scenes": ["wooden-table"], "colours": ["original"]}
     shop.add("large", 1)
     write_photos(shop.folder / "photos-1", 1, side=1000)
     shop.run()
