@@ -65,10 +65,8 @@ class Web:
 
     def __post_init__(self) -> None:
         self._deadline = Deadline()
-        context = httpcore.default_ssl_context()
-        context.load_default_certs()  # those of this machine too, and of SSL_CERT_FILE
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+            ssl_context=httpcore.default_ssl_context(),  # trusts certifi, this machine and SSL_CERT_FILE
             max_connections=None,
             max_keepalive_connections=64,
             keepalive_expiry=15.0,
