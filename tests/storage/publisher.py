@@ -1,6 +1,8 @@
 """What a test runs in processes of its own, apart from the tests so that such a process starts quickly."""
 
-import sys
+import multiprocessing
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import pyarrow as pa
 
@@ -8,6 +10,8 @@ from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import TABLES, Tables
 
 NAMES = [f"k{number}" for number in range(20)]
+_PROCESSES = multiprocessing.get_context("forkserver")  # all begin as copies of one that has imported this
+_PROCESSES.set_forkserver_preload(["tests.storage.publisher"])
 
 
 def publish(store: ObjectStore, run_id: str, names: list[str] = NAMES) -> int:
@@ -17,7 +21,15 @@ def publish(store: ObjectStore, run_id: str, names: list[str] = NAMES) -> int:
     return Tables(store).merge("images", pa.Table.from_pylist(rows, schema=schema), run_id)
 
 
-if __name__ == "__main__":
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdout.write(f"{publish(open_store(sys.argv[1]), sys.argv[2])}\n")
+def start_publisher(url: str, run_id: str) -> tuple[BaseProcess, Connection]:
+    """A process that publishes: it says that it is ready, and in the end how many images were new."""
+    ours, its = _PROCESSES.Pipe()
+    process = _PROCESSES.Process(target=_tell_and_publish, args=(its, url, run_id), daemon=True)
+    process.start()
+    its.close()
+    return process, ours
+
+
+def _tell_and_publish(told: Connection, url: str, run_id: str) -> None:
+    told.send("ready")
+    told.send(publish(open_store(url), run_id))

@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -26,7 +24,7 @@ from tasks.storage import merging
 from tasks.storage.merging import FILES, ROWS_PER_FILE
 from tasks.storage.objects import open_store
 from tasks.storage.tables import TABLES, Tables, rows_of
-from tests.storage.publisher import NAMES, publish
+from tests.storage.publisher import NAMES, publish, start_publisher
 
 NOW = datetime(2026, 11, 23, 5, 0, 0, 123456, tzinfo=UTC)
 
@@ -251,16 +249,13 @@ def test_concurrent_runs_make_no_key_twice(tables: Tables) -> None:
     assert changed == len(expected)
 
 
-def start_publisher(tables: Tables, run_id: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.storage.publisher", tables.store.url, run_id]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 def test_one_run_published_by_three_processes_is_published_once(local: Tables) -> None:
-    processes = [start_publisher(local, run) for run in ("same", "same", "same", "other")]
-    outputs = [process.communicate(timeout=300)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4
-    assert sorted(outputs) == [["ready", "0"]] * 3 + [["ready", "20"]]
+    started = [start_publisher(local.store.url, run) for run in ("same", "same", "same", "other")]
+    said = [(told.recv(), told.recv()) for _, told in started]
+    for process, _ in started:
+        process.join(300)
+    assert [process.exitcode for process, _ in started] == [0] * 4
+    assert sorted(said) == [("ready", 0)] * 3 + [("ready", 20)]
     assert ids(local) == sorted(NAMES)
     assert local.version("images") == 1, "the others found nothing to add"
 
@@ -269,12 +264,11 @@ def test_a_publisher_killed_at_any_moment_leaves_all_or_nothing(local: Tables) -
     outcomes = set()
     for moment in range(8):
         shutil.rmtree(local.store.url, ignore_errors=True)
-        process = start_publisher(local, "run")
-        assert process.stdout is not None
-        process.stdout.readline()
+        process, told = start_publisher(local.store.url, "run")
+        assert told.recv() == "ready"
         time.sleep(0.012 * moment)
         process.kill()
-        process.communicate()
+        process.join()
         outcomes.add(len(ids(local)))
         publish(local.store, "run")
         assert ids(local) == sorted(NAMES)
