@@ -1,6 +1,8 @@
 """Catalogs of drawn products: small photos, each product unlike the next, and the Parquet file that lists them."""
 
+import io
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +38,32 @@ def draw_photo(product: int, view: int = 0, side: int = SIDE) -> tuple[Image.Ima
     return Image.fromarray(np.clip(np.asarray(photo) + grain, 0, 255).astype(np.uint8)), mask
 
 
+@cache
+def photo_files(product: int, view: int = 0, side: int = SIDE, alpha: bool = False) -> tuple[bytes, bytes]:
+    """The PNG files of a photo and its mask; with `alpha` the photo itself says what is transparent."""
+    photo, mask = draw_photo(product, view, side)
+    if alpha:
+        photo.putalpha(mask)
+    return _png(photo), _png(mask)
+
+
+def _png(image: Image.Image) -> bytes:
+    image.save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
 def write_photos(
-    folder: Path, product: int, count: int = 3, masks: bool = True, side: int = SIDE
+    folder: Path, product: int, count: int = 3, masks: bool = True, side: int = SIDE, alpha: bool = False
 ) -> dict[str, list[str]]:
     """Writes a product's photos below `folder`; returns `references` and `masks`, relative to its parent."""
     folder.mkdir(parents=True, exist_ok=True)
     named: dict[str, list[str]] = {"references": [], "masks": []}
     for view in range(count):
-        photo, mask = draw_photo(product, view, side)
-        photo.save(folder / f"{view}.png")
+        photo, mask = photo_files(product, view, side, alpha)
+        (folder / f"{view}.png").write_bytes(photo)
         named["references"].append(f"{folder.name}/{view}.png")
         if masks:
-            mask.save(folder / f"{view}-mask.png")
+            (folder / f"{view}-mask.png").write_bytes(mask)
             named["masks"].append(f"{folder.name}/{view}-mask.png")
     return named
 

@@ -92,14 +92,18 @@ class Night:
         return [product_row(f"good-{n}", **write_photos(self.folder / f"photos-good-{n}", n, count=2)) for n in (1, 2)]
 
     def add(self, sku: Any = BAD, **fields: Any) -> None:
-        """A product with two photos and their masks, except where `fields` say something else."""
-        listed: dict[str, Any] = write_photos(self.folder / "photos-bad", 3, count=2)
-        if "references" in fields:
-            listed = {"masks": []}
+        """A product with two photos and their masks, except where `fields` say something else.
+
+        Where they say which photos and no masks, the photos have an alpha channel: no product is to be cut out.
+        """
+        alpha = "references" in fields and "masks" not in fields
+        listed = write_photos(self.folder / "photos-bad", 3, count=2, masks=not alpha, alpha=alpha)
         self.rows.append(product_row(sku, []) | listed | fields)
 
     def context(self) -> RunContext:
-        config = RunConfig.model_validate(tiny_config(Path("tiny"), catalog=self.catalog))
+        config = RunConfig.model_validate(
+            tiny_config(Path("tiny"), catalog=self.catalog, variants={"limit_per_sku": 2})
+        )
         catalog, store = self.folder / "catalog.parquet", self.folder.parent / "store"
         return QuickContext("run", str(catalog), str(store), config, ModelFolder("", "tiny", 64, ""), NOW)
 

@@ -1,6 +1,5 @@
 """A photo on the web is fetched from where the configuration allows, within limits; a bad one costs itself alone."""
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from catalog_schemas.rejection import Reason
 from tests.bad_input.night import BAD, Night
-from tests.drawn_products import draw_photo
+from tests.drawn_products import photo_files
 from tests.servers.web import WebServer, web_server
 
 LIMIT = 1_000_000
@@ -40,8 +39,8 @@ def serve_photos(night: Night, site: WebServer, sku: str, product: int) -> None:
     """A product whose photos all lie on the web."""
     photos = []
     for view in range(2):
-        draw_photo(product, view)[0].save(file := io.BytesIO(), "PNG")
-        photos.append(site.photo(f"/{sku}/{view}.png", file.getvalue(), ETag=f'"{sku}-{view}"'))
+        file, _ = photo_files(product, view, alpha=True)
+        photos.append(site.photo(f"/{sku}/{view}.png", file, ETag=f'"{sku}-{view}"'))
     night.add(sku, references=photos)
 
 
