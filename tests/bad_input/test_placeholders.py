@@ -17,7 +17,7 @@ PLACEHOLDER = ("plan", Reason.REFERENCE_PLACEHOLDER)
 def add(night: Night, number: int, **fields: object) -> str:
     """A product with a photo of its own and, last, a copy of the shop's placeholder."""
     sku, folder = f"sku-{number}", night.folder / f"photos-{number}"
-    own = write_photos(folder, number, count=1)["references"]
+    own = write_photos(folder, number, count=1, masks=False, alpha=True)["references"]
     if not (night.folder / "none.png").exists():
         draw_photo(99)[0].save(night.folder / "none.png")
     shutil.copy(night.folder / "none.png", folder / "none.png")

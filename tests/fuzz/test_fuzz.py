@@ -97,7 +97,7 @@ def mutated(seed: bytes, others: list[bytes], chance: random.Random) -> bytes:
 def rounds(request: pytest.FixtureRequest) -> Iterator[int]:
     """Seeds until the time is up."""
     seed, end = request.config.getoption("--fuzz-seed", 0), time.monotonic()
-    end += request.config.getoption("--fuzz-seconds", 5.0)
+    end += request.config.getoption("--fuzz-seconds", 2.0)
     return takewhile(lambda _: time.monotonic() < end, count(seed))
 
 
