@@ -1,5 +1,7 @@
 """English nouns: the singular of a plural."""
 
+from functools import lru_cache
+
 _SAME = frozenset(
     "jeans trousers pants shorts leggings tights sunglasses eyeglasses spectacles goggles scissors pliers tongs "  # noqa: SIM905
     "tweezers headphones earphones earbuds binoculars pajamas pyjamas overalls dungarees briefs boxers knickers "
@@ -33,6 +35,7 @@ _ENDINGS = (
 )
 
 
+@lru_cache(10_000)  # a shop's categories say the same words again and again
 def singular(word: str) -> str:
     """The singular of an English noun in lower case; a word that has none, or is no plural, as it is."""
     if word in _ODD:
