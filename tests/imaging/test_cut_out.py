@@ -96,7 +96,7 @@ def test_a_networks_doubts_show_neither_as_haze_nor_as_specks():
 
 
 def test_a_network_sees_a_large_photo_small_and_its_edge_is_found_at_full_size():
-    rgb, mask = mug(2400, noise=0)
+    rgb, mask = mug(1600, noise=0)
     seen = []
 
     def segment(picture: Rgb) -> Mask:
@@ -105,5 +105,5 @@ def test_a_network_sees_a_large_photo_small_and_its_edge_is_found_at_full_size()
 
     found = cut_out(rgb, segment)
     assert seen == [(1024, 1024, 3)]
-    assert found.shape == (2400, 2400)
+    assert found.shape == (1600, 1600)
     assert overlap(np.rint(found), np.rint(mask)) > 0.99

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import random
 import time
 import tracemalloc
 from pathlib import Path
@@ -157,13 +156,3 @@ def test_the_command_line_tells_people_and_machines(shop: Shop, capsys: pytest.C
     assert "MORE ROWS WERE LEFT OUT, 2," in capsys.readouterr().out.splitlines()[1]
     assert main(["import", "shopify", str(file), "--out", str(shop.catalog)]) == 2
     assert "'handle'" in capsys.readouterr().err
-
-
-def test_fuzzed_samples_take_bounded_time():
-    chance = random.Random(7)
-    for kind, sample in SAMPLES.items():
-        for _ in range(25):
-            content = bytearray((sample * 3).encode())
-            for _ in range(chance.randrange(1, 30)):
-                content[chance.randrange(len(content))] = chance.randrange(256)
-            imported(kind, bytes(content))

@@ -54,7 +54,7 @@ matrices = st.builds(
     exclude=st.lists(rules, max_size=2).map(tuple),
     limit_per_sku=st.integers(1, 40),
 )
-laws = settings(max_examples=150)
+laws = settings(max_examples=60)
 
 
 def _expand(matrix: VariantMatrix, item: Product = MUG) -> list[VariantSpec]:
