@@ -33,7 +33,8 @@ from tasks.planning.rows import Selection
 from tasks.prepare_references import STAGE as PREPARE_REFERENCES
 from tasks.prepare_references import cut_out_advice, prepare_references
 from tasks.progress import announce
-from tasks.publish import Harvest, finish_publishing, is_publishing_left, publish, sku_records
+from tasks.publication import Harvest, are_publications_left
+from tasks.publish import finish_publishing, publish, sku_records
 from tasks.report import ReportLinks, report, show_first_images
 from tasks.running import at_work
 from tasks.train_adapters import STAGE as TRAIN_ADAPTERS
@@ -80,7 +81,7 @@ def _let_extra_loggers_speak() -> None:
 
 
 def _run(context: RunContext, selection: Selection) -> RunOutcome:
-    if is_publishing_left(context):
+    if are_publications_left(context.open()):
         finish_publishing(context, datetime.now(UTC))
     plan = plan_run(context, selection)
     with Workers(context.config.compute) as workers:

@@ -7,7 +7,7 @@ from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.rejection import Reason
 from catalog_schemas.run import RunRecord
 from tasks.context import RunContext
-from tasks.publish import Harvest
+from tasks.publication import Harvest
 
 
 def tally(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest, now: datetime) -> RunRecord:

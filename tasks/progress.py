@@ -15,8 +15,6 @@ from types import TracebackType
 from typing import ClassVar, Self, cast
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import TaskRunContext
 from tqdm import tqdm
 
 EVERY_SECONDS = 5.0  # before the artifact is there, since nobody sees shorter work go on, and between two updates
@@ -105,7 +103,7 @@ class Progress:
             return self
         if sys.stderr.isatty():
             self.bar = tqdm(desc=self.what, leave=False, dynamic_ncols=True)
-        self.has_page = TaskRunContext.get() is not None
+        self.has_page = _is_task_run()
         return self
 
     def __exit__(
@@ -137,7 +135,15 @@ class Progress:
 
     def _show(self, percent: float) -> None:
         """On the task run's page."""
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
         if self.artifact is None:
             self.artifact = cast(UUID, create_progress_artifact(progress=percent, description=self.what))
         else:
             update_progress_artifact(self.artifact, progress=percent)
+
+
+def _is_task_run() -> bool:
+    """Whether Prefect runs this; a command that has not loaded it need not, which takes seconds."""
+    context = sys.modules.get("prefect.context")
+    return context is not None and context.TaskRunContext.get() is not None

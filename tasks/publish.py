@@ -1,68 +1,20 @@
-"""Makes a run visible: one commit per table, after all objects are written, each exactly once.
-
-The order is adapters, rejections, images, photos, skus, runs. What is to be committed is written down first, in one
-piece, at `cache/publishing/<run_id>.json`: a run that is killed between two commits is completed by the next one, under
-its own run id, before anything else looks at the tables.
-"""
+"""The stages that make runs visible, their own and those before them, and what the next run is to know of the SKUs."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from prefect import task
-from pydantic import TypeAdapter
 
-from catalog_schemas.adapter import AdapterRecord, AdapterSpec
-from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.product import Listing
-from catalog_schemas.reference import PhotoRecord
-from catalog_schemas.rejection import PASSING, Reason, Rejection
+from catalog_schemas.rejection import PASSING, Reason
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
-from tasks.reviews import is_rejected
+from tasks.publication import Harvest, complete_publications, publish_harvest
 from tasks.stage_options import RETRIES
-from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables, rows_of, with_retired_at
 
-PENDING = "cache/publishing"
 _UNLISTED = Listing("")
-_REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
-_DETERMINED = {f.name for f in fields(AdapterSpec)}  # by the adapter's id, and so the same in every row of it
-_RETRAINED = tuple(f.name for f in fields(AdapterRecord) if f.name not in {"adapter_id", *_DETERMINED})
-_LISTED = ("content", "product", "title", "stamp", "run_id", "updated_at")
-_REFUSED_AGAIN = ("detail", "run_id", "created_at")
-_SEEN = tuple(f.name for f in fields(SkuRecord) if f.name != "sku")
-
-
-@dataclass(frozen=True)
-class Harvest:
-    """Everything a run has made, refused and retired; `skus` and `photos` are what the next run is to know, and
-    `superseded` the verdicts on attempts that another one has followed."""
-
-    adapters: tuple[AdapterRecord, ...]
-    images: tuple[ImageRecord, ...]
-    rejections: tuple[Rejection, ...]
-    retired: tuple[str, ...] = ()
-    skus: tuple[SkuRecord, ...] = ()
-    photos: tuple[PhotoRecord, ...] = ()
-    superseded: tuple[Rejection, ...] = ()
-
-
-@dataclass(frozen=True)
-class Publication:
-    """All that a run commits."""
-
-    harvest: Harvest
-    run: RunRecord
-
-
-_PUBLICATION = TypeAdapter(Publication)
 
 
 @task(name="publish", **RETRIES)
@@ -72,66 +24,13 @@ def publish(context: RunContext, harvest: Harvest, run: RunRecord) -> None:
     An image that takes the place of another retires it: `retired_at` is set, and its bytes stay. One that a person has
     rejected since it was planned, which another run had published by then, is left out. Raises StoreError.
     """
-    store, key = context.open(), f"{PENDING}/{context.run_id}.json"
-    publication = Publication(harvest, run)
-    store.write(key, _PUBLICATION.dump_json(publication))
-    _publish(store, publication, run.finished_at)
-    store.delete([key])
-
-
-def is_publishing_left(context: RunContext) -> bool:
-    """Whether runs before this one had begun to publish when they were killed. Raises StoreError."""
-    return any(True for _ in context.open().list(PENDING))
+    publish_harvest(context.open(), harvest, run)
 
 
 @task(name="finish publishing", **RETRIES)
 def finish_publishing(context: RunContext, now: datetime) -> list[str]:
-    """Commits what runs before this one had begun to publish when they were killed; returns their ids.
-
-    What they retire was live until `now`, however long ago they ended: garbage collection's grace period begins now. A
-    run that is publishing just now is not disturbed: each commit is made once, whoever makes it. Raises StoreError.
-    """
+    """What `publication.complete_publications` does, as a task. Raises StoreError."""
     return complete_publications(context.open(), now)
-
-
-def complete_publications(store: ObjectStore, now: datetime) -> list[str]:
-    """`finish_publishing` for commands, which are no run."""
-    finished = []
-    for info in list(store.list(PENDING)):
-        try:
-            publication = _PUBLICATION.validate_json(store.read(info.key))
-        except ObjectMissing:  # its own run has just finished
-            continue
-        _publish(store, publication, max(now, publication.run.finished_at))
-        store.delete([info.key])
-        finished.append(publication.run.run_id)
-    return finished
-
-
-def _publish(store: ObjectStore, publication: Publication, now: datetime) -> None:
-    """What is retired is dated `now`."""
-    tables, harvest, run = Tables(store), publication.harvest, publication.run
-    images = [replace(record, run_id=run.run_id) for record in harvest.images]
-    adapters = [replace(record, run_id=run.run_id) for record in harvest.adapters]
-    refused = [replace(one, run_id=run.run_id) for one in (*harvest.rejections, *harvest.superseded)]
-
-    def with_retired() -> pa.Table:
-        looked_at = {record.sku for record in harvest.skus}
-        return _with_retired(tables, images, harvest.retired, looked_at, now)
-
-    following = {"adapters": lambda: _trained(tables, adapters), "images": with_retired}
-    listed: list[tuple[str, Sequence[Any], tuple[str, ...]]] = [
-        ("adapters", adapters, _RETRAINED),
-        ("rejections", refused, _REFUSED_AGAIN),
-        ("images", images or harvest.retired, _REMADE),
-        ("photos", harvest.photos, _LISTED),
-        ("skus", harvest.skus, _SEEN),
-        ("runs", [run], ()),
-    ]
-    for name, records, update in listed:
-        if records:
-            rows = following.get(name) or rows_of(name, records)
-            tables.merge(name, rows, run.run_id, update)
 
 
 def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest) -> tuple[SkuRecord, ...]:
@@ -161,28 +60,3 @@ def _record(
 ) -> SkuRecord:
     seen = (fingerprint, status, images, context.run_id, context.started_at)
     return SkuRecord(sku, context.catalog_name, *seen, listing.title, listing.handle, listing.ids, listing.category)
-
-
-def _with_retired(
-    tables: Tables, images: list[ImageRecord], retired: tuple[str, ...], skus: set[str], now: datetime
-) -> pa.Table:
-    """The new images less rejected ones, and the live rows that they replace or that have no place any more, marked as
-    retired.
-
-    `skus` are the SKUs of `retired`, so that only their rows are read.
-    """
-    made = rows_of("images", images)
-    fresh = made.filter(pc.invert(is_rejected(tables, made)))
-    if not len(fresh) and not retired:
-        return fresh
-    live = tables.live_images(skus=sorted({image.sku for image in images} | skus))
-    replaced = pc.and_(pc.is_in(live["slot"], fresh["slot"]), pc.invert(pc.is_in(live["image_id"], fresh["image_id"])))
-    old = live.filter(pc.or_(replaced, pc.is_in(live["image_id"], pa.array(retired, pa.string()))))
-    return pa.concat_tables([fresh, with_retired_at(old, now)])
-
-
-def _trained(tables: Tables, adapters: list[AdapterRecord]) -> pa.Table:
-    """The rows of new adapters: one that is there already keeps its row, which speaks of the file that counts."""
-    rows = rows_of("adapters", adapters)
-    there = tables.live_adapters(["adapter_id"], [("sku", "in", [one.sku for one in adapters])])["adapter_id"]
-    return rows.filter(pc.invert(pc.is_in(rows["adapter_id"], there)))

@@ -13,7 +13,7 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from tasks.context import RunContext
-from tasks.publish import Harvest
+from tasks.publication import Harvest
 from tasks.reporting.artifacts import show_first, show_run
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.reshoot import reshoot_csv, reshoots

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.review import Review, Verdict
-from tasks.publish import complete_publications
+from tasks.publication import complete_publications
 from tasks.reviews import reviewed
 from tasks.running import at_work
 from tasks.storage.keys import safe_name, text_of

@@ -18,7 +18,7 @@ from catalog_schemas.run import RunRecord
 from tasks.context import RunContext
 from tasks.imaging.thumbnail import data_uri, thumbnail
 from tasks.pictures import read_picture
-from tasks.publish import Harvest
+from tasks.publication import Harvest
 from tasks.reporting.reshoot import Reshoot
 from tasks.reporting.served import served_at
 from tasks.review_images import Reviewed

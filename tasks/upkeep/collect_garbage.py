@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import StoreError
 from tasks.context import new_run_id
 from tasks.ledger import keys_in
-from tasks.publish import PENDING
+from tasks.publication import PENDING
 from tasks.running import COLLECTING, runs_begun
 from tasks.storage.objects import PROBE, ObjectInfo, ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at

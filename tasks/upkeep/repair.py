@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.publish import complete_publications
+from tasks.publication import complete_publications
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at

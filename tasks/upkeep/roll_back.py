@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from tasks.publish import complete_publications
+from tasks.publication import complete_publications
 from tasks.reviews import is_rejected
 from tasks.running import at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore

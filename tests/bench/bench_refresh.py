@@ -48,7 +48,8 @@ from tasks.planning.changes import read_changes
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.rows import Selection
 from tasks.planning.scene_photos import find_scene_photos
-from tasks.publish import Harvest, publish, sku_records
+from tasks.publication import Harvest
+from tasks.publish import publish, sku_records
 from tasks.read_catalog import catalog_batches
 from tasks.storage.tables import Tables, rows_of
 from tests.bench.device import commit, device_name

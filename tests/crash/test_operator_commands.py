@@ -17,6 +17,14 @@ from tasks.storage.tables import Tables
 from tests.crash.operated import CATALOG, CHANGED, flip, live, night
 from tests.crash.watched import ClockedStore
 
+WITHOUT_PREFECT = """
+import json, sys
+from flows.command_line import main
+for command in json.loads(sys.argv[1]):
+    assert main(command) == 0, command
+sys.exit(int("prefect" in sys.modules or "torch" in sys.modules))
+"""
+
 
 def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "flows.command_line", *arguments]
@@ -32,6 +40,20 @@ def test_the_command_verify_ends_with_4_on_a_flipped_byte(store: ClockedStore) -
     broken = _command("verify", "--store", store.url, "--json")
     assert broken.returncode == 4, broken.stderr
     assert [fault["key"] for fault in json.loads(broken.stdout)["faults"]] == [flipped]
+
+
+def test_no_command_loads_prefect_which_takes_seconds(store: ClockedStore, tmp_path: Path) -> None:
+    night(store, CATALOG, "one")
+    image = live(store).pop()[1]
+    commands = [
+        ["verify"],
+        ["export", "tree", "--out", str(tmp_path / "tree")],
+        ["review", "--approve", image],
+    ]
+    commands += [["gc", "--dry-run"], ["rollback", str(Tables(store).version("images"))]]
+    asked = json.dumps([[*command, "--store", store.url] for command in commands])
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PREFECT, asked], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:

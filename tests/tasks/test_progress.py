@@ -4,6 +4,8 @@ import argparse
 import logging
 from unittest.mock import patch
 
+import prefect.artifacts
+import prefect.context
 import pytest
 
 from flows.command_line import lines_in_a_log
@@ -49,11 +51,15 @@ def test_a_task_runs_page_shows_work_from_its_fifth_second_on_and_none_that_is_o
 ) -> None:
     """Each showing is a request to the server, and a run has a task run for every few pictures."""
     shown = list[tuple[object, float]]()
-    monkeypatch.setattr(progress.TaskRunContext, "get", lambda: "a task run")
+    monkeypatch.setattr(prefect.context.TaskRunContext, "get", lambda: "a task run")
     monkeypatch.setattr(
-        progress, "create_progress_artifact", lambda progress, description: shown.append((description, progress)) or 1
+        prefect.artifacts,
+        "create_progress_artifact",
+        lambda progress, description: shown.append((description, progress)) or 1,
     )
-    monkeypatch.setattr(progress, "update_progress_artifact", lambda name, progress: shown.append((name, progress)))
+    monkeypatch.setattr(
+        prefect.artifacts, "update_progress_artifact", lambda name, progress: shown.append((name, progress))
+    )
     for what, seconds in (("short", 1), ("long", 3)):
         with Progress(what) as told:
             for done in range(1, 5):

@@ -13,7 +13,8 @@ from tasks.context import RunContext
 from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.rows import Selection
-from tasks.publish import Harvest, publish, sku_records
+from tasks.publication import Harvest
+from tasks.publish import publish, sku_records
 from tasks.review_images import review_images
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at

@@ -20,7 +20,8 @@ from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.changes import read_changes, row_texts
 from tasks.planning.rows import Selection
-from tasks.publish import Harvest, sku_records
+from tasks.publication import Harvest
+from tasks.publish import sku_records
 from tasks.storage.tables import Tables, rows_of
 from tasks.techniques import find_technique
 from tests.bad_input.night import shipped_library
