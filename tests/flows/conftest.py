@@ -58,6 +58,8 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_home: PrefectHome)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(home))
         patch.setenv("PREFECT_API_URL", "")
+        for service in ("EVENT_PERSISTER", "TRIGGERS"):  # nobody looks at events, half of what it writes
+            patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
         refresh_global_settings_context()
         begin_server()()
         yield os.environ["PREFECT_API_URL"]
