@@ -205,10 +205,11 @@ def _ran(parsed: argparse.Namespace, wait_for_server: Callable[[], None]) -> dic
     from flows.start import start_run
     from flows.summary import run_summary
 
-    start_run(_refresh(parsed))
+    asked = _refresh(parsed)
+    start_run(asked)
     wait_for_server()
     with needs_server():
-        outcome = refresh_catalog(_refresh(parsed))
+        outcome = refresh_catalog(asked)
     return run_summary(outcome)
 
 

@@ -118,7 +118,7 @@ def with_ui() -> App:
 def for_one_run() -> App:
     """The API alone, which ends when whoever started it, `OWNER`, has ended, be it before this is called."""
     threading.Thread(target=_end_without, args=[int(os.environ[OWNER])], name="parent", daemon=True).start()
-    # They are for the UI, and a fifth of what a server does that begins with a new database.
+    # Blocks are for the UI, and a fifth of what a server does that begins with a new database.
     os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")
     return _mended(ephemeral=True)
 
