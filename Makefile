@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 DEMO ?= out/demo
 
 export HF_HUB_OFFLINE ?= 1
@@ -20,7 +21,7 @@ demo: $(READY)  ## the main job on the demo catalog; the second time there is no
 	@mkdir -p $(DEMO)/prefect
 	@PREFECT_HOME=$(abspath $(DEMO))/prefect $(BIN)/packshot demo --folder $(DEMO)
 
-test: check  ## the gate and all tests that fit in minutes, four at once: many wait for a server; T=tests/imaging: those alone
+test: check $(COMPILED)  ## the gate and all tests that fit in minutes, four at once: many wait for a server; T=tests/imaging: those alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadgroup --max-worker-restart 0 $(T)
 
 soak: $(READY)  ## hours: every crash point and broken request, 200 killed runs, mutated input
@@ -42,6 +43,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@# most of what comes along is never imported: to compile it all beforehand takes a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[dev,s3]"
+	@touch $@
+
+$(COMPILED): $(READY)
+	@# what each worker of the tests imports first: compiled once, not by four of them at the same time
+	$(BIN)/python -c 'import flows.pipeline, moto.server, peft, prefect.server.api.server, tasks.engine.cohort, tasks.engine.rendering'
 	@touch $@
 
 constraints: $(READY)  ## pins what is installed now

@@ -1,13 +1,17 @@
-"""The demo catalog: products that the demo model has never seen, photographed on plain backdrops at first use.
+"""The demo catalog: products that the demo model has never seen, photographed on plain backdrops.
 
 folder/catalog.parquet          one row per SKU, in `catalog_schemas.product.CATALOG_SCHEMA`
-folder/photos/<sku>/NN.png      three to five photographs
+folder/photos/<sku>/NN.jpg      three to five photographs
 folder/masks/<sku>/NN.png       their exact masks, white where the product is
 folder/.studio.json             which studio made them; written last
+
+The photographs of the usual catalog lie in `photographs/`, so that the demo begins at once; `python -m
+infra.demo.catalog` makes them anew, in minutes. Other products are photographed when they are asked for.
 """
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,8 +33,12 @@ from infra.demo.renderer import Pose
 from infra.demo.scenes import SCENES
 from infra.demo.studio import VERSION, shoot
 
-SIZE = 384
+SIZE = 1024
 """Side of the catalog's photographs in pixels."""
+
+CARRIED = Path(__file__).with_name("photographs")
+SKUS, SEED = 8, 2026
+"""The catalog whose photographs are carried."""
 
 BACKDROPS = ("white_studio", "grey_studio", "white_studio", "beige_studio", "white_studio")
 YAWS = (-0.25, 0.4, 0.05, -0.55, 0.25)
@@ -76,7 +84,7 @@ def _designed(design: Design, rng: np.random.Generator) -> ProductSpec:
     return ProductSpec(design.noun, design.colour, design.accent, design.finish, design.pattern, design.label, genes)
 
 
-def demo_products(skus: int = 8, seed: int = 2026) -> list[tuple[str, ProductSpec, str, str]]:
+def demo_products(skus: int = SKUS, seed: int = SEED) -> list[tuple[str, ProductSpec, str, str]]:
     """The catalog's products as (sku, spec, title, brand)."""
     found = []
     for i in range(skus):
@@ -101,9 +109,10 @@ def photograph_product(folder: Path, sku: str, spec: ProductSpec, seed: int, pho
         rng = np.random.default_rng([seed, i, 0xF070])
         pose = Pose(YAWS[i] + float(rng.uniform(-0.08, 0.08)), PITCHES[i], float(rng.uniform(0.66, 0.76)))
         shot = shoot(spec, SCENES[BACKDROPS[i]], seed * 31 + i, SIZE, parts, pose, "studio lighting")
-        Image.fromarray(shot.photograph.image).save(folder / "photos" / sku / f"{i:02d}.png")
+        photo = folder / "photos" / sku / f"{i:02d}.jpg"
+        Image.fromarray(shot.photograph.image).save(photo, quality=95, subsampling="4:4:4", optimize=True)
         mask = (shot.photograph.mask * 255 + 0.5).astype(np.uint8)
-        Image.fromarray(mask).save(folder / "masks" / sku / f"{i:02d}.png")
+        Image.fromarray(mask).save(folder / "masks" / sku / f"{i:02d}.png", optimize=True)
 
 
 def _row(index: int, sku: str, spec: ProductSpec, title: str, brand: str, photos: int) -> dict[str, Any]:
@@ -116,7 +125,7 @@ def _row(index: int, sku: str, spec: ProductSpec, title: str, brand: str, photos
         "sku": sku,
         "title": title,
         "class_noun": spec.class_noun,
-        "references": [f"photos/{sku}/{i:02d}.png" for i in range(photos)],
+        "references": [f"photos/{sku}/{i:02d}.jpg" for i in range(photos)],
         "masks": [f"masks/{sku}/{i:02d}.png" for i in range(photos)],
         "attributes": list(attributes.items()),
         "category": classes()[spec.class_noun].category,
@@ -137,8 +146,24 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def write_demo_catalog(folder: str | Path, skus: int = 8, seed: int = 2026) -> Path:
-    """Photograph the demo catalog into `folder` and return the path of its `catalog.parquet`.
+def photos_of(index: int) -> int:
+    """How many photographs the product has: three to five."""
+    return 3 + index % 3
+
+
+def photograph(folder: Path, products: list[tuple[int, str, ProductSpec]], seed: int) -> None:
+    """Write the photographs and masks of products, each with its place in the catalog, below `folder`."""
+    with _one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        taken = [
+            pool.submit(photograph_product, folder, sku, spec, seed + index, photos_of(index))
+            for index, sku, spec in products
+        ]
+        for one in taken:
+            one.result()
+
+
+def write_demo_catalog(folder: str | Path, skus: int = SKUS, seed: int = SEED) -> Path:
+    """Write the demo catalog and its photographs into `folder` and return the path of its `catalog.parquet`.
 
     Does nothing where the same studio has already made the same catalog there.
     """
@@ -149,17 +174,21 @@ def write_demo_catalog(folder: str | Path, skus: int = 8, seed: int = 2026) -> P
         return path
     folder.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
-    rows, taken = [], []
-    with _one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for i, (sku, spec, title, brand) in enumerate(demo_products(skus, seed)):
-            photos = 3 + i % 3
-            taken.append(pool.submit(photograph_product, folder, sku, spec, seed + i, photos))
-            rows.append(_row(i, sku, spec, title, brand, photos))
-        for one in taken:
-            one.result()
+    products = demo_products(skus, seed)
+    carried = min(skus, SKUS) if seed == SEED else 0
+    for sku, *_ in products[:carried]:
+        for kind in ("photos", "masks"):
+            shutil.copytree(CARRIED / kind / sku, folder / kind / sku, dirs_exist_ok=True)
+    photograph(folder, [(i, sku, spec) for i, (sku, spec, *_) in enumerate(products)][carried:], seed)
+    rows = [_row(i, sku, spec, title, brand, photos_of(i)) for i, (sku, spec, title, brand) in enumerate(products)]
     rough = path.with_suffix(".part")
     table = pa.Table.from_pylist(rows, schema=CATALOG_SCHEMA)
     pq.write_table(table, rough, use_compliant_nested_type=False)  # or the lists' items would be renamed
     rough.replace(path)
     stamp.write_text(json.dumps(made_by))
     return path
+
+
+if __name__ == "__main__":
+    shutil.rmtree(CARRIED, ignore_errors=True)
+    photograph(CARRIED, [(i, sku, spec) for i, (sku, spec, *_) in enumerate(demo_products())], SEED)

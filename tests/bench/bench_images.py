@@ -79,8 +79,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         os.environ |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": "", "PREFECT_LOGGING_LEVEL": "ERROR"}
         begin_server()()
         catalog = write_demo_catalog(folder / "catalog", options.skus)
-        for photo in (folder / "catalog").rglob("*.png"):
-            Image.open(photo).resize((options.side, options.side), Image.Resampling.LANCZOS).save(photo)
+        for photo in (folder / "catalog").glob("*/*/*"):
+            Image.open(photo).resize((options.side, options.side), Image.Resampling.LANCZOS).save(photo, quality=95)
         config = _config(options, folder, device)
         run(_context(catalog, folder / "store", config, ("regenerate",), 1))
         runs = enumerate([*((technique,) for technique in TECHNIQUES), TECHNIQUES], start=1)

@@ -71,7 +71,8 @@ def test_a_run_trains_again_the_adapters_it_needs_that_are_lost_and_a_damaged_on
     assert second.record.images_published == len(refused)
     whole.run()
     assert comparable(open_shop, "adapters") == comparable(whole, "adapters"), "with the bytes that were lost"
+    # the images not bit for bit: what is drawn in a smaller batch differs in last places on some processors
     ids = [sorted(row["image_id"] for row in one.table("images")) for one in (open_shop, whole)]
-    assert ids[0] == ids[1]  # not bit for bit: what is drawn in a smaller batch differs in last places on some processors
+    assert ids[0] == ids[1]
     assert_sound(open_shop)
     assert open_shop.plan().jobs == ()
