@@ -162,12 +162,12 @@ def clean(references: Iterable[Reference]) -> list[Reference]:
 
 
 def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoReader) -> CutOut:
-    """The photo whose pixels a variant shows: the one with the cleanest cut-out; further seeds take the next ones."""
+    """The photo that a variant shows, in its colour: the one with the cleanest cut-out; further seeds take the next."""
     usable = clean(references)
     if not usable:
         what = "no photo of the product could be cut out; give masks in the catalog, or use another technique"
         raise Rejected(Reason.RENDER_FAILED, what)
-    return read(usable[spec.seed % len(usable)])
+    return read(usable[spec.seed % len(usable)], spec.colour_hex)
 
 
 def _kept(store: ObjectStore, planned: PlannedVariant) -> Draft | None:

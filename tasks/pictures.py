@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Condition
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -12,6 +13,8 @@ from catalog_schemas.draft import Draft
 from catalog_schemas.errors import Rejected
 from catalog_schemas.reference import Reference
 from tasks.imaging.decode import decode
+from tasks.imaging.recolour import recolour
+from tasks.imaging.rim import free_rim
 from tasks.imaging.transparency import off_white
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import CutOut, Mask, Pixels, Rgb
@@ -19,7 +22,7 @@ from tasks.techniques import CutOut, Mask, Pixels, Rgb
 _OWN = 1 << 40  # what packshot wrote itself needs no cap on its pixels
 _KEPT = 1 << 29  # bytes of photos that are held for the next variant
 _SCENES = 4  # photographs of scenes that are held, some 20 MB each
-PhotoReader = Callable[[Reference], CutOut]
+PhotoReader = Callable[[Reference, str], CutOut]
 SceneReader = Callable[[str], Rgb]
 
 
@@ -38,12 +41,32 @@ def small_photo_key(photo: str) -> str:
 
 
 def photo_reader(store: ObjectStore) -> PhotoReader:
-    """Photos to cut out, for threads that share it: one is read once for variants that follow one another.
+    """Photos to cut out, each in the colour that a hex code names, or as it is for "".
 
-    As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white.
+    As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white. For
+    threads that share it: one is read, and recoloured, once for variants that follow one another.
     """
-    kept = LRUCache[str, CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
-    return cached(kept, key=lambda reference: reference.id, condition=Condition())(partial(_read_cut_out, store))
+
+    def held() -> LRUCache[Any, CutOut]:
+        return LRUCache(_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
+
+    read = cached(held(), key=lambda reference: reference.id, condition=Condition())(partial(_read_cut_out, store))
+
+    def read_in_colour(reference: Reference, hexadecimal: str) -> CutOut:
+        return in_colour(read(reference), hexadecimal)
+
+    def key(reference: Reference, hexadecimal: str) -> tuple[str, str]:
+        return reference.id, hexadecimal
+
+    return cached(held(), key=key, condition=Condition())(read_in_colour)
+
+
+def in_colour(photo: CutOut, hexadecimal: str) -> CutOut:
+    """The photo with its product in that colour; as it is where that is empty."""
+    if not hexadecimal:
+        return photo
+    rgb, mask = free_rim(photo.rgb, photo.mask)  # first, or the rim would keep some of the old colour
+    return CutOut(recolour(rgb, mask, hexadecimal), mask)
 
 
 def scene_reader(store: ObjectStore) -> SceneReader:

@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
@@ -29,6 +30,7 @@ _TURNS = {
 }
 _ORIENTATION = 0x0112
 _MULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -117,12 +119,15 @@ def _is_inverted(mask: Mask) -> bool:
 
 
 def encode_png(pixels: Rgb | Mask) -> bytes:
-    """An image or a mask as PNG at the fastest level: for objects that packshot itself reads again."""
+    """An image or a mask as PNG, quickly: for objects that packshot itself reads again.
+
+    Each row is held as its difference from the one above. To choose among all filters for each row (PNG, section 12.7)
+    takes twice as long to write and to read, and as many bytes.
+    """
     if pixels.dtype != np.uint8:
         pixels = np.rint(np.clip(pixels, 0, 1).astype(np.float32) * 255.0).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    written = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    return cv2.imencode(".png", written, _FAST_PNG)[1].tobytes()
 
 
 def _decoded(image: Image.Image, profile: bytes | None) -> Decoded:

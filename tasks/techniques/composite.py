@@ -4,10 +4,8 @@ from typing import Literal
 
 from catalog_schemas.variant import VariantSpec
 from tasks.imaging.compose import Placement, on_flat, place
-from tasks.imaging.recolour import recolour
-from tasks.imaging.rim import free_rim
 from tasks.imaging.shadow import SOFT_SHADOW
-from tasks.techniques import WHITE, CutOut, Material, Pixels, Words
+from tasks.techniques import WHITE, Material, Pixels, Words
 
 VERSION = 2
 USES_ADAPTER = False
@@ -38,17 +36,9 @@ def compose(
     variant: VariantSpec, material: Material, fill: float, placement: Placement, side_maximum: int | None = None
 ) -> Pixels:
     """The cut-out in the scene as `placement` says, or filling `fill` of a flat colour where there is none."""
-    shown = in_colour(material.photo(), variant.colour_hex)
+    shown = material.photo()
     size = variant.height, variant.width  # an enlarged scene is larger: in it a small photo's product would be blurred
     if material.drawn is None:
         colour = variant.background_hex or WHITE
         return Pixels(*on_flat(shown.rgb, shown.mask, colour, size, fill, SOFT_SHADOW, side_maximum))
     return Pixels(*place(shown.rgb, shown.mask, material.drawn, placement, side_maximum, size))
-
-
-def in_colour(photo: CutOut, hexadecimal: str) -> CutOut:
-    """The photo with its product in that colour; as it is where that is empty."""
-    if not hexadecimal:
-        return photo
-    rgb, mask = free_rim(photo.rgb, photo.mask)  # first, or the rim would keep some of the old colour
-    return CutOut(recolour(rgb, mask, hexadecimal), mask)

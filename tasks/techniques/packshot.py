@@ -5,7 +5,6 @@ from typing import Literal
 from catalog_schemas.variant import VariantSpec
 from tasks.imaging.compose import on_flat
 from tasks.techniques import WHITE, Material, Pixels, Words
-from tasks.techniques.composite import in_colour
 
 VERSION = 2
 USES_ADAPTER = False
@@ -20,6 +19,6 @@ def prompt(words: Words) -> str:
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
     """The cut-out of the photo on its background."""
-    shown = in_colour(material.photo(), variant.colour_hex)
+    shown = material.photo()
     colour, size = variant.background_hex or WHITE, (variant.height, variant.width)
     return Pixels(*on_flat(shown.rgb, shown.mask, colour, size, side_maximum=variant.side_maximum))

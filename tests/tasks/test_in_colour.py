@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from tasks.imaging.compose import on_flat
 from tasks.imaging.recolour import recolour
+from tasks.pictures import in_colour
 from tasks.techniques import CutOut
-from tasks.techniques.composite import in_colour
 from tests.imaging.pictures import mug
 
 

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 from catalog_schemas.errors import Rejected
-from tasks.imaging.decode import encode_png
-from tasks.pictures import PictureLost, read_picture
+from catalog_schemas.reference import Reference
+from tasks import pictures
+from tasks.imaging.decode import decode, encode_png
+from tasks.imaging.recolour import recolour
+from tasks.pictures import PictureLost, photo_reader, read_picture
 from tasks.storage.objects import ObjectMissing, ObjectStore
+from tests.imaging.pictures import mug
 
 KEY = "cache/scenes/dusk.png"
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -49,3 +53,25 @@ def test_a_damaged_one_of_a_cache_is_deleted_and_any_other_is_left_for_people_to
     with pytest.raises(ObjectMissing) as gone:
         read_picture(store, "images/dusk.png")
     assert not isinstance(gone.value, PictureLost)
+
+
+def test_what_is_written_is_read_again_bit_for_bit() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
+    assert (decode(encode_png(rgb), rgb.size).rgb == rgb).all()
+    assert (decode(encode_png(rgb[::2, ::2, 0]), rgb.size).rgb[..., 1] == rgb[::2, ::2, 0]).all()
+
+
+def test_a_photo_is_recoloured_once_for_all_variants_in_a_colour(store: ObjectStore) -> None:
+    rgb, mask = mug(64)
+    reference = Reference("mug", "A", "mug.jpg", "cache/mug.png", "cache/mask.png", 64, 64, "given", 0.3, 1.0)
+    store.write(reference.image_key, encode_png(rgb))
+    store.write(reference.mask_key, encode_png(mask))
+    read = photo_reader(store)
+    with patch.object(pictures, "recolour", side_effect=recolour) as recoloured:
+        red, again = (read(reference, "#d02020") for _ in range(2))
+        other, own = read(reference, "#2020d0"), read(reference, "")
+    assert again is red
+    assert recoloured.call_count == 2
+    assert (own.rgb == rgb).all()
+    shown = [one.rgb[mask > 0.9].mean(axis=0).argmax() for one in (red, other)]
+    assert shown == [0, 2]
