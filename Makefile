@@ -15,7 +15,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 unexport PYTHONDONTWRITEBYTECODE  # what is compiled at its first import, not at installation, is to be compiled once
 
-.PHONY: demo test soak check fix demo-model bench-train bench-images bench-fidelity bench-refresh bench-cut-out bench-composite bench-label bench-upscale constraints clean
+.PHONY: demo test soak check fix demo-model bench-train bench-images bench-fidelity bench-refresh bench-cut-out bench-composite bench-recolour bench-label bench-upscale constraints clean
 
 demo: $(READY)  ## the main job on the demo catalog; the second time there is nothing to do
 	@mkdir -p $(DEMO)/prefect
@@ -78,6 +78,9 @@ bench-cut-out: $(READY)  ## how well products are cut out of photographs whose m
 
 bench-composite: $(READY)  ## how near composites come to photographs of the product in the scene: five minutes
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_composite $(BENCH)
+
+bench-recolour: $(READY)  ## whether recolouring finds what has the product's colour: three minutes
+	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_recolour $(BENCH)
 
 bench-label: $(READY)  ## whether the check `label` tells letters from what models draw in their place: BENCH=FOLDER of folders of photos
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_label $(BENCH)

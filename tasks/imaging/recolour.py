@@ -11,6 +11,8 @@ from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, box_of, nearest
 from tasks.imaging.rim import mixture
 
 _CLUSTERS = 6
+_OUTLINE = 0.02  # of the longer side: how wide a product's outline is taken to be
+_COLOURED = 0.75  # more than grey, black and white count: of products in two colours these are labels, soles and faces
 _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or white
 _DEEPEST = 4.0  # a darker shade is not told from black
 _BINS = 32
@@ -38,8 +40,9 @@ _LIMITS = _Limits((0.35, 0.7), (0.35, 0.7), (0.6, 0.88))
 def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
     """`rgb` with the product's main colour moved to `hexadecimal`; all outside `mask` keeps its bytes.
 
-    The main colour is the largest group of alike colours inside the mask. Pixels belong to it by degrees; a lighter
-    or darker one stays lighter or darker, a highlight stays a highlight.
+    The main colour is the group of alike colours that has most of the product and of its outline: a clock's face and
+    a pair of lenses may be larger than what holds them, and end within it. Pixels belong to it by degrees; a lighter or
+    darker one stays lighter or darker, a highlight stays a highlight.
     """
     inside = mask > 0.0
     if not inside.any():
@@ -47,8 +50,9 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
     box = box_of(inside.astype(np.float32))
     part, cover = rgb[box], mask[box]
     lab = to_oklab(part)
-    pixels = _sample(lab[cover > 0.7] if (cover > 0.7).any() else lab[cover > 0.0])
-    main = _main_colour(pixels)
+    solid = cover > 0.7 if (cover > 0.7).any() else cover > 0.0
+    pixels = _sample(lab[solid])
+    main = _main_colour(pixels, _sample(lab[_outline(solid)]))
     belongs = _belonging(lab, main, _limits_of(pixels, main))
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
     moved = from_oklab(_moved(lab, main, target))
@@ -93,22 +97,29 @@ def _sample(pixels: Floats) -> Floats:
     return np.ascontiguousarray(pixels[:: max(1, len(pixels) // 12000)], dtype=np.float32)
 
 
-def _main_colour(sample: Floats) -> Floats:
-    """The OKLab centre of the largest group: clusters of one hue count together, however they are lit."""
+def _outline(solid: Bools) -> Bools:
+    """What of `solid` lies along its edges, and along the frame's."""
+    deep = _core(np.pad(solid, 1), max(2, round(_OUTLINE * max(solid.shape))))[1:-1, 1:-1]
+    return solid & (deep == 0)
+
+
+def _main_colour(sample: Floats, outline: Floats) -> Floats:
+    """The OKLab centre of the group with the largest share of the product's colours (n, 3) and of its outline's (m, 3)
+    together: clusters of one hue count as one, however they are lit."""
     if len(sample) < _CLUSTERS * 4:
         return np.asarray(np.median(sample, axis=0), dtype=np.float32)
     cv2.setRNGSeed(0)
-    weighted = sample * np.array([0.5, 1.0, 1.0], np.float32)
+    scale = np.array([0.5, 1.0, 1.0], np.float32)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.001)
-    _, labels, _ = cv2.kmeans(weighted, _CLUSTERS, np.zeros(0, np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
-    labels = labels.ravel()
+    found = cv2.kmeans(sample * scale, _CLUSTERS, np.zeros(0, np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
+    labels, means = found[1].ravel(), found[2]
+    nearest_mean = ((outline[:, None] * scale - means) ** 2).sum(axis=2).argmin(axis=1)
+    shares = sum(np.bincount(each, minlength=_CLUSTERS) / max(1, len(each)) for each in (labels, nearest_mean))
     centres = np.stack([np.median(sample[labels == index], axis=0) for index in range(_CLUSTERS)])
-    sizes = np.bincount(labels, minlength=_CLUSTERS)
     alike = np.stack([_alike(centres, centre) for centre in centres])
     coloured = np.hypot(centres[:, 1], centres[:, 2]) > _GREY
     alike[~coloured] *= ~coloured  # a dark colour has little chroma, and is not grey
-    # A coloured product's labels and soles are often grey: at equal area the colour is the product's.
-    weight = (alike * sizes).sum(axis=1) * (1.0 + 0.5 * coloured)
+    weight = (alike * shares).sum(axis=1) * (1.0 + _COLOURED * coloured)
     group = alike[int(weight.argmax())] > 0.5
     return np.asarray(np.median(sample[group[labels]], axis=0), dtype=np.float32)
 

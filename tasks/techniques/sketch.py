@@ -14,7 +14,7 @@ from tasks.imaging.compose import AS_TRAINED
 from tasks.imaging.edges import product_edges
 from tasks.techniques import Material, Pixels, Words, composite, regenerate
 
-VERSION = 1
+VERSION = 2
 USES_ADAPTER = True
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
 SOURCE_TYPE: Literal["generated"] = "generated"

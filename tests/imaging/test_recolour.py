@@ -55,6 +55,27 @@ def test_a_deep_shadow_takes_the_colour_and_neutral_parts_beside_it_do_not(targe
     assert dark[..., 0].max() < 0.85 * goal[0]
 
 
+@pytest.mark.parametrize(
+    ("case", "face"),
+    [
+        ((40, 90, 160), (238, 236, 230)),
+        ((40, 90, 160), (30, 30, 32)),
+        ((220, 140, 40), (40, 120, 60)),
+        ((160, 158, 156), (30, 30, 32)),
+        ((160, 158, 156), (40, 120, 60)),
+    ],
+)
+def test_a_face_or_a_lens_stays_though_it_is_larger_than_what_holds_it(case, face):
+    away = np.hypot(*np.mgrid[-100:100, -100:100])
+    rgb = np.full((200, 200, 3), case, np.uint8)
+    rgb[away < 76] = face
+    product = (away < 96).astype(np.float32)
+    assert (away < 76).sum() > 1.6 * ((away < 96) & (away >= 76)).sum()
+    after = recolour(rgb, product, "#b03080").astype(int)
+    assert np.abs(after - rgb)[away < 72].max() <= 1
+    assert np.abs(after - rgb)[(away > 80) & (away < 92)].max(axis=1).min() > 20
+
+
 def test_a_coloured_products_grey_parts_are_not_its_colour_though_they_are_a_little_more_of_it():
     rgb = np.full((100, 100, 3), (170, 40, 50), np.uint8)
     rgb[:55] = (120, 120, 122)
