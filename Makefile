@@ -79,7 +79,7 @@ bench-cut-out: $(READY)  ## how well products are cut out of photographs whose m
 bench-composite: $(READY)  ## how near composites come to photographs of the product in the scene: five minutes
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_composite $(BENCH)
 
-bench-recolour: $(READY)  ## whether recolouring finds what has the product's colour: three minutes
+bench-recolour: $(READY)  ## whether recolouring finds what has the product's colour: a minute
 	PYTHONPATH=. $(BIN)/python -m tests.bench.bench_recolour $(BENCH)
 
 bench-label: $(READY)  ## whether the check `label` tells letters from what models draw in their place: BENCH=FOLDER of folders of photos

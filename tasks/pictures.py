@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Condition
-from typing import Any
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -46,19 +45,13 @@ def photo_reader(store: ObjectStore) -> PhotoReader:
     As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white. For
     threads that share it: one is read, and recoloured, once for variants that follow one another.
     """
+    kept = LRUCache[tuple[str, str], CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
 
-    def held() -> LRUCache[Any, CutOut]:
-        return LRUCache(_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
+    @cached(kept, key=lambda reference, hexadecimal: (reference.id, hexadecimal), condition=Condition())
+    def read(reference: Reference, hexadecimal: str) -> CutOut:
+        return in_colour(read(reference, ""), hexadecimal) if hexadecimal else _read_cut_out(store, reference)
 
-    read = cached(held(), key=lambda reference: reference.id, condition=Condition())(partial(_read_cut_out, store))
-
-    def read_in_colour(reference: Reference, hexadecimal: str) -> CutOut:
-        return in_colour(read(reference), hexadecimal)
-
-    def key(reference: Reference, hexadecimal: str) -> tuple[str, str]:
-        return reference.id, hexadecimal
-
-    return cached(held(), key=key, condition=Condition())(read_in_colour)
+    return read
 
 
 def in_colour(photo: CutOut, hexadecimal: str) -> CutOut:

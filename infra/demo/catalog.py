@@ -151,12 +151,13 @@ def photos_of(index: int) -> int:
     return 3 + index % 3
 
 
-def photograph(folder: Path, products: list[tuple[int, str, ProductSpec]], seed: int) -> None:
-    """Write the photographs and masks of products, each with its place in the catalog, below `folder`."""
+def photograph(folder: Path, skus: int, seed: int, first: int = 0) -> None:
+    """Write the photographs and masks of the catalog's products, from the `first` on, below `folder`."""
     with _one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         taken = [
-            pool.submit(photograph_product, folder, sku, spec, seed + index, photos_of(index))
-            for index, sku, spec in products
+            pool.submit(photograph_product, folder, sku, spec, seed + i, photos_of(i))
+            for i, (sku, spec, *_) in enumerate(demo_products(skus, seed))
+            if i >= first
         ]
         for one in taken:
             one.result()
@@ -179,7 +180,7 @@ def write_demo_catalog(folder: str | Path, skus: int = SKUS, seed: int = SEED) -
     for sku, *_ in products[:carried]:
         for kind in ("photos", "masks"):
             shutil.copytree(CARRIED / kind / sku, folder / kind / sku, dirs_exist_ok=True)
-    photograph(folder, [(i, sku, spec) for i, (sku, spec, *_) in enumerate(products)][carried:], seed)
+    photograph(folder, skus, seed, first=carried)
     rows = [_row(i, sku, spec, title, brand, photos_of(i)) for i, (sku, spec, title, brand) in enumerate(products)]
     rough = path.with_suffix(".part")
     table = pa.Table.from_pylist(rows, schema=CATALOG_SCHEMA)
@@ -191,4 +192,4 @@ def write_demo_catalog(folder: str | Path, skus: int = SKUS, seed: int = SEED) -
 
 if __name__ == "__main__":
     shutil.rmtree(CARRIED, ignore_errors=True)
-    photograph(CARRIED, [(i, sku, spec) for i, (sku, spec, *_) in enumerate(demo_products())], SEED)
+    photograph(CARRIED, SKUS, SEED)

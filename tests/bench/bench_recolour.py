@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         overlap, difference = judged(pair)
         kind = "of two colours in a pattern" if pair.spec.pattern else "of one colour"
         found.setdefault(kind, []).append((overlap, difference))
-        if overlap < FOUND:
+        if overlap <= FOUND:
             wrong.append(f"{pair.spec.colour} {pair.spec.class_noun} {overlap:.2f}")
     about = occasion(torch.device("cpu")) | {name: getattr(options, name) for name in ("products", "seed", "side")}
     rows = [_row(kind, np.array(values)) for kind, values in sorted(found.items())]
