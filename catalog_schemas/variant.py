@@ -21,7 +21,8 @@ class VariantSpec:
     `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
     identity of the model that follows edges. `technique_version` is the technique's own, where it has one.
     `place_seed` names the place of a further attempt, which the first one had and the checks refused.
-    `colour_word` is what people call a colour that is no entry of the library's.
+    `colour_word` is what people call a colour that is no entry of the library's. `own_colour_hex` is the colour in
+    which a recoloured product was photographed, where the catalog says it in words that are known.
     """
 
     sku: str
@@ -55,6 +56,7 @@ class VariantSpec:
     size: float | None = None
     place_seed: int | None = None
     colour_word: str = ""
+    own_colour_hex: str = ""
 
     @property
     def id(self) -> str:

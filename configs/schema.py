@@ -93,6 +93,11 @@ class GenerationConfig(Strict):
     sketch_weight: float = Field(
         0.8, gt=0, le=2, description="How much the product's edges count where the technique sketch draws along them"
     )
+    colour_attributes: tuple[str, ...] = Field(
+        ("colour", "color"),
+        description="Attributes that hold a product's colour, in words or as a hex code. The first that a product has "
+        "says which part of it is recoloured, where it has several colours",
+    )
     side_maximum: int = Field(
         2048,
         ge=64,

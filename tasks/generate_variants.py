@@ -124,7 +124,7 @@ class _Maker:
         self.made[spec.id] = self.pool.submit(self._make, spec, self._material(spec, image))
 
     def _material(self, spec: VariantSpec, drawn: Rgb | None) -> Material:
-        photo = partial(_photo, spec, self.references[spec.sku], self._read)
+        photo = partial(_photo, self.references[spec.sku], self._read)
         return Material(drawn, photo, self.guides.get(spec.id), self._scenes.get(spec.id))
 
     def _guide(self, spec: VariantSpec, material: Material) -> Pixels | Rejection:
@@ -161,13 +161,13 @@ def clean(references: Iterable[Reference]) -> list[Reference]:
     return [one for one in fit if one.mask_source != "cut_out" or one.confidence >= _CLEAN * fit[0].confidence]
 
 
-def _photo(spec: VariantSpec, references: tuple[Reference, ...], read: PhotoReader) -> CutOut:
+def _photo(references: tuple[Reference, ...], read: PhotoReader, spec: VariantSpec) -> CutOut:
     """The photo that a variant shows, in its colour: the one with the cleanest cut-out; further seeds take the next."""
     usable = clean(references)
     if not usable:
         what = "no photo of the product could be cut out; give masks in the catalog, or use another technique"
         raise Rejected(Reason.RENDER_FAILED, what)
-    return read(usable[spec.seed % len(usable)], spec.colour_hex)
+    return read(usable[spec.seed % len(usable)], spec.colour_hex, spec.own_colour_hex)
 
 
 def _kept(store: ObjectStore, planned: PlannedVariant) -> Draft | None:

@@ -21,7 +21,7 @@ from tasks.techniques import CutOut, Mask, Pixels, Rgb
 _OWN = 1 << 40  # what packshot wrote itself needs no cap on its pixels
 _KEPT = 1 << 29  # bytes of photos that are held for the next variant
 _SCENES = 4  # photographs of scenes that are held, some 20 MB each
-PhotoReader = Callable[[Reference, str], CutOut]
+PhotoReader = Callable[[Reference, str, str], CutOut]
 SceneReader = Callable[[str], Rgb]
 
 
@@ -40,26 +40,27 @@ def small_photo_key(photo: str) -> str:
 
 
 def photo_reader(store: ObjectStore) -> PhotoReader:
-    """Photos to cut out, each in the colour that a hex code names, or as it is for "".
+    """Photos to cut out, each in the colour that the first hex code names, or as it is for "". The second is that of
+    its own colour, or "" where nobody said.
 
     As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white. For
     threads that share it: one is read, and recoloured, once for variants that follow one another.
     """
     kept = LRUCache[tuple[str, str], CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
 
-    @cached(kept, key=lambda reference, hexadecimal: (reference.id, hexadecimal), condition=Condition())
-    def read(reference: Reference, hexadecimal: str) -> CutOut:
-        return in_colour(read(reference, ""), hexadecimal) if hexadecimal else _read_cut_out(store, reference)
+    @cached(kept, key=lambda reference, *colours: (reference.id, *colours), condition=Condition())
+    def read(reference: Reference, hexadecimal: str, own: str) -> CutOut:
+        return in_colour(read(reference, "", ""), hexadecimal, own) if hexadecimal else _read_cut_out(store, reference)
 
     return read
 
 
-def in_colour(photo: CutOut, hexadecimal: str) -> CutOut:
-    """The photo with its product in that colour; as it is where that is empty."""
+def in_colour(photo: CutOut, hexadecimal: str, own: str = "") -> CutOut:
+    """The photo with its product in that colour; as it is where that is empty. `own` is as `recolour` takes it."""
     if not hexadecimal:
         return photo
     rgb, mask = free_rim(photo.rgb, photo.mask)  # first, or the rim would keep some of the old colour
-    return CutOut(recolour(rgb, mask, hexadecimal), mask)
+    return CutOut(recolour(rgb, mask, hexadecimal, own), mask)
 
 
 def scene_reader(store: ObjectStore) -> SceneReader:

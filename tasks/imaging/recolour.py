@@ -13,6 +13,8 @@ from tasks.imaging.rim import mixture
 _CLUSTERS = 6
 _OUTLINE = 0.02  # of the longer side: how wide a product's outline is taken to be
 _COLOURED = 0.75  # more than grey, black and white count: of products in two colours these are labels, soles and faces
+_SCALE = np.array([0.5, 1.0, 1.0], np.float32)  # of OKLab: light and shade tell less of a material than its hue does
+_NAMED, _NEAR = 5.0, 0.1  # how much more a colour counts that the catalog names, and how near it is to that
 _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or white
 _DEEPEST = 4.0  # a darker shade is not told from black
 _BINS = 32
@@ -37,12 +39,13 @@ class _Limits(NamedTuple):
 _LIMITS = _Limits((0.35, 0.7), (0.35, 0.7), (0.6, 0.88))
 
 
-def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
+def recolour(rgb: Rgb, mask: Mask, hexadecimal: str, own: str = "") -> Rgb:
     """`rgb` with the product's main colour moved to `hexadecimal`; all outside `mask` keeps its bytes.
 
     The main colour is the group of alike colours that has most of the product and of its outline: a clock's face and
-    a pair of lenses may be larger than what holds them, and end within it. Pixels belong to it by degrees; a lighter or
-    darker one stays lighter or darker, a highlight stays a highlight.
+    a pair of lenses may be larger than what holds them, and end within it. Where somebody has said which colour it is
+    (`own`, a hex code), colours near that count for more. Pixels belong to it by degrees; a lighter or darker one stays
+    lighter or darker, a highlight stays a highlight.
     """
     inside = mask > 0.0
     if not inside.any():
@@ -52,12 +55,12 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str) -> Rgb:
     lab = to_oklab(part)
     solid = cover > 0.7 if (cover > 0.7).any() else cover > 0.0
     pixels = _sample(lab[solid])
-    main = _main_colour(pixels, _sample(lab[_outline(solid)]))
+    main = _main_colour(pixels, _sample(lab[_outline(solid)]), own)
     belongs = _belonging(lab, main, _limits_of(pixels, main))
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
     moved = from_oklab(_moved(lab, main, target))
-    own = part.astype(np.float32)
-    blended = own + (moved.astype(np.float32) - own) * (belongs * cover)[..., None]
+    before = part.astype(np.float32)
+    blended = before + (moved.astype(np.float32) - before) * (belongs * cover)[..., None]
     _mend_edges(blended, part, moved, belongs, cover)
     recoloured = rgb.copy()
     recoloured[box] = np.where(inside[box][..., None], np.rint(blended).astype(np.uint8), part)
@@ -103,23 +106,25 @@ def _outline(solid: Bools) -> Bools:
     return solid & (deep == 0)
 
 
-def _main_colour(sample: Floats, outline: Floats) -> Floats:
+def _main_colour(sample: Floats, outline: Floats, own: str) -> Floats:
     """The OKLab centre of the group with the largest share of the product's colours (n, 3) and of its outline's (m, 3)
-    together: clusters of one hue count as one, however they are lit."""
+    together: clusters of one hue count as one, however they are lit, and those near `own` for more."""
     if len(sample) < _CLUSTERS * 4:
         return np.asarray(np.median(sample, axis=0), dtype=np.float32)
     cv2.setRNGSeed(0)
-    scale = np.array([0.5, 1.0, 1.0], np.float32)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.001)
-    found = cv2.kmeans(sample * scale, _CLUSTERS, np.zeros(0, np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
+    found = cv2.kmeans(sample * _SCALE, _CLUSTERS, np.zeros(0, np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
     labels, means = found[1].ravel(), found[2]
-    nearest_mean = ((outline[:, None] * scale - means) ** 2).sum(axis=2).argmin(axis=1)
+    nearest_mean = ((outline[:, None] * _SCALE - means) ** 2).sum(axis=2).argmin(axis=1)
     shares = sum(np.bincount(each, minlength=_CLUSTERS) / max(1, len(each)) for each in (labels, nearest_mean))
     centres = np.stack([np.median(sample[labels == index], axis=0) for index in range(_CLUSTERS)])
     alike = np.stack([_alike(centres, centre) for centre in centres])
     coloured = np.hypot(centres[:, 1], centres[:, 2]) > _GREY
     alike[~coloured] *= ~coloured  # a dark colour has little chroma, and is not grey
     weight = (alike * shares).sum(axis=1) * (1.0 + _COLOURED * coloured)
+    if own:
+        off = np.linalg.norm((centres - to_oklab(np.array(rgb_of(own), np.uint8))) * _SCALE, axis=1)
+        weight *= 1.0 + _NAMED * np.exp(-((off / _NEAR) ** 2))
     group = alike[int(weight.argmax())] > 0.5
     return np.asarray(np.median(sample[group[labels]], axis=0), dtype=np.float32)
 

@@ -30,6 +30,7 @@ class Drawing:
     resolution: int
     renderer_version: int
     colour: str = ""  # the product's own, in words; empty where prompts do not name it
+    colour_hex: str = ""  # and its code; empty where it is not known
     controlnet: str = ""
     upscaler: str = ""
     scene_photos: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -171,4 +172,5 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         across=one.scene.unusual("across"),
         size=one.scene.unusual("size"),
         colour_word=word_for(one.colour),
+        own_colour_hex=drawing.colour_hex if one.colour.hex and technique.SOURCE_TYPE != "generated" else "",
     )

@@ -14,6 +14,7 @@ from configs.entries import Channel
 from tasks.context import RunContext
 from tasks.identities import gate_id, image_id, recipe_of, slot_of
 from tasks.planning.attempts import in_a_new_place, in_its_place
+from tasks.planning.colour_words import ColourWords
 from tasks.planning.known import Known, class_adapters
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.photos import Listed, no_usable_photo
@@ -36,6 +37,7 @@ class Planner:
         self.context, self.config, self.library = context, context.config, context.library()
         self.known, self.scene_photos = known, scene_photos
         self.recipe = recipe_of(context)
+        self.colour_words = ColourWords(self.library.colours)
         self.channels = [self.library.channels[name] for name in self.config.channels]
         self.classes: dict[str, AdapterSpec] = {}
         self.new_classes: list[AdapterSpec] = []
@@ -117,6 +119,7 @@ class Planner:
             resolution=self.context.resolution,
             renderer_version=RENDERER_VERSION,
             colour=adapter.colour,
+            colour_hex=self.colour_words.hex_of(product.in_words(self.config.generation.colour_attributes)),
             controlnet=model.controlnet_identity,
             upscaler=model.upscaler_identity,
             scene_photos=self.scene_photos,

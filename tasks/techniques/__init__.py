@@ -58,15 +58,15 @@ class Material:
     """What a variant is made of.
 
     `drawn` is what the model drew for the variant's prompt, enlarged where a network does that, and None where the
-    prompt is empty; for a scene of which there is a photograph, that. `photo` gives the photo of the product that the
-    variant shows, in the variant's colour, with its mask; it raises Rejected where no photo could be cut out.
+    prompt is empty; for a scene of which there is a photograph, that. `photo` gives the photo of the product that a
+    variant shows, in its colour, with its mask; it raises Rejected where no photo could be cut out.
     `guide` is what a guided technique has made for the model, as large as what is drawn, and `scene` the place that it
     has asked for. Of a guided technique that shows a photo's pixels, a composite, the scene is enlarged instead of what
     is drawn.
     """
 
     drawn: Rgb | None
-    photo: Callable[[], CutOut]
+    photo: Callable[[VariantSpec], CutOut]
     guide: Pixels | None = None
     scene: Rgb | None = None
 

@@ -36,7 +36,7 @@ def compose(
     variant: VariantSpec, material: Material, fill: float, placement: Placement, side_maximum: int | None = None
 ) -> Pixels:
     """The cut-out in the scene as `placement` says, or filling `fill` of a flat colour where there is none."""
-    shown = material.photo()
+    shown = material.photo(variant)
     size = variant.height, variant.width  # an enlarged scene is larger: in it a small photo's product would be blurred
     if material.drawn is None:
         colour = variant.background_hex or WHITE

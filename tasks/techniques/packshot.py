@@ -19,6 +19,6 @@ def prompt(words: Words) -> str:
 
 def make(variant: VariantSpec, material: Material) -> Pixels:
     """The cut-out of the photo on its background."""
-    shown = material.photo()
+    shown = material.photo(variant)
     colour, size = variant.background_hex or WHITE, (variant.height, variant.width)
     return Pixels(*on_flat(shown.rgb, shown.mask, colour, size, side_maximum=variant.side_maximum))

@@ -14,7 +14,7 @@ from tasks.imaging.compose import AS_TRAINED
 from tasks.imaging.edges import product_edges
 from tasks.techniques import Material, Pixels, Words, composite, regenerate
 
-VERSION = 2
+VERSION = 3
 USES_ADAPTER = True
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
 SOURCE_TYPE: Literal["generated"] = "generated"
@@ -37,7 +37,7 @@ def strength(generation: GenerationConfig) -> float:
 
 
 def guide(variant: VariantSpec, material: Material) -> Pixels:
-    """The product's edges, where a LoRA expects it."""
+    """The product's edges, where a LoRA expects it; of its own colours, which has what the photo has of them."""
     size = (variant.height, variant.width, 3)
     empty = replace(material, drawn=None if variant.background_hex else np.full(size, 255, np.uint8))
     placed = composite.compose(replace(variant, colour_hex=""), empty, AS_TRAINED.share, AS_TRAINED)

@@ -4,7 +4,8 @@
 
 The demo studio photographs each product twice in the same light and pose, in two main colours. `recolour` gives the
 first photograph the second's colour. What differs between the two photographs is what has that colour; what
-`recolour` has changed is held to it (intersection over union), and its colours to the second photograph's.
+`recolour` has changed is held to it (intersection over union), and its colours to the second photograph's: once without
+a word for the product's colour, and once with the one that the demo's catalog has.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from configs.library import load_library
 from infra.demo.materials import hex_of
 from infra.demo.products import ProductSpec, build, random_product
 from infra.demo.renderer import Pose
@@ -22,6 +24,7 @@ from infra.demo.scenes import SCENES
 from infra.demo.studio import shoot
 from tasks.imaging.pixels import Bools, Mask, Rgb
 from tasks.pictures import in_colour
+from tasks.planning.colour_words import ColourWords
 from tasks.techniques import CutOut
 from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, command_line, tell
@@ -30,6 +33,7 @@ from tests.measures import mask_overlap, pixel_colour_difference
 BACKDROPS = ("white_studio", "grey_studio", "beige_studio")
 TARGETS = ("pink", "green")
 CHANGED = 14  # levels of a channel
+TOLD = "no word", "its word"
 FOUND = 0.9  # an overlap above which the part that has the colour was found
 
 
@@ -62,14 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """The report: a row for each kind of product, and those in which the wrong part was recoloured."""
     torch.set_num_threads(1)
+    words = ColourWords(load_library().colours)
     found: dict[str, list[tuple[float, float]]] = {}
-    wrong = []
+    wrong: dict[str, list[str]] = {told: [] for told in TOLD}
     for pair in photographs(options.products, options.seed, options.side):
-        overlap, difference = judged(pair)
         kind = "of two colours in a pattern" if pair.spec.pattern else "of one colour"
-        found.setdefault(kind, []).append((overlap, difference))
-        if overlap <= FOUND:
-            wrong.append(f"{pair.spec.colour} {pair.spec.class_noun} {overlap:.2f}")
+        for told, own in zip(TOLD, ("", words.hex_of(pair.spec.colour)), strict=True):
+            overlap, difference = judged(pair, own)
+            found.setdefault(f"{kind}, {told}", []).append((overlap, difference))
+            if overlap <= FOUND:
+                wrong[told].append(f"{pair.spec.colour} {pair.spec.class_noun} {overlap:.2f}")
     about = occasion(torch.device("cpu")) | {name: getattr(options, name) for name in ("products", "seed", "side")}
     rows = [_row(kind, np.array(values)) for kind, values in sorted(found.items())]
     return about | {"rows": rows, "wrong": wrong}
@@ -90,10 +96,13 @@ def photographs(count: int, seed: int, side: int) -> Iterator[Pair]:
         yield Pair(spec, taken.image, taken.mask.astype(np.float32), colour, other.image)
 
 
-def judged(pair: Pair) -> tuple[float, float]:
-    """How far what was recoloured is what should be, 0 to 1, and the median CIEDE2000 of that."""
+def judged(pair: Pair, own: str = "") -> tuple[float, float]:
+    """How far what was recoloured is what should be, 0 to 1, and the median CIEDE2000 of that.
+
+    `own` is the hex code of the first colour, or "", as `in_colour` takes it.
+    """
     solid = pair.mask > 0.9
-    after = in_colour(CutOut(pair.rgb, pair.mask), hex_of(pair.colour)).rgb
+    after = in_colour(CutOut(pair.rgb, pair.mask), hex_of(pair.colour), own).rgb
     should, does = (_changed(pair.rgb, one) & solid for one in (pair.other, after))
     overlap = mask_overlap(should.astype(np.float32), does.astype(np.float32))
     return overlap, pixel_colour_difference(after, pair.other, should.astype(np.float32))
@@ -117,7 +126,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"what has the main colour, {report['products']} products in photographs of {report['side']} pixels, seed "
         f"{report['seed']}. `make bench-recolour`"
     )
-    wrong = [f"Not found: {', '.join(report['wrong'])}."] if report["wrong"] else []
+    wrong = [f"Not found with {told}: {', '.join(those)}." for told, those in report["wrong"].items() if those]
     return "\n\n".join([about, "\n".join(as_markdown(report["rows"])), *wrong]) + "\n"
 
 

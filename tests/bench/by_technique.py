@@ -82,7 +82,7 @@ def _materials(bench: Bench, product: Product, specs: list[VariantSpec]) -> list
         if spec.scene_prompt:
             [scene] = render(bench.base, [RenderRequest(spec.scene_prompt, "", spec.seed)], bench.settings, {}, 1)
         shown = CutOut(photo.rgb, photo.mask)
-        material = Material(scene, lambda shown=shown: shown, scene=scene)
+        material = Material(scene, lambda _, shown=shown: shown, scene=scene)
         found.append(replace(material, guide=technique.guide(spec, material) if technique else None))
     return found
 

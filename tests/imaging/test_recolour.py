@@ -84,6 +84,24 @@ def test_a_coloured_products_grey_parts_are_not_its_colour_though_they_are_a_lit
     assert abs(after[60:].astype(int) - rgb_of("#2b5fb3")).max() <= 2
 
 
+@pytest.mark.parametrize(("own", "taken"), [("#b02028", 0), ("#2050b0", 1), ("#f2c230", 0), ("", 0)])
+def test_of_two_colours_the_named_one_is_the_products_and_one_that_it_has_not_decides_nothing(own, taken):
+    rgb = np.full((100, 100, 3), (170, 40, 50), np.uint8)
+    rgb[52:] = (40, 90, 160)  # the lesser half
+    change = np.abs(recolour(rgb, np.ones((100, 100), np.float32), "#2f7d4a", own).astype(int) - rgb).max(axis=2)
+    changed, kept = (change[:48], change[56:])[:: -1 if taken else 1]
+    assert changed.min() > 40
+    assert kept.max() <= 1
+
+
+def test_a_label_is_not_the_product_though_it_has_the_named_colour():
+    rgb = np.full((100, 100, 3), (170, 40, 50), np.uint8)
+    rgb[30:50, 30:70] = (40, 90, 160)
+    after = recolour(rgb, np.ones((100, 100), np.float32), "#2f7d4a", "#2050b0").astype(int)
+    assert np.abs(after - rgb)[32:48, 32:68].max() <= 1
+    assert np.abs(after - rgb)[60:].max(axis=2).min() > 40
+
+
 @pytest.mark.parametrize(
     ("foot", "rows", "stays"),
     [

@@ -19,7 +19,7 @@ USES_ADAPTER = False
 DIMENSIONS = frozenset({"colour"})
 SOURCE_TYPE = "none"
 def prompt(words): return ""
-def make(variant, material): return material.photo()
+def make(variant, material): return material.photo(variant)
 """
 
 

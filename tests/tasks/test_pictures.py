@@ -68,10 +68,12 @@ def test_a_photo_is_recoloured_once_for_all_variants_in_a_colour(store: ObjectSt
     store.write(reference.mask_key, encode_png(mask))
     read = photo_reader(store)
     with patch.object(pictures, "recolour", side_effect=recolour) as recoloured:
-        red, again = (read(reference, "#d02020") for _ in range(2))
-        other, own = read(reference, "#2020d0"), read(reference, "")
-    assert again is red
-    assert recoloured.call_count == 2
+        red, again = (read(reference, "#d02020", "") for _ in range(2))
+        other, own = read(reference, "#2020d0", ""), read(reference, "", "")
+        assert again is red
+        assert recoloured.call_count == 2
+        read(reference, "#d02020", "#101010")
+    assert recoloured.call_args.args[2:] == ("#d02020", "#101010"), "with another colour of its own it is another photo"
     assert (own.rgb == rgb).all()
     shown = [one.rgb[mask > 0.9].mean(axis=0).argmax() for one in (red, other)]
     assert shown == [0, 2]

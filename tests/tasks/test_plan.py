@@ -54,6 +54,25 @@ def test_an_adapter_does_not_know_the_order_of_its_photos(tmp_path: Path) -> Non
     assert ids[0] == ids[1]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "meant"),
+    [
+        ({"color": "Navy blue / White"}, "#1d2b4f"),
+        ({"colour": "#1A7F5A", "color": "red"}, "#1a7f5a"),
+        ({"colour": "Ocean breeze"}, ""),
+        ({"accent": "red"}, ""),
+    ],
+)
+def test_a_recoloured_picture_knows_what_the_catalog_calls_the_products_colour(
+    tmp_path: Path, attributes: dict[str, str], meant: str
+) -> None:
+    row = product_row("mug-1", **write_photos(tmp_path / "photos", 0, 1, side=64), attributes=attributes)
+    catalog = write_catalog(tmp_path / "catalog.parquet", [row])
+    variants = {"techniques": ["packshot"], "colours": ["original", "sage"], "backgrounds": ["scene"]}
+    _, job = _planned(catalog, variants=variants)
+    assert {one.spec.colour: one.spec.own_colour_hex for one in job.variants} == {"original": "", "sage": meant}
+
+
 def test_a_request_hears_of_the_rows_that_it_asks_for_alone(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 0, 1, side=64)
     rows = [product_row("good", **photos), product_row("bad", [])]

@@ -96,7 +96,7 @@ def test_a_transparent_photo_is_cut_out_in_its_own_colours_and_without_its_shado
     Image.fromarray(rgba.astype(np.uint8)).save(folder / "glass.png")
     write_catalog(folder / "catalog.parquet", [product_row("glass", references=[str(folder / "glass.png")])])
     context, [prepared] = _prepared(folder, "one")
-    photo = photo_reader(context.open())(prepared, "")
+    photo = photo_reader(context.open())(prepared, "", "")
     assert (photo.mask[product] == 128 / 255).all()
     assert (photo.mask[~product] == 0).mean() > 0.99
     assert abs(photo.rgb[product].astype(int) - (200, 30, 40)).max() <= 2

@@ -26,7 +26,7 @@ def spec_of(background: str) -> VariantSpec:
 @pytest.mark.parametrize("background", ["scene", "sage"])
 def test_a_restyled_picture_is_its_composite_as_large_as_the_photo_gives_but_for_the_products_light(background):
     spec, scene = spec_of(background), wooden_table(64) if background == "scene" else None
-    seen = Material(scene, lambda: CutOut(*mug(256)), scene=scene)
+    seen = Material(scene, lambda _: CutOut(*mug(256)), scene=scene)
     guide = restyle.guide(spec, seen)
     assert guide.rgb.shape == (64, 64, 3)
     made = restyle.make(spec, replace(seen, drawn=(guide.rgb * 0.8).astype(np.uint8), guide=guide))

@@ -200,7 +200,7 @@ def test_where_a_scene_has_its_products_moves_and_scales_them_and_the_usual_plac
     aside = LIBRARY.scenes["wooden-table"].model_copy(update={"across": 0.3, "size": 0.25, "surface": 0.7})
     [moved] = expand(MUG, matrix, GENERATION, dataclasses.replace(LIBRARY, scenes={"wooden-table": aside}), DRAWING)
     assert (usual.across, usual.size) == (None, None)
-    mask = composite.make(moved, Material(wooden_table(200), lambda: CutOut(*mug(256)))).mask
+    mask = composite.make(moved, Material(wooden_table(200), lambda _: CutOut(*mug(256)))).mask
     rows, columns = box_of(mask)
     side = len(mask)
     assert max(rows.stop - rows.start, columns.stop - columns.start) / side == pytest.approx(0.25, abs=0.01)
@@ -231,6 +231,17 @@ def test_a_flat_background_is_told_to_the_model_in_words() -> None:
     prompts = {spec.background: spec.prompt for spec in _expand(matrix)}
     assert prompts["light-grey"].endswith("sks mug, plain light grey background")
     assert prompts["brick"] == f"{prompts['scene']}, brick wall background"
+
+
+def test_a_products_own_colour_is_part_of_recoloured_pictures_of_its_photos_alone() -> None:
+    matrix = VariantMatrix(scenes=("wooden-table",), colours=("original", "sage"), techniques=TECHNIQUES)
+    told = dataclasses.replace(DRAWING, colour_hex="#1a7f5a")
+    for drawing, without in zip(
+        *(expand(MUG, matrix, GENERATION, LIBRARY, one) for one in (told, DRAWING)), strict=True
+    ):
+        recoloured = drawing.colour == "sage" and drawing.technique in ("composite", "packshot", "restyle")
+        assert drawing.own_colour_hex == ("#1a7f5a" if recoloured else "")
+        assert (drawing.id != without.id) == recoloured
 
 
 def test_colours_by_hex_code_are_variants_like_the_librarys_and_named_without_a_hash() -> None:

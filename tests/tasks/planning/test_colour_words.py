@@ -1,0 +1,58 @@
+"""Which colour a catalog's words mean."""
+
+import pytest
+
+from configs.library import load_library
+from tasks.planning.colour_words import ColourWords, _shops_words
+
+COLOURS = load_library().colours
+WORDS = ColourWords(COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Black", "black"),
+        ("light grey", "light-grey"),
+        ("light-grey", "light-grey"),
+        ("Charcoal Heather", "charcoal"),
+        ("Matte black", "black"),
+        ("Navy blue", "navy"),
+        ("Black/White", "black"),
+        ("White, Red and Blue", "white"),
+        ("Ahorn und Schwarz", "black"),
+        ("vert", "green"),
+        ("Weiß", "white"),
+        ("Off-White", "ivory"),
+        ("Vintage / Sage", "sage"),
+    ],
+)
+def test_the_first_that_is_named_is_meant_and_the_longest_name_of_it(text: str, name: str) -> None:
+    assert WORDS.hex_of(text) == COLOURS[name].hex
+
+
+def test_a_name_of_two_words_is_known_before_either_of_them() -> None:
+    assert WORDS.hex_of("royal blue") not in ("", COLOURS["blue"].hex)
+    assert WORDS.hex_of("royalblue") == WORDS.hex_of("bright royal-blue") == WORDS.hex_of("royal blue")
+
+
+def test_a_hex_code_is_taken_as_it_is() -> None:
+    assert WORDS.hex_of("#1A7F5A") == "#1a7f5a"
+    assert WORDS.hex_of("#abc / black") == "#aabbcc"
+    assert WORDS.hex_of("#12345 / black") == COLOURS["black"].hex
+
+
+@pytest.mark.parametrize("text", ["", " / ", "Forest camouflage", "No. 7", "multicolour", "original", "Redwood", "#xy"])
+def test_what_names_no_colour_means_none(text: str) -> None:
+    assert WORDS.hex_of(text) == ""
+
+
+def test_a_librarys_own_colour_is_a_word_and_replaces_what_it_meant() -> None:
+    own = {"house": COLOURS["red"].model_copy(update={"title": "Mint", "hex": "#123456"})}
+    assert ColourWords(own).hex_of("Fresh mint") == "#123456"
+    assert ColourWords(own).hex_of("schwarz") == "", "of a library that has no black"
+
+
+def test_each_word_means_a_code_or_a_colour_of_the_library() -> None:
+    for word, meant in _shops_words().items():
+        assert WORDS.hex_of(word) == (meant if meant.startswith("#") else COLOURS[meant].hex), word
