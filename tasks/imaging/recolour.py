@@ -1,7 +1,5 @@
 """Show the product in another colour: move its main colour in OKLab, keep texture, shading, labels and metal."""
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +17,7 @@ _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or 
 _DEEPEST = 4.0  # a darker shade is not told from black
 _BINS = 32
 _PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of colours, they are two materials
+_TOUCHED = 0.02  # how far a colour is within the limits that is asked whether it is another material's
 _PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
 _EDGE_WIDTH, _EDGE_SHARE = 2, 0.003  # how far two colours are blurred into each other: pixels, and of the longer side
 _NOISE = 24.0  # of the sum of three levels: what is darker says little of the light on it
@@ -27,16 +26,14 @@ _MIRRORED = 0.3  # how much lighter than the main colour all is a reflection
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
 
 
-class _Limits(NamedTuple):
-    """Where colours begin and cease to differ from a coloured main one: turned in hue to the left and to the right (as
-    tangents), and paler (as the share of the main chroma that they lack, in the same light)."""
+_Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Where colours begin and cease to differ from the main one, in each of `_differences`."""
 
-    left: tuple[float, float]
-    right: tuple[float, float]
-    pale: tuple[float, float]
-
-
-_LIMITS = _Limits((0.35, 0.7), (0.35, 0.7), (0.6, 0.88))
+_COLOURED_LIMITS: _Limits = (0.35, 0.7), (0.35, 0.7), (0.6, 0.88)
+_GREY_LIMITS: _Limits = (0.22, 0.36), (0.22, 0.36), (0.045, 0.085)
+_GREY_GROUP: _Limits = (0.08, 0.16), (0.08, 0.16), (0.045, 0.085)  # of one material in one light
+_PALER_APART, _LIGHTER_APART, _TINT_APART = 0.25, 0.15, 0.012  # nearer than this is no other material
+_SHADED = 0.3  # of its lightness a side lacks that is turned away from the light
 
 
 def recolour(rgb: Rgb, mask: Mask, hexadecimal: str, own: str = "") -> Rgb:
@@ -54,9 +51,9 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str, own: str = "") -> Rgb:
     part, cover = rgb[box], mask[box]
     lab = to_oklab(part)
     solid = cover > 0.7 if (cover > 0.7).any() else cover > 0.0
-    pixels = _sample(lab[solid])
-    main = _main_colour(pixels, _sample(lab[_outline(solid)]), own)
-    belongs = _belonging(lab, main, _limits_of(pixels, main))
+    pixels, outline = _sample(lab[solid]), _sample(lab[_outline(solid)])
+    main = _main_colour(pixels, outline, own)
+    belongs = _belonging(lab, main, _limits_of(pixels, outline, main))
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
     moved = from_oklab(_moved(lab, main, target))
     before = part.astype(np.float32)
@@ -118,59 +115,82 @@ def _main_colour(sample: Floats, outline: Floats, own: str) -> Floats:
     nearest_mean = ((outline[:, None] * _SCALE - means) ** 2).sum(axis=2).argmin(axis=1)
     shares = sum(np.bincount(each, minlength=_CLUSTERS) / max(1, len(each)) for each in (labels, nearest_mean))
     centres = np.stack([np.median(sample[labels == index], axis=0) for index in range(_CLUSTERS)])
-    alike = np.stack([_alike(centres, centre) for centre in centres])
-    coloured = np.hypot(centres[:, 1], centres[:, 2]) > _GREY
+    coloured = ~np.array([_is_grey(centre) for centre in centres])
+    groups = [_COLOURED_LIMITS if is_coloured else _GREY_GROUP for is_coloured in coloured]
+    alike = np.stack([_alike(centres, centre, limits) for centre, limits in zip(centres, groups, strict=True)])
     alike[~coloured] *= ~coloured  # a dark colour has little chroma, and is not grey
     weight = (alike * shares).sum(axis=1) * (1.0 + _COLOURED * coloured)
     if own:
         off = np.linalg.norm((centres - to_oklab(np.array(rgb_of(own), np.uint8))) * _SCALE, axis=1)
         weight *= 1.0 + _NAMED * np.exp(-((off / _NEAR) ** 2))
-    group = alike[int(weight.argmax())] > 0.5
+    best = int(weight.argmax())
+    group = (alike[best] > 0.5) & (alike[:, best] > 0.5)
     return np.asarray(np.median(sample[group[labels]], axis=0), dtype=np.float32)
 
 
-def _alike(lab: Floats, main: Floats, limits: _Limits = _LIMITS) -> Floats:
+def _is_grey(main: Floats) -> bool:
+    return bool(np.hypot(main[1], main[2]) < _GREY)
+
+
+def _alike(lab: Floats, main: Floats, limits: _Limits) -> Floats:
     """How much each colour belongs to `main`, 0 to 1: by hue for a coloured one, by lightness for a grey one."""
-    if np.hypot(main[1], main[2]) < _GREY:
-        chroma = np.hypot(lab[..., 1], lab[..., 2])
-        return _fade(chroma, _GREY, _GREY + 0.04) * _fade(np.abs(lab[..., 0] - main[0]), 0.22, 0.36)
-    turned, pale = _differences(lab, main)
-    shining = _fade(pale, *_LIMITS.pale) * (1.0 - _fade(lab[..., 0] - main[0], 0.0, 0.06))
-    return _fade(-turned, *limits.left) * _fade(turned, *limits.right) * np.maximum(shining, _fade(pale, *limits.pale))
+    differences = _differences(lab, main)
+    first, second, third = (_fade(each, *limit) for each, limit in zip(differences, limits, strict=True))
+    if not _is_grey(main):
+        shining = _fade(differences[2], *_COLOURED_LIMITS[2]) * (1.0 - _fade(lab[..., 0] - main[0], 0.0, 0.06))
+        third = np.maximum(third, shining)
+    return first * second * third
 
 
-def _differences(lab: Floats, main: Floats) -> tuple[Floats, Floats]:
-    """How far each colour's hue is turned from a coloured `main`, as a tangent, and the chroma it lacks, as a share."""
+def _differences(lab: Floats, main: Floats) -> tuple[Floats, Floats, Floats]:
+    """How each colour differs from `main`.
+
+    From a coloured one: its hue turned to the left and to the right, as tangents, and the chroma that it lacks in the
+    same light, as a share. From a grey one: darker, lighter, and of another tint in the same light.
+    """
+    shade = _shade(lab, main)
+    if _is_grey(main):
+        tint = np.hypot(lab[..., 1] * shade - main[1], lab[..., 2] * shade - main[2])
+        return main[0] - lab[..., 0], lab[..., 0] - main[0], tint
     # The angle means nothing near grey, so it counts by the chroma across the main hue's direction.
     main_chroma = float(np.hypot(main[1], main[2]))
     direction = main[1:] / main_chroma
     along = lab[..., 1] * direction[0] + lab[..., 2] * direction[1]
     across = lab[..., 2] * direction[0] - lab[..., 1] * direction[1]
-    return across / np.maximum(along, 1e-3), 1.0 - along * _shade(lab, main) / main_chroma
+    turned = across / np.maximum(along, 1e-3)
+    return -turned, turned, 1.0 - along * shade / main_chroma
 
 
-def _limits_of(pixels: Floats, main: Floats) -> _Limits:
+def _limits_of(pixels: Floats, outline: Floats, main: Floats) -> _Limits:
     """The limits for a product with these colours: drawn closer where another material's colours lie apart within them,
-    as a wooden foot's below an orange lamp shade."""
-    alike = pixels[_alike(pixels, main) > 0.5]
-    if np.hypot(main[1], main[2]) < _GREY or not len(alike):
-        return _LIMITS
-    turned, pale = _differences(alike, main)
-    found = _Limits(*(_parted(each, limit) for each, limit in zip((-turned, turned, pale), _LIMITS, strict=True)))
-    paler = alike[pale > found.pale[0], 0]
-    shining = np.count_nonzero(paler > main[0]) > len(paler) / 2  # the lamp's reflection, not another material
-    return found._replace(pale=_LIMITS.pale) if shining else found
+    as a wooden foot's below an orange lamp shade, or a grey chair's black legs."""
+    grey = _is_grey(main)
+    if grey:
+        pixels = np.concatenate([pixels, outline])  # a lens is most of its glasses, and little of their outline
+        usual, apart = _GREY_LIMITS, (_SHADED * float(main[0]), _LIGHTER_APART, _TINT_APART)
+    else:
+        usual, apart = _COLOURED_LIMITS, (0.0, 0.0, _PALER_APART)
+    alike = pixels[_alike(pixels, main, usual) > _TOUCHED]
+    if not len(alike):
+        return usual
+    differences = _differences(alike, main)
+    first, second, third = (_parted(*each) for each in zip(differences, usual, apart, strict=True))
+    if not grey:
+        paler = alike[differences[2] > third[0], 0]
+        if np.count_nonzero(paler > main[0]) > len(paler) / 2:  # the lamp's reflection, not another material
+            third = usual[2]
+    return first, second, third
 
 
-def _parted(values: Floats, limit: tuple[float, float]) -> tuple[float, float]:
-    """`limit`, or one in the gap before a second heap of values."""
+def _parted(values: Floats, limit: tuple[float, float], apart: float) -> tuple[float, float]:
+    """`limit`, or one in the gap before a second heap of values, which is no nearer than `apart`."""
     counts = np.histogram(values, _BINS, (0.0, limit[1]))[0]
     counts = np.convolve(np.pad(counts, 1, "edge"), (0.25, 0.5, 0.25), "valid")
     fewest = np.minimum.accumulate(counts)
     heap = int(np.where(fewest < _PARTED * counts, counts - fewest, 0.0).argmax())
     gap = np.flatnonzero(counts[: heap + 1] == fewest[heap])
     edge = (float(gap.mean()) + 0.5) * limit[1] / _BINS
-    if heap == 0 or not _PART[0] < float((values > edge).mean()) < _PART[1]:
+    if heap == 0 or (heap + 0.5) * limit[1] / _BINS < apart or not _PART[0] < float((values > edge).mean()) < _PART[1]:
         return limit
     return 0.8 * edge, 1.2 * edge
 

@@ -76,6 +76,27 @@ def test_a_face_or_a_lens_stays_though_it_is_larger_than_what_holds_it(case, fac
     assert np.abs(after - rgb)[(away > 80) & (away < 92)].max(axis=1).min() > 20
 
 
+@pytest.mark.parametrize(
+    ("main", "other", "stays"),
+    [
+        ((124, 124, 126), (40, 40, 42), True),  # a chair's legs
+        ((44, 44, 46), (128, 128, 130), True),  # a band across a cushion
+        ((124, 124, 126), (232, 232, 234), True),  # a ribbon around a box
+        ((44, 44, 46), (34, 46, 64), True),  # tinted glass in a black frame
+        ((236, 236, 236), (158, 158, 158), False),  # a white box's side that is turned away from the light
+        ((124, 124, 126), (74, 74, 76), False),  # and a grey one's
+    ],
+)
+def test_a_grey_product_keeps_parts_of_another_grey_and_its_shaded_sides_take_the_colour(main, other, stays):
+    rgb = np.full((200, 200, 3), main, np.float32)
+    rgb[140:] = other
+    rgb *= np.linspace(0.94, 1.06, 200)[None, :, None]
+    rgb = np.clip(rgb + np.random.default_rng(0).normal(0, 2, rgb.shape), 0, 255).astype(np.uint8)
+    change = np.abs(recolour(rgb, np.ones((200, 200), np.float32), "#e79ab0").astype(int) - rgb).max(axis=2)
+    assert np.median(change[:130]) > 14
+    assert np.median(change[150:]) < 3 if stays else np.median(change[150:]) > 14
+
+
 def test_a_coloured_products_grey_parts_are_not_its_colour_though_they_are_a_little_more_of_it():
     rgb = np.full((100, 100, 3), (170, 40, 50), np.uint8)
     rgb[:55] = (120, 120, 122)
