@@ -43,24 +43,32 @@ def photo_reader(store: ObjectStore) -> PhotoReader:
     """Photos to cut out, each in the colour that the first hex code names, or as it is for "". The second is that of
     its own colour, or "" where nobody said.
 
-    As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white. For
-    threads that share it: one is read, and recoloured, once for variants that follow one another.
+    As `read_reference`, but with the colours of a transparent photo as they were before it was laid on white, and
+    without the old background in the product's rim. For threads that share it: one is read, and recoloured, once for
+    variants that follow one another.
     """
     kept = LRUCache[tuple[str, str], CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
 
     @cached(kept, key=lambda reference, *colours: (reference.id, *colours), condition=Condition())
     def read(reference: Reference, hexadecimal: str, own: str) -> CutOut:
-        return in_colour(read(reference, "", ""), hexadecimal, own) if hexadecimal else _read_cut_out(store, reference)
+        if hexadecimal:
+            return in_colour(read(reference, "", ""), hexadecimal, own)
+        return cut_free(_read_cut_out(store, reference))
 
     return read
 
 
-def in_colour(photo: CutOut, hexadecimal: str, own: str = "") -> CutOut:
-    """The photo with its product in that colour; as it is where that is empty. `own` is as `recolour` takes it."""
-    if not hexadecimal:
-        return photo
-    rgb, mask = free_rim(photo.rgb, photo.mask)  # first, or the rim would keep some of the old colour
-    return CutOut(recolour(rgb, mask, hexadecimal, own), mask)
+def cut_free(photo: CutOut) -> CutOut:
+    """The photo without the old background in the product's rim."""
+    return CutOut(*free_rim(photo.rgb, photo.mask))
+
+
+def in_colour(photo: CutOut, hexadecimal: str, own: str) -> CutOut:
+    """The photo, its rim already free, with its product in that colour. `own` is as `recolour` takes it.
+
+    Recoloured, a rim shows what was left in it of the background, and is freed of that, too.
+    """
+    return cut_free(replace(photo, rgb=recolour(photo.rgb, photo.mask, hexadecimal, own)))
 
 
 def scene_reader(store: ObjectStore) -> SceneReader:

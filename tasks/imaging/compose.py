@@ -1,8 +1,8 @@
 """Put the real product's own pixels into a picture: into a generated background, or onto a flat colour.
 
-The product is drawn by nobody, since a label that has changed is worth less than one that is lit a little wrong: its
-rim is freed of the old background, and in a scene darker than the photo it is a little dimmer. What makes it belong is
-around it: a contact shadow and a soft cast shadow.
+The product is drawn by nobody, since a label that has changed is worth less than one that is lit a little wrong: in a
+scene darker than the photo it is a little dimmer. What makes it belong is around it: a contact shadow and a soft cast
+shadow. Its rim is to be free of the old background (`rim.py`).
 """
 
 from dataclasses import dataclass, replace
@@ -12,14 +12,10 @@ import numpy as np
 
 from tasks.imaging.colour import from_linear, rgb_of, to_linear
 from tasks.imaging.lighting import dim, shadow_side, surroundings
-from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, scale_mask, scale_rgb
-from tasks.imaging.rim import free_rim
+from tasks.imaging.pixels import Box, Floats, Mask, Rgb, box_of, scale_mask, scale_rgb, soft_box
 from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, darkness_of, shade
 
 Array = TypeVar("Array", Rgb, Mask)
-Box = tuple[slice, slice]  # rows and columns
-
-_FAINT = 0.1  # of the mask: what shows less may be cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +54,12 @@ def place(
     size = _native(box, size or background_rgb.shape[:2], placement, side_maximum)
     background_rgb = scale_rgb(background_rgb, size[1], size[0])
     product, alpha = _lift(product_rgb, mask, box, size, placement)
-    light, own = to_linear(background_rgb), product.astype(np.float32)
     photo, scene = surroundings(product_rgb, mask), surroundings(background_rgb, alpha)
+    own = product.astype(np.float32)
     dim(own, alpha, photo, scene)
     offset_x = placement.shadow.offset_x * shadow_side(photo, scene)
-    return _joined(own, alpha, background_rgb, light, replace(placement.shadow, offset_x=offset_x)), alpha
+    shadow = replace(placement.shadow, offset_x=offset_x)
+    return _joined(own, alpha, background_rgb, float(scene.light.mean()), shadow), alpha
 
 
 def on_flat(
@@ -82,18 +79,20 @@ def on_flat(
     placement = Placement(share=fill, surface=None, shadow=shadow)
     background = np.empty((*_native(box_of(mask), size, placement, side_maximum), 3), np.uint8)
     background[:] = rgb_of(hexadecimal)
+    light = float(to_linear(background[0, 0]).mean())
     product, alpha = _lift(product_rgb, mask, box_of(mask), background.shape[:2], placement)
-    return _joined(product.astype(np.float32), alpha, background, to_linear(background), shadow), alpha
+    return _joined(product.astype(np.float32), alpha, background, light, shadow), alpha
 
 
-def _joined(product: Floats, alpha: Mask, background_rgb: Rgb, light: Floats, shadow: Shadow) -> Rgb:
-    """`product` over the background, which is `light` in linear light, with its shadow on it."""
+def _joined(product: Floats, alpha: Mask, background_rgb: Rgb, light: float, shadow: Shadow) -> Rgb:
+    """`product` over the background, whose mean linear light is `light`, with its shadow on it."""
     joined, darkness = background_rgb.copy(), darkness_of(alpha, shadow)
-    part = box_of(np.maximum(darkness, alpha), 1e-9)  # about half of it: nothing else is to change
-    lit = shade(light[part], darkness[part], light.mean(), shadow)
-    ground = np.where(lit != light[part], from_linear(lit), background_rgb[part])
+    dark = (darkness > 0.0) & (alpha < 1.0)
+    joined[dark] = from_linear(shade(to_linear(background_rgb[dark]), darkness[dark], light, shadow))
+    box = box_of(alpha, 1e-9)
+    ground = joined[box].astype(np.float32)
     # Not in linear light: files with glass are made for programs that blend what they store, as almost all do.
-    joined[part] = np.rint(ground + (product[part] - ground) * alpha[part][..., None])
+    joined[box] = np.rint(ground + (product[box] - ground) * alpha[box][..., None])
     return joined
 
 
@@ -113,13 +112,13 @@ def _ratio(box: Box, size: tuple[int, int], placement: Placement) -> float:
 
 
 def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placement: Placement) -> tuple[Rgb, Mask]:
-    """The product cropped, cleaned, scaled and moved to its place in an empty picture of `size`, with its mask."""
+    """The product cropped, scaled and moved to its place in an empty picture of `size`, with its mask."""
     if not (mask >= 0.5).any():
         raise ValueError("the mask is empty: there is no product to place")
     height, width = size
-    rows, columns = _wider(box_of(mask, _FAINT), mask.shape)
+    rows, columns = soft_box(mask)
     box_rows, box_columns = box
-    product, alpha = free_rim(np.ascontiguousarray(product_rgb[rows, columns]), mask[rows, columns])
+    product, alpha = product_rgb[rows, columns], mask[rows, columns]
     box_width = box_columns.stop - box_columns.start
     ratio = _ratio(box, size, placement)
     new_width, new_height = max(1, round(alpha.shape[1] * ratio)), max(1, round(alpha.shape[0] * ratio))
@@ -132,16 +131,6 @@ def _lift(product_rgb: Rgb, mask: Mask, box: Box, size: tuple[int, int], placeme
     box_left = min(max(box_left, 0.0), width - box_width * ratio)
     left = round(box_left) - round((box_columns.start - columns.start) * ratio)
     return _pasted(product, size, bottom - new_height, left), _pasted(alpha, size, bottom - new_height, left)
-
-
-def _wider(box: Box, shape: tuple[int, int]) -> Box:
-    """Room for the mask's soft edge outside its box."""
-    rows, columns = box
-    margin = 3 + max(rows.stop - rows.start, columns.stop - columns.start) // 50
-    return (
-        slice(max(0, rows.start - margin), min(shape[0], rows.stop + margin)),
-        slice(max(0, columns.start - margin), min(shape[1], columns.stop + margin)),
-    )
 
 
 def _pasted(array: Array, size: tuple[int, int], top: int, left: int) -> Array:

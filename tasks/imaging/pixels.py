@@ -16,8 +16,13 @@ Mask = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
+Box = tuple[slice, slice]
+"""Rows and columns of a part of a picture."""
+
 Places = tuple[npt.NDArray[np.signedinteger], ...]
 """Rows and columns."""
+
+_FAINT = 0.1  # of a mask: what shows less may be cut off
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -51,13 +56,23 @@ def shrink_mask(mask: Mask, longest: int) -> Mask:
     return scale_mask(mask, max(1, round(width * ratio)), max(1, round(height * ratio)))
 
 
-def box_of(mask: Mask, threshold: float = 0.5) -> tuple[slice, slice]:
+def box_of(mask: Mask, threshold: float = 0.5) -> Box:
     """Rows and columns that `mask` reaches `threshold` in; the whole picture when it does nowhere."""
     inside = mask >= threshold
     if not inside.any():
         return slice(0, mask.shape[0]), slice(0, mask.shape[1])
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def soft_box(mask: Mask) -> Box:
+    """The box of what `mask` shows, however faint, with room for its soft edge."""
+    rows, columns = box_of(mask, _FAINT)
+    margin = 3 + max(rows.stop - rows.start, columns.stop - columns.start) // 50
+    return (
+        slice(max(0, rows.start - margin), min(mask.shape[0], rows.stop + margin)),
+        slice(max(0, columns.start - margin), min(mask.shape[1], columns.stop + margin)),
+    )
 
 
 def border_of(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:

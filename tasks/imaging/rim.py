@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, nearest
+from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, nearest, soft_box
 
 _SOFT_EDGE = 0.01  # of the longer side: half the width of the widest edge
 _WITHIN, _SHARE = 3, 0.004  # how far into the product a rim reaches: pixels, and in a large photo of the longer side
@@ -25,8 +25,11 @@ def free_rim(rgb: Rgb, mask: Mask) -> tuple[Rgb, Mask]:
     What lies deeper keeps its bytes, and so do half transparent parts that are wider than an edge, for glass has a
     colour of its own; and the mask there is as it was.
     """
-    unmixed, cover = _unmixed(rgb, mask)
-    return _spread(unmixed, mask), cover
+    box = soft_box(mask)
+    unmixed, cover = _unmixed(rgb[box], mask[box])
+    freed, covered = rgb.copy(), mask.copy()
+    freed[box], covered[box] = _spread(unmixed, mask[box]), cover
+    return freed, covered
 
 
 def _unmixed(rgb: Rgb, mask: Mask) -> tuple[Rgb, Mask]:

@@ -22,6 +22,7 @@ _FADE = 0.5  # of a cast shadow's strength, lost where it ends
 _SPAN = 0.3  # of the product's width: nearer to its lowest point there is no other that it stands on
 _STEEP = 0.4  # rows per column: what rises more hangs over the ground
 _ROUND = 0.24  # of the rise: a round foot bulges a quarter of it or more below the line from its lowest point
+_ENOUGH = 640  # pixels of a product's longer side: the shadow of a larger one is that of the smaller, enlarged
 _SIGMA = 4  # pixels; a wider blur is that wide in a smaller picture
 
 
@@ -61,6 +62,11 @@ def darkness_of(alpha: Mask, shadow: Shadow) -> Floats:
     """What share of the light that falls on the background is missing in the shadows of the product with that mask."""
     if max(shadow.cast, shadow.contact) == 0 or not (alpha >= 0.5).any():  # a thread, scaled down, is nowhere solid
         return np.zeros_like(alpha)
+    scale = _ENOUGH / max(edge.stop - edge.start for edge in box_of(alpha))
+    if scale < 1:
+        size = (max(1, round(length * scale)) for length in alpha.shape[::-1])
+        small = darkness_of(np.asarray(cv2.resize(alpha, tuple(size), interpolation=cv2.INTER_AREA)), shadow)
+        return np.asarray(cv2.resize(small, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR))
     ground = _ground(alpha)
     # One is missing from the lamp's light, the other from what comes from all around.
     left = (1.0 - shadow.cast * _cast(alpha, ground, shadow)) * (1.0 - shadow.contact * _contact(alpha, ground))

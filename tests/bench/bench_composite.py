@@ -25,6 +25,7 @@ from infra.demo.scenes import SCENES, set_up
 from infra.demo.studio import random_pose
 from tasks.imaging.compose import Placement, place
 from tasks.imaging.pixels import Bools, Mask, Rgb, box_of
+from tasks.imaging.rim import free_rim
 from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, command_line, tell
 from tests.measures import pixel_colour_difference
@@ -97,7 +98,7 @@ def composed(case: Case) -> tuple[Rgb, Mask]:
     height, width = case.mask.shape
     share = max((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
     middle = (columns.start + columns.stop) / 2 / width
-    return place(case.photo, case.mask, case.scene, Placement(share, middle, rows.stop / height))
+    return place(*free_rim(case.photo, case.mask), case.scene, Placement(share, middle, rows.stop / height))
 
 
 def judged(case: Case, composite: Rgb, mask: Mask) -> dict[str, float]:

@@ -23,7 +23,7 @@ from infra.demo.renderer import Pose
 from infra.demo.scenes import SCENES
 from infra.demo.studio import shoot
 from tasks.imaging.pixels import Bools, Mask, Rgb
-from tasks.pictures import in_colour
+from tasks.pictures import cut_free, in_colour
 from tasks.planning.colour_words import ColourWords
 from tasks.techniques import CutOut
 from tests.bench.device import occasion
@@ -102,7 +102,7 @@ def judged(pair: Pair, own: str = "") -> tuple[float, float]:
     `own` is the hex code of the first colour, or "", as `in_colour` takes it.
     """
     solid = pair.mask > 0.9
-    after = in_colour(CutOut(pair.rgb, pair.mask), hex_of(pair.colour), own).rgb
+    after = in_colour(cut_free(CutOut(pair.rgb, pair.mask)), hex_of(pair.colour), own).rgb
     should, does = (_changed(pair.rgb, one) & solid for one in (pair.other, after))
     overlap = mask_overlap(should.astype(np.float32), does.astype(np.float32))
     return overlap, pixel_colour_difference(after, pair.other, should.astype(np.float32))

@@ -16,6 +16,7 @@ from tasks.engine.rendering import RenderRequest, render
 from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
+from tasks.pictures import cut_free
 from tasks.planning.matrix import Drawing, expand
 from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided, find_technique
 from tests.bench.fidelity import Bench, Drawn, means
@@ -81,7 +82,7 @@ def _materials(bench: Bench, product: Product, specs: list[VariantSpec]) -> list
         technique, scene = find_guided(spec.technique), None
         if spec.scene_prompt:
             [scene] = render(bench.base, [RenderRequest(spec.scene_prompt, "", spec.seed)], bench.settings, {}, 1)
-        shown = CutOut(photo.rgb, photo.mask)
+        shown = cut_free(CutOut(photo.rgb, photo.mask))
         material = Material(scene, lambda _, shown=shown: shown, scene=scene)
         found.append(replace(material, guide=technique.guide(spec, material) if technique else None))
     return found

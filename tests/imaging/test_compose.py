@@ -7,6 +7,7 @@ from scipy import ndimage
 from tasks.imaging.compose import Placement, on_flat, place
 from tasks.imaging.measure import fill_ratio
 from tasks.imaging.pixels import box_of
+from tasks.imaging.rim import free_rim
 from tasks.imaging.shadow import NO_SHADOW, SOFT_SHADOW, Shadow
 from tests.imaging.pictures import mug, wooden_table
 from tests.measures import pixel_colour_difference, white_share_of_border
@@ -146,7 +147,8 @@ def test_the_ground_is_the_darker_the_nearer_it_is_to_the_foot(below, at_most):
 
 def test_no_fringe_of_the_old_backdrop_is_left():
     product, mask = mug(256, colour=(60, 60, 70), backdrop=(0, 255, 0), noise=0)
-    rgb, placed = place(product, mask, np.full((256, 256, 3), 128, np.uint8), Placement(shadow=NO_SHADOW))
+    freed = free_rim(product, mask)
+    rgb, placed = place(*freed, np.full((256, 256, 3), 128, np.uint8), Placement(shadow=NO_SHADOW))
     edge = (placed > 0.05) & (placed < 0.95)
     green = rgb[edge].astype(int)
     assert (green[:, 1] - green[:, [0, 2]].mean(axis=1)).max() < 12
