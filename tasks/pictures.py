@@ -47,7 +47,7 @@ def photo_reader(store: ObjectStore) -> PhotoReader:
     without the old background in the product's rim. For threads that share it: one is read, and recoloured, once for
     variants that follow one another.
     """
-    kept = LRUCache[tuple[str, str], CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
+    kept = LRUCache[tuple[str, str, str], CutOut](_KEPT, lambda photo: photo.rgb.nbytes + photo.mask.nbytes)
 
     @cached(kept, key=lambda reference, *colours: (reference.id, *colours), condition=Condition())
     def read(reference: Reference, hexadecimal: str, own: str) -> CutOut:

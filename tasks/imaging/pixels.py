@@ -86,3 +86,8 @@ def nearest(values: npt.NDArray[_Number], where: Bools) -> npt.NDArray[_Number]:
         (~where).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     return np.take(values[where], numbers - 1, axis=0)
+
+
+def core(where: Bools, width: int) -> npt.NDArray[np.uint8]:
+    """What lies deeper in `where` than `width` pixels."""
+    return np.asarray(cv2.erode(where.astype(np.uint8), np.ones((2 * width + 1,) * 2)), dtype=np.uint8)

@@ -2,23 +2,12 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from tasks.imaging.colour import from_oklab, rgb_of, to_oklab
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, box_of, nearest
+from tasks.imaging.main_colour import fade, is_grey, main_colour, shade_of
+from tasks.imaging.pixels import Floats, Mask, Rgb, box_of, core, nearest
 from tasks.imaging.rim import mixture
 
-_CLUSTERS = 6
-_OUTLINE = 0.02  # of the longer side: how wide a product's outline is taken to be
-_COLOURED = 0.75  # more than grey, black and white count: of products in two colours these are labels, soles and faces
-_SCALE = np.array([0.5, 1.0, 1.0], np.float32)  # of OKLab: light and shade tell less of a material than its hue does
-_NAMED, _NEAR = 5.0, 0.1  # how much more a colour counts that the catalog names, and how near it is to that
-_GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or white
-_DEEPEST = 4.0  # a darker shade is not told from black
-_BINS = 32
-_PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of colours, they are two materials
-_TOUCHED = 0.02  # how far a colour is within the limits that is asked whether it is another material's
-_PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
 _EDGE_WIDTH, _EDGE_SHARE = 2, 0.003  # how far two colours are blurred into each other: pixels, and of the longer side
 _NOISE = 24.0  # of the sum of three levels: what is darker says little of the light on it
 _DEEPER = 1.5  # times a shade is made deeper at most, on a far lighter product: more would show the photo's noise
@@ -26,23 +15,11 @@ _MIRRORED = 0.3  # how much lighter than the main colour all is a reflection
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
 
 
-_Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-"""Where colours begin and cease to differ from the main one, in each of `_differences`."""
-
-_COLOURED_LIMITS: _Limits = (0.35, 0.7), (0.35, 0.7), (0.6, 0.88)
-_GREY_LIMITS: _Limits = (0.22, 0.36), (0.22, 0.36), (0.045, 0.085)
-_GREY_GROUP: _Limits = (0.08, 0.16), (0.08, 0.16), (0.045, 0.085)  # of one material in one light
-_PALER_APART, _LIGHTER_APART, _TINT_APART = 0.25, 0.15, 0.012  # nearer than this is no other material
-_SHADED = 0.3  # of its lightness a side lacks that is turned away from the light
-
-
 def recolour(rgb: Rgb, mask: Mask, hexadecimal: str, own: str = "") -> Rgb:
     """`rgb` with the product's main colour moved to `hexadecimal`; all outside `mask` keeps its bytes.
 
-    The main colour is the group of alike colours that has most of the product and of its outline: a clock's face and
-    a pair of lenses may be larger than what holds them, and end within it. Where somebody has said which colour it is
-    (`own`, a hex code), colours near that count for more. Pixels belong to it by degrees; a lighter or darker one stays
-    lighter or darker, a highlight stays a highlight.
+    `own` is what `main_colour` goes by besides. Pixels belong to the main colour by degrees; a lighter or darker one
+    stays lighter or darker, a highlight stays a highlight.
     """
     inside = mask > 0.0
     if not inside.any():
@@ -51,9 +28,7 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str, own: str = "") -> Rgb:
     part, cover = rgb[box], mask[box]
     lab = to_oklab(part)
     solid = cover > 0.7 if (cover > 0.7).any() else cover > 0.0
-    pixels, outline = _sample(lab[solid]), _sample(lab[_outline(solid)])
-    main = _main_colour(pixels, outline, own)
-    belongs = _belonging(lab, main, _limits_of(pixels, outline, main))
+    main, belongs = main_colour(lab, solid, own)
     target = to_oklab(np.array(rgb_of(hexadecimal), np.uint8))
     moved = from_oklab(_moved(lab, main, target))
     before = part.astype(np.float32)
@@ -71,8 +46,8 @@ def _mend_edges(blended: Floats, part: Rgb, moved: Rgb, belongs: Floats, cover: 
     `rim.py`) for the product's inner edges; what shades such an edge, as a seam, shades it still.
     """
     width = max(_EDGE_WIDTH, round(_EDGE_SHARE * max(cover.shape)))
-    within = _core(belongs > 0.9, width)
-    beyond = _core((belongs < 0.1) & (cover > 0.97), width - 1)
+    within = core(belongs > 0.9, width)
+    beyond = core((belongs < 0.1) & (cover > 0.97), width - 1)
     reach = np.ones((6 * width + 1,) * 2)
     where = np.nonzero((cv2.dilate(within, reach) > within) & (cv2.dilate(beyond, reach) > beyond) & (cover > 0))
     if not len(where[0]):
@@ -87,131 +62,6 @@ def _mend_edges(blended: Floats, part: Rgb, moved: Rgb, belongs: Floats, cover: 
     blended[where] += (mended - blended[where]) * (trust * cover[where])[:, None]
 
 
-def _core(where: Bools, width: int) -> npt.NDArray[np.uint8]:
-    """What lies deeper in `where` than `width` pixels."""
-    return np.asarray(cv2.erode(where.astype(np.uint8), np.ones((2 * width + 1,) * 2)), dtype=np.uint8)
-
-
-def _sample(pixels: Floats) -> Floats:
-    """Enough of the pixels to know them all."""
-    return np.ascontiguousarray(pixels[:: max(1, len(pixels) // 12000)], dtype=np.float32)
-
-
-def _outline(solid: Bools) -> Bools:
-    """What of `solid` lies along its edges, and along the frame's."""
-    deep = _core(np.pad(solid, 1), max(2, round(_OUTLINE * max(solid.shape))))[1:-1, 1:-1]
-    return solid & (deep == 0)
-
-
-def _main_colour(sample: Floats, outline: Floats, own: str) -> Floats:
-    """The OKLab centre of the group with the largest share of the product's colours (n, 3) and of its outline's (m, 3)
-    together: clusters of one hue count as one, however they are lit, and those near `own` for more."""
-    if len(sample) < _CLUSTERS * 4:
-        return np.asarray(np.median(sample, axis=0), dtype=np.float32)
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.001)
-    found = cv2.kmeans(sample * _SCALE, _CLUSTERS, np.zeros(0, np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
-    labels, means = found[1].ravel(), found[2]
-    nearest_mean = ((outline[:, None] * _SCALE - means) ** 2).sum(axis=2).argmin(axis=1)
-    shares = sum(np.bincount(each, minlength=_CLUSTERS) / max(1, len(each)) for each in (labels, nearest_mean))
-    centres = np.stack([np.median(sample[labels == index], axis=0) for index in range(_CLUSTERS)])
-    coloured = ~np.array([_is_grey(centre) for centre in centres])
-    groups = [_COLOURED_LIMITS if is_coloured else _GREY_GROUP for is_coloured in coloured]
-    alike = np.stack([_alike(centres, centre, limits) for centre, limits in zip(centres, groups, strict=True)])
-    alike[~coloured] *= ~coloured  # a dark colour has little chroma, and is not grey
-    weight = (alike * shares).sum(axis=1) * (1.0 + _COLOURED * coloured)
-    if own:
-        off = np.linalg.norm((centres - to_oklab(np.array(rgb_of(own), np.uint8))) * _SCALE, axis=1)
-        weight *= 1.0 + _NAMED * np.exp(-((off / _NEAR) ** 2))
-    best = int(weight.argmax())
-    group = (alike[best] > 0.5) & (alike[:, best] > 0.5)
-    return np.asarray(np.median(sample[group[labels]], axis=0), dtype=np.float32)
-
-
-def _is_grey(main: Floats) -> bool:
-    return bool(np.hypot(main[1], main[2]) < _GREY)
-
-
-def _alike(lab: Floats, main: Floats, limits: _Limits) -> Floats:
-    """How much each colour belongs to `main`, 0 to 1: by hue for a coloured one, by lightness for a grey one."""
-    differences = _differences(lab, main)
-    first, second, third = (_fade(each, *limit) for each, limit in zip(differences, limits, strict=True))
-    if not _is_grey(main):
-        shining = _fade(differences[2], *_COLOURED_LIMITS[2]) * (1.0 - _fade(lab[..., 0] - main[0], 0.0, 0.06))
-        third = np.maximum(third, shining)
-    return first * second * third
-
-
-def _differences(lab: Floats, main: Floats) -> tuple[Floats, Floats, Floats]:
-    """How each colour differs from `main`.
-
-    From a coloured one: its hue turned to the left and to the right, as tangents, and the chroma that it lacks in the
-    same light, as a share. From a grey one: darker, lighter, and of another tint in the same light.
-    """
-    shade = _shade(lab, main)
-    if _is_grey(main):
-        tint = np.hypot(lab[..., 1] * shade - main[1], lab[..., 2] * shade - main[2])
-        return main[0] - lab[..., 0], lab[..., 0] - main[0], tint
-    # The angle means nothing near grey, so it counts by the chroma across the main hue's direction.
-    main_chroma = float(np.hypot(main[1], main[2]))
-    direction = main[1:] / main_chroma
-    along = lab[..., 1] * direction[0] + lab[..., 2] * direction[1]
-    across = lab[..., 2] * direction[0] - lab[..., 1] * direction[1]
-    turned = across / np.maximum(along, 1e-3)
-    return -turned, turned, 1.0 - along * shade / main_chroma
-
-
-def _limits_of(pixels: Floats, outline: Floats, main: Floats) -> _Limits:
-    """The limits for a product with these colours: drawn closer where another material's colours lie apart within them,
-    as a wooden foot's below an orange lamp shade, or a grey chair's black legs."""
-    grey = _is_grey(main)
-    if grey:
-        pixels = np.concatenate([pixels, outline])  # a lens is most of its glasses, and little of their outline
-        usual, apart = _GREY_LIMITS, (_SHADED * float(main[0]), _LIGHTER_APART, _TINT_APART)
-    else:
-        usual, apart = _COLOURED_LIMITS, (0.0, 0.0, _PALER_APART)
-    alike = pixels[_alike(pixels, main, usual) > _TOUCHED]
-    if not len(alike):
-        return usual
-    differences = _differences(alike, main)
-    first, second, third = (_parted(*each) for each in zip(differences, usual, apart, strict=True))
-    if not grey:
-        paler = alike[differences[2] > third[0], 0]
-        if np.count_nonzero(paler > main[0]) > len(paler) / 2:  # the lamp's reflection, not another material
-            third = usual[2]
-    return first, second, third
-
-
-def _parted(values: Floats, limit: tuple[float, float], apart: float) -> tuple[float, float]:
-    """`limit`, or one in the gap before a second heap of values, which is no nearer than `apart`."""
-    counts = np.histogram(values, _BINS, (0.0, limit[1]))[0]
-    counts = np.convolve(np.pad(counts, 1, "edge"), (0.25, 0.5, 0.25), "valid")
-    fewest = np.minimum.accumulate(counts)
-    heap = int(np.where(fewest < _PARTED * counts, counts - fewest, 0.0).argmax())
-    gap = np.flatnonzero(counts[: heap + 1] == fewest[heap])
-    edge = (float(gap.mean()) + 0.5) * limit[1] / _BINS
-    if heap == 0 or (heap + 0.5) * limit[1] / _BINS < apart or not _PART[0] < float((values > edge).mean()) < _PART[1]:
-        return limit
-    return 0.8 * edge, 1.2 * edge
-
-
-def _shade(lab: Floats, main: Floats) -> Floats:
-    """What shade has divided chroma by: in OKLab it scales all three numbers alike."""
-    return np.clip(main[0] / np.maximum(lab[..., 0], 1e-3), 1.0, _DEEPEST)
-
-
-def _fade(values: Floats, low: float, high: float) -> Floats:
-    """1 up to `low`, 0 from `high` on, smooth between."""
-    step = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(1.0 - step * step * (3.0 - 2.0 * step), dtype=np.float32)
-
-
-def _belonging(lab: Floats, main: Floats, limits: _Limits) -> Floats:
-    """`_alike`, without single pixels that JPEG noise has put on the wrong side."""
-    alike = cv2.medianBlur(np.rint(_alike(lab, main, limits) * 255).astype(np.uint8), 3)
-    return cv2.GaussianBlur(alike.astype(np.float32) / 255.0, (0, 0), 0.6)
-
-
 def _moved(lab: Floats, main: Floats, target: Floats) -> Floats:
     """Every pixel as it would be if the product had the target's colour, whether it belongs to it or not."""
     goal = float(np.clip(target[0], _BLACK, _WHITE))
@@ -220,10 +70,10 @@ def _moved(lab: Floats, main: Floats, target: Floats) -> Floats:
     main_chroma = float(np.hypot(main[1], main[2]))
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     # Light reflected off the surface has the lamp's colour, not the product's: highlights stay pale.
-    if main_chroma >= _GREY:
-        strength = np.clip(chroma * _shade(lab, main) / main_chroma, 0.0, 1.25)
+    if not is_grey(main):
+        strength = np.clip(chroma * shade_of(lab, main) / main_chroma, 0.0, 1.25)
     else:
-        strength = _fade(lab[..., 0], min(0.97, float(main[0]) + 0.2), 1.1)
+        strength = fade(lab[..., 0], min(0.97, float(main[0]) + 0.2), 1.1)
     strength = strength * np.clip(lightness / goal, 0.0, 1.0)
     return np.stack([lightness, target[1] * strength, target[2] * strength], axis=-1).astype(np.float32)
 
@@ -236,7 +86,7 @@ def _lightness(relative: Floats, main: float, goal: float) -> Floats:
     """
     scaled = relative * min(_DEEPER, goal / max(main, 1e-3))
     if goal < main:
-        lighter = scaled + (relative - scaled) * (1.0 - _fade(relative, 0.0, _MIRRORED))
+        lighter = scaled + (relative - scaled) * (1.0 - fade(relative, 0.0, _MIRRORED))
     else:
         lighter = relative * (1.0 - goal) / max(1.0 - main, 1e-3)
     return np.asarray(np.clip(goal + np.where(relative < 0, scaled, lighter), 0.0, 1.0), dtype=np.float32)
