@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote
@@ -17,7 +18,10 @@ from tasks.storage.keys import safe_name, text_of
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of, with_retired_at
 
-_NAME = re.compile(r"([^/\\\s,;\"']+)[/\\]+([\w-]+)[/\\]+([\w.-]+-[0-9a-f]{12}\.[a-z]{3,4})(?![\w.])")
+_SKU = r"[^/\\\s,;\"']"
+_NAME = re.compile(  # from where a SKU begins alone, or a long text without one takes hours
+    rf"(?<!{_SKU})({_SKU}+)" r"[/\\]+([\w-]+)[/\\]+([\w.-]+-[0-9a-f]{12}\.[a-z]{3,4})(?![\w.])"
+)
 _FILE = re.compile(r"\.(?:webp|jpe?g|png)\b", re.IGNORECASE)
 _NAMES_SHOWN = 10
 _CHANGED = ("image_id", "verdict", "note", "run_id", "created_at")
@@ -87,7 +91,7 @@ def _reviews(
     """A review for each name. Raises ConfigError where one names nothing, or one thing is both good and bad."""
     # a link encodes the key, which encodes the SKU
     keys = {
-        name: [f"images/{safe_name(sku)}/{name[1]}/{name[2]}" for sku in {text_of(name[0]), text_of(unquote(name[0]))}]
+        name: [f"images/{safe_name(sku)}/{name[1]}/{name[2]}" for sku in _skus(name[0])]
         for names in wanted.values()
         for name in names
     }
@@ -109,6 +113,15 @@ def _reviews(
             if reviews.setdefault(one.id, one).verdict != verdict:
                 raise ConfigError(f"{'/'.join(name)} is both to be approved and rejected; nothing was changed")
     return list(reviews.values())
+
+
+def _skus(name: str) -> set[str]:
+    """The SKUs that a part of a key, or of a link, may stand for."""
+    skus = set[str]()
+    for part in (name, unquote(name)):
+        with suppress(UnicodeError):  # no catalog has a SKU that is no UTF-8
+            skus.add(text_of(part).encode().decode())
+    return skus
 
 
 def _to_change(

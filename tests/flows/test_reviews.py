@@ -1,5 +1,6 @@
 """What a person says of images holds: the rejected go, come again with another seed, and never as they were."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,8 @@ def test_the_command_takes_what_people_copy(quick: Shop, capsys: pytest.CaptureF
         ("the second one from the left", "", "'the second one from the left' names no image"),
         ("{key} and wooden-table.webp", "", "names no image"),
         ("images/MUG-9/web/a_b_c_d_0-0123456789ab.webp", "", "no such image in .*MUG-9/web/a_b"),
+        ("images/M%FC/web/a_b_c_d_0-0123456789ab.webp", "", "no such image in .*M%FC/web/a_b"),
+        ("images/%ED%A0%80/web/a_b_c_d_0-0123456789ab.webp", "", "no such image in .*%ED%A0%80/web/a_b"),
         ("{key}", "{key}", "is both to be approved and rejected"),
     ],
 )
@@ -151,6 +154,14 @@ def test_what_names_no_image_is_told_and_changes_nothing(open_shop: Shop, reject
         review_images(open_shop.objects, named, "", "review", datetime.now(UTC))
     assert open_shop.live() == before
     assert open_shop.table("reviews") == []
+
+
+@pytest.mark.parametrize("pasted", ["aaaa", "a/b/", "a-b-"])
+def test_a_megabyte_that_names_no_image_is_told_within_seconds(finished: Shop, pasted: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(ConfigError, match="names no image"):
+        review_images(finished.objects, {Verdict.REJECTED: pasted * 250_000}, "", "review", datetime.now(UTC))
+    assert time.process_time() - begun < 5
 
 
 def test_saying_it_again_changes_nothing(quick: Shop) -> None:
