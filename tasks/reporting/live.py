@@ -103,7 +103,7 @@ class Live:
             products = products.filter(pc.is_in(products["sku"], pa.array(asked.skus, pa.string())))
         if asked.category:
             products = products.filter(pc.match_substring(products["category"], asked.category, ignore_case=True))
-        for word in asked.words.lower().split():
+        for word in pc.utf8_lower(pa.scalar(asked.words)).as_py().split():  # Python's own makes other letters of some
             products = products.filter(pc.match_substring(products["text"], word))
         numbers = asked.among(self.images).group_by("sku").aggregate([("count_all", "sum")]).combine_chunks()
         images = numbers["count_all_sum"].take(pc.index_in(products["sku"], value_set=numbers["sku"]))

@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
 PRODUCTS = {
     "mug 1": ("Red mug", "Home > Kitchen > Mugs"),
     "mug-2": ("Blue mug", "Home > Kitchen > Mugs"),
-    "tée": ("Täß tee", "Clothes"),
+    "tée": ("Täß İΣ tee", "Clothes"),
 }
 SLOTS = {"web": 2, "etsy": 1}  # images of each product for each channel
 
@@ -136,6 +136,7 @@ def pictures(html: str, page: Path) -> list[Path]:
         (Asked(words="MUGS blue"), {"mug-2": 3}),
         (Asked(words="TÄSS"), {}),
         (Asked(words="TÄß"), {"tée": 3}),
+        (Asked(words="İΣ"), {"tée": 3}),
         (Asked(words="g-2"), {"mug-2": 3}),
         (Asked(channel="etsy"), {"mug 1": 1, "mug-2": 1, "tée": 1}),
         (Asked(verdict="approved"), {"mug-2": 1}),
