@@ -151,7 +151,7 @@ def test_an_export_that_cannot_be_written_is_named_and_leaves_what_was_there(
     file = tmp_path / "feed.tsv"
     file.write_text("the feed of yesterday")
     at = ("--store", store.url, "--base-url", "https://x", "--out")
-    for kind, out in (("google", tmp_path), ("tree", file), ("shopify", file / "feed.csv")):
+    for kind, out in (("google", tmp_path), ("google", Path()), ("tree", file), ("shopify", file / "feed.csv")):
         code, answer = _said(capsys, "export", kind, *at, str(out))
         assert code == 4
         assert answer["error"].startswith(f"{out}: cannot be written: ")

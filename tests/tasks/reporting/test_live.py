@@ -244,8 +244,9 @@ def test_a_page_that_cannot_be_written_and_pictures_that_no_browser_finds_are_to
     store: ObjectStore, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot be written: .*; choose another --out"):
-        write_gallery(store, Asked(), 200, tmp_path / "file" / "g.html", "")
+    for out in (tmp_path / "file" / "g.html", tmp_path, Path(), Path("/")):
+        with pytest.raises(StoreError, match=r"cannot be written: .*; choose another --out"):
+            write_gallery(store, Asked(), 200, out, "")
     with pytest.raises(ConfigError, match=r"s3://bucket/shop: .*give --base-url"):
         write_gallery(ObjectStore("s3://bucket/shop"), Asked(), 200, tmp_path / "g.html", "")
 
