@@ -18,11 +18,10 @@ def existing_store(url: str) -> "ObjectStore":
     from tasks.storage.tables import Tables
 
     store = open_store(url)
-    begun = sorted(info.key for info in store.list("runs") if info.key.endswith("/config.json"))
-    for key in reversed(begun):  # a run's name begins with its time
-        told = json.loads(store.read(key))
-        if "store" in told:  # else it is the mark of one of these commands
-            return open_store(url, told["store"]["single_writer"])
+    begun = [info for info in store.list("runs") if info.key.endswith("/config.json")]
+    if told := [info.key for info in begun if info.size > len(b"{}")]:  # else it is the mark of one of these commands
+        newest = json.loads(store.read(max(told)))  # a run's name begins with its time
+        return open_store(url, newest["store"]["single_writer"])
     if not begun and Tables(store).version("runs") < 0:
         raise StoreNotFound(f"{store.url}: no run has published here; check --store")
     return store

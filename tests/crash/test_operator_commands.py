@@ -195,16 +195,20 @@ def test_a_store_with_a_single_writer_is_rolled_back_as_its_runs_were_told(
     store: ClockedStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night(store, CATALOG, "one")
-    store.write("runs/older/config.json", b'{"store": {"single_writer": false}}')
-    store.write("runs/two/config.json", b'{"store": {"single_writer": true}}')
+    store.delete(info.key for info in list(store.list("runs")))
+    store.write("runs/20260101/config.json", b'{"store": {"single_writer": false}}')
+    store.write("runs/20260102/config.json", b'{"store": {"single_writer": true}}')
     store.write("runs/rollback-20260103/config.json", b"{}")
-    opened: list[bool] = []
-    begin = ObjectStore.__init__
+    opened, asked = list[bool](), list[str]()
+    begin, read = ObjectStore.__init__, ObjectStore.read
 
     def noted(self: ObjectStore, url: str, single_writer: bool = False) -> None:
         begin(self, url, single_writer)
         opened.append(single_writer)
 
     monkeypatch.setattr(ObjectStore, "__init__", noted)
+    monkeypatch.setattr(ObjectStore, "read", lambda self, key: (asked.append(key), read(self, key))[1])
     assert _said(capsys, "rollback", str(Tables(store).version("images")), "--store", store.url)[0] == 0
     assert opened[-1]
+    told = [key for key in asked if key.endswith("config.json")]
+    assert told == ["runs/20260102/config.json"], "each command leaves a mark, and nobody removes them"
