@@ -26,6 +26,7 @@ SCRIPTS = (
     "LEvKsB/I6YJCApd6HMk5bzy5jJoDUAkr3BHPuWwe0rY=",
     "T5ye+W5liBoWNFqRWtTOsm0SP+KlTigo2MOfpitHZjM=",
     "yoDk4nAKcRy4VJglIhaTuEr8wPsUjNMwlopvW8UEm0k=",
+    "Lq70O/6jyPO4eeiZh4kXg3vJ4nrLp9PtZJN5oSgtS50=",
 )
 STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",

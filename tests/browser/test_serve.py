@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import psutil
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
@@ -111,6 +111,32 @@ def test_the_runs_page_leads_to_its_gallery_and_to_all_that_is_live_which_send_w
         Tables(ObjectStore(str(served.home.parent / "store"))).read("reviews", ["verdict"])["verdict"].to_pylist()
     )
     assert sorted(rejected) == ["approved", "rejected", "rejected"]
+
+
+def test_the_browsers_own_keys_say_nothing_and_what_is_said_while_others_are_sent_is_kept(
+    served: Served, page: Page
+) -> None:
+    page.goto(f"{served.url}/gallery/")
+    first, second = (page.locator(".tile").nth(at) for at in (0, 1))
+    first.locator("a.frame").click()
+    for keys in ("Control+r", "Meta+r", "Control+a"):
+        page.keyboard.press(keys)
+    page.keyboard.press("Escape")
+    expect(page.locator("#verdicts")).to_be_hidden()
+    held = list[Route]()
+    page.route("**/create_flow_run", lambda route: held.append(route))
+    first.hover()
+    first.get_by_role("button", name="Reject").click()
+    with page.expect_request("**/create_flow_run"):
+        page.get_by_role("button", name="Send").click()
+    second.hover()
+    second.get_by_role("button", name="Reject").click()
+    held[0].fulfill(json={"id": "sent"})
+    expect(page.get_by_text("Sent: it is done in some seconds.")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy 1 to reject")).to_be_visible()
+    expect(first).to_have_class("tile gone")
+    expect(second).to_have_class("tile bad")
+    page.get_by_role("button", name="Forget all").click()
 
 
 def _reject_one_that_is_seen(page: Page) -> None:
