@@ -134,5 +134,5 @@ def _line(row: dict[str, Any], title: str, folder: str) -> Reshoot:
     wrong, remedy = _WORDS[row["reason"]]
     is_product = row["reason"] in _WITHOUT_ANY
     photo = "" if is_product else row["subject"].removeprefix(folder)
-    detail = row["detail"].replace(folder, "")
+    detail = row["detail"].replace(folder, "") if folder != "/" else row["detail"]
     return Reshoot(row["sku"], title, photo, wrong, remedy, detail)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from catalog_schemas.rejection import Reason
 from flows.pipeline import RunOutcome
 from tasks.cells import inert
-from tasks.reporting.reshoot import COLUMNS
+from tasks.reporting.reshoot import COLUMNS, _line
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop
 
@@ -65,6 +66,17 @@ def test_the_list_tells_what_is_wrong_until_it_is_put_right(shop: Shop) -> None:
 
     shop.rows[0]["references"].remove("photos-0/blank.png")
     assert listed(shop.run()) == []
+
+
+def test_what_is_said_of_a_photo_stays_whole_where_the_catalog_lies_at_the_root() -> None:
+    said = {"sku": "mug", "reason": Reason.REFERENCE_MISSING, "subject": "/photos/a.png"}
+    said |= {"detail": "/photos/a.png: nothing is there"}
+    for folder, photo, detail in (
+        ("/", "photos/a.png", "/photos/a.png: nothing is there"),
+        ("/photos/", "a.png", "a.png: nothing is there"),
+    ):
+        line = _line(said, "Mug", folder)
+        assert (line.photo, line.detail) == (photo, detail)
 
 
 def test_no_cell_is_a_formula() -> None:
