@@ -102,6 +102,13 @@ def test_a_handle_is_one_product_whatever_its_sku_shares_with_others() -> None:
     assert shopify_csv([row("x", "Mug 1")], "https://shop.example", {}).splitlines()[1].startswith("mug-1,")
 
 
+def test_a_google_item_has_one_image_and_ten_more_at_addresses_that_browsers_find() -> None:
+    rows = [row("x") | {"key": f"images/100%25/web/{number}.jpg"} for number in range(12)]
+    (line,) = csv.DictReader(io.StringIO(google_feed(rows, "https://shop.example", {})), dialect="excel-tab")
+    links = [line["image_link"], *line["additional_image_link"].split(",")]
+    assert links == [f"https://shop.example/images/100%2525/web/{number}.jpg" for number in range(11)]
+
+
 @pytest.mark.parametrize("text", FORMULAS)
 def test_feeds_hold_cells_and_no_formulas(text: str) -> None:
     (_, *rows) = csv.reader(io.StringIO(shopify_csv([row(text), row(text)], "https://shop.example", {}), newline=""))

@@ -3,7 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,12 +14,12 @@ import pytest
 from catalog_schemas.errors import StoreError
 from tasks.running import at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import TABLES, Tables, with_retired_at
+from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
 from tasks.upkeep.collect_garbage import Garbage
 from tasks.upkeep.roll_back import Rollback, roll_back
 from tasks.upkeep.verify import verify
 from tests.crash.crashing import crash_hook
-from tests.crash.night import adapter_id, plan
+from tests.crash.night import adapter_id, adapter_record, context_of, plan
 from tests.crash.operated import CATALOG, CHANGED, LATER, files, gc, killed_at, live, night
 from tests.crash.soundness import read_tables, violations
 from tests.crash.watched import Clock, ClockedStore, Killed, Operation
@@ -119,6 +122,24 @@ def test_a_run_does_not_wait_for_a_gc_that_was_killed(store: ClockedStore, monke
     store.write("cache/collecting/dead", b"{}")
     with at_work(store, "new", b"{}"):
         assert not list(store.list("cache/collecting"))
+
+
+def test_a_run_waits_for_a_gc_that_lives_however_long_it_takes(
+    store: ClockedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = list[float]()
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        clock.advance(timedelta(seconds=1))
+        store.write("cache/collecting/alive", b"{}")
+        if len(waited) == 9:
+            store.delete(["cache/collecting/alive"])
+
+    monkeypatch.setattr("tasks.running.time", SimpleNamespace(sleep=wait, monotonic=lambda: 200.0 * len(waited)))
+    store.write("cache/collecting/alive", b"{}")
+    with at_work(store, "new", b"{}"):
+        assert len(waited) == 9
 
 
 @pytest.mark.parametrize("place", ["tables/adapters", "tables/images", "tables/skus", "tables/runs"])
@@ -232,6 +253,17 @@ def test_gc_takes_adapters_that_nothing_has_needed_for_two_grace_periods(store: 
     night(store, CATALOG, "back")
     assert violations(store) == []
     assert store.exists(named[adapter_id("vase", 1)])
+
+
+def test_gc_keeps_the_adapters_of_classes_that_no_image_names(store: ClockedStore, clock: Clock) -> None:
+    record, _ = adapter_record(context_of(store, "one"), "mug", 1)
+    classes = [replace(record, adapter_id=noun, sku="", class_noun=noun) for noun in ("mug", "vase")]
+    Tables(store).merge("adapters", rows_of("adapters", classes), "one")
+    night(store, CATALOG, "two")
+    for _ in range(2):
+        clock.advance(LATER)
+        gc(store)
+    assert {"mug", "vase"} <= set(Tables(store).live_adapters(["adapter_id"])["adapter_id"].to_pylist())
 
 
 def test_gc_keeps_the_data_files_of_versions_that_were_current_within_the_grace_period(

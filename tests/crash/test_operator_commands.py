@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow as pa
 import pytest
 
 from flows.command_line import main
@@ -142,6 +143,27 @@ def test_an_export_of_nothing_is_refused_and_a_channel_that_is_mistyped_is_told(
     assert code == 4
     assert "no image is live" in answer["error"]
     assert not (tmp_path / "feed.tsv").exists()
+
+
+def test_an_export_keeps_channels_apart_and_stays_in_its_folder(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(store, {"mug": 1, "../../vase": 1}, "one")
+    web = Tables(store).live_images()
+    etsy = [
+        row | {name: f"{row[name]} etsy" for name in ("image_id", "slot")} | {"channel": "etsy"}
+        for row in web.to_pylist()
+    ]
+    for row in etsy:
+        row["key"] = row["key"].replace("/web/", "/etsy/")
+        store.write(row["key"], b"etsy")
+    Tables(store).merge("images", pa.Table.from_pylist(etsy, schema=web.schema), "etsy")
+    assert main(["review", "--store", store.url, "--approve", etsy[0]["key"]]) == 0
+    capsys.readouterr()
+    for number, chosen in ((2 * len(etsy), []), (len(etsy), ["--channel", "etsy"]), (1, ["--approved"])):
+        out = tmp_path / "deep" / "deeper" / str(number)
+        assert _said(capsys, "export", "tree", "--store", store.url, "--out", str(out), *chosen)[1]["images"] == number
+        assert len([path for path in out.rglob("*.jpg") if path.resolve().is_relative_to(out)]) == number
 
 
 def test_an_export_that_cannot_be_written_is_named_and_leaves_what_was_there(

@@ -95,6 +95,8 @@ def test_an_image_is_shown_small_where_a_tile_asks_for_it_and_a_damaged_one_as_i
         "runs/20261129-010000-abcdef/report/../config.json",
         "runs/20261129-010000-abcdef/report/summary.json",
         "images/MUG/web/../../../tables/images/_delta_log/0.json",
+        "images/../web/evil.webp",
+        "images/MUG/web/a b.webp",
         "images/MUG/web/evil.svg",
         "images/MUG/web/evil.html",
         "adapters/MUG/0/adapter.safetensors",
