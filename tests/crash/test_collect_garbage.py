@@ -255,6 +255,15 @@ def test_gc_takes_adapters_that_nothing_has_needed_for_two_grace_periods(store: 
     assert store.exists(named[adapter_id("vase", 1)])
 
 
+def test_gc_keeps_a_young_adapter_that_no_image_names_and_another_follows(store: ClockedStore, clock: Clock) -> None:
+    record, _ = adapter_record(context_of(store, "one"), "mug", 9)
+    young = replace(record, adapter_id="young", created_at=clock.now() - timedelta(days=1))
+    Tables(store).merge("adapters", rows_of("adapters", [young]), "one")
+    night(store, CATALOG, "two")
+    gc(store)
+    assert "young" in Tables(store).live_adapters(["adapter_id"])["adapter_id"].to_pylist()
+
+
 def test_gc_keeps_the_adapters_of_classes_that_no_image_names(store: ClockedStore, clock: Clock) -> None:
     record, _ = adapter_record(context_of(store, "one"), "mug", 1)
     classes = [replace(record, adapter_id=noun, sku="", class_noun=noun) for noun in ("mug", "vase")]
