@@ -7,7 +7,7 @@ from prefect import task
 
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.product import Listing
-from catalog_schemas.rejection import PASSING, Reason
+from catalog_schemas.rejection import PASSING
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from tasks.context import RunContext
@@ -39,19 +39,16 @@ def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Ha
     One with a photo that could not be had for a passing reason has no fingerprint, so that the next run looks again.
     `jobs` are the plan's less those without a usable photo.
     """
-    usable = {job.product.sku for job in jobs}
-    unusable = {job.product.sku for job in plan.jobs} - usable
-    photoless = (Reason.ROW_NO_REFERENCES, Reason.SKU_NO_USABLE_REFERENCES)
-    refused = {one.subject for one in plan.rejections if one.reason in photoless} & set(plan.quarantined)
+    unusable = {job.product.sku for job in plan.jobs} - {job.product.sku for job in jobs}
     made = Counter(image.sku for image in harvest.images)
     records = []
     unsure = {one.sku for one in harvest.rejections if one.reason in PASSING}
     for sku, seen in plan.fingerprints.items():
         fingerprint, listing = "" if sku in unsure else seen, plan.listings.get(sku, _UNLISTED)
-        if sku in unusable or sku in refused:
+        if sku in plan.held and sku not in unusable:
+            records.append(_record(context, sku, fingerprint, "published", plan.held[sku] + made[sku], listing))
+        else:
             records.append(_record(context, sku, fingerprint, "quarantined", 0, listing))
-        elif sku in usable or sku in plan.held:
-            records.append(_record(context, sku, fingerprint, "published", plan.held.get(sku, 0) + made[sku], listing))
     return (*records, *(_record(context, sku, "", "retired", 0) for sku in plan.gone))
 
 

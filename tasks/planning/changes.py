@@ -38,10 +38,11 @@ class LastSeen(NamedTuple):
 class Changes:
     """Sorts rows into those to look at and those to pass over, and remembers what it saw.
 
-    `fingerprints` holds those of the rows to look at, by SKU. `passed` lists the SKUs of rows passed over by the status
-    that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run for some
-    products, which passes over nothing, all of it stays empty. The SKUs in `late` had a photo refused for its format,
-    which is read by now, and of those in `rejected` a person has turned down images: they are looked at once more.
+    `fingerprints` holds those of the products to look at, by SKU. `passed` lists the SKUs of rows passed over by the
+    status that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run
+    for some products, which passes over nothing, all of it stays empty. The SKUs in `late` had a photo refused for its
+    format, which is read by now, and of those in `rejected` a person has turned down images: they are looked at once
+    more.
     """
 
     known: dict[str, LastSeen] = field(default_factory=dict)
@@ -58,8 +59,7 @@ class Changes:
     def select(self, batch: pa.RecordBatch) -> dict[int, str]:
         """The rows of `batch`, in `CATALOG_SCHEMA`, that are new, changed, doubled or without a SKU.
 
-        Returns their positions, each with its fingerprint. `fingerprints` is given that of a SKU's first row, which
-        `changed_rows` corrects where a later row turns out to be the product.
+        Returns their positions, each with its fingerprint.
         """
         chosen: dict[int, str] = {}
         listed = batch["references"].to_pylist() if self.sources else [None] * len(batch)
@@ -75,7 +75,6 @@ class Changes:
             held = self.known.get(sku)
             if held is None or held.fingerprint != fingerprint or sku in self.seen:
                 chosen[position] = fingerprint
-                self.fingerprints.setdefault(sku, fingerprint)
             else:
                 self.passed[held.status].append(sku)
                 self.images += held.images

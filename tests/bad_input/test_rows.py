@@ -6,7 +6,7 @@ import pytest
 
 from catalog_schemas.rejection import Reason
 from tasks.planning.changes import read_changes
-from tasks.read_catalog import catalog_batches
+from tasks.planning.rows import changed_rows
 from tasks.storage.tables import Tables
 from tests.bad_input.night import BAD, Night, assert_names_stay_inside
 
@@ -123,9 +123,7 @@ def test_an_odd_row_is_made_as_it_stands(night: Night, unharmed, name: str) -> N
 def test_a_sku_has_one_spelling_so_what_the_store_knows_of_it_is_found_again(night: Night) -> None:
     night.add(" cafe\u0301 ")
     context = (judged := night.judge()).context
-    changes = read_changes(context, Tables(context.open()), {})
-    for batch in catalog_batches(context.catalog):
-        changes.select(batch)
+    changed_rows(context, changes := read_changes(context, Tables(context.open()), {}))
     assert "caf\u00e9" in changes.seen
     assert "caf\u00e9" in changes.fingerprints
     assert judged.job("caf\u00e9")

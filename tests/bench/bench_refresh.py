@@ -170,15 +170,15 @@ def seed_store(folder: Path, variants: int) -> dict[str, int]:
     changes = read_changes(context, tables, find_scene_photos(context))
     template, images = _template(context), 0
     for batch in catalog_batches(context.catalog):
-        changes.select(batch)
+        fingerprints = changes.select(batch)
         for start in range(0, len(batch), BATCH):
             skus = batch["sku"].slice(start, BATCH).to_pylist()
             rows = _image_rows(template, skus)
             images += len(rows)
             write_deltalake(tables.uri("images"), rows, mode="append")
             records = [
-                SkuRecord(sku, context.catalog, changes.fingerprints[sku], "published", variants, "seed", NOW)
-                for sku in skus
+                SkuRecord(sku, context.catalog, fingerprints[at], "published", variants, "seed", NOW)
+                for at, sku in enumerate(skus, start)
             ]
             write_deltalake(tables.uri("skus"), rows_of("skus", records), mode="append")
             listed = zip(skus, batch["references"].slice(start, BATCH).to_pylist(), strict=True)

@@ -165,6 +165,19 @@ def test_rows_that_every_run_looks_at_keep_no_other_waiting(
     assert ([job.product.sku for job in second.jobs], second.waiting) == (["sku-1"], 1)
 
 
+def test_a_product_whose_masks_do_not_pair_with_its_photos_is_looked_at_once_and_keeps_no_other_waiting(
+    night: Callable[..., Plan], row: Callable[..., Row]
+) -> None:
+    rows = [row("a", masks=["photos/0-mask.png"]), row("b")]
+    first = night(rows, limit=1)
+    assert [one.reason for one in first.rejections] == [Reason.ROW_FIELD_INVALID]
+    assert (first.quarantined, first.waiting) == (("a",), 1)
+    second = night(rows, limit=1)
+    assert ([job.product.sku for job in second.jobs], second.quarantined) == (["b"], ("a",))
+    mended = night([row("a"), row("b")])
+    assert ([job.product.sku for job in mended.jobs], mended.quarantined) == (["a"], ())
+
+
 def test_a_technique_that_makes_other_pixels_makes_a_night_look_at_every_row(
     night: Callable[..., Plan], row: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
