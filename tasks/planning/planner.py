@@ -127,20 +127,20 @@ class Planner:
         slots = set[str]()
         self.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
         for first in expand(product, self.config.variants, self.config.generation, self.library, drawing):
-            for (spec, attempts), channels in self._shown(first).items():
+            admitting = [c for c in self.channels if not c.techniques or first.technique in c.techniques]
+            for (spec, attempts), channels in self._shown(first, admitting).items():
                 slots |= {slot_of(spec, channel.name) for channel in channels}
-                admitting = [c for c in channels if not c.techniques or spec.technique in c.techniques]
-                missing = [c for c in admitting if image_id(spec, c, product.title) not in self.known.images]
+                missing = [c for c in channels if image_id(spec, c, product.title) not in self.known.images]
                 wanted = [c.name for c in missing if not self._is_refused(spec, c, product.title)]
-                self.held[product.sku] += len(admitting) - len(missing)
+                self.held[product.sku] += len(channels) - len(missing)
                 self.images_refused += len(missing) - len(wanted)
                 if wanted:
                     why = self.known.why_render(spec, wanted, product.title) if spec is first else _why_another(spec)
                     yield PlannedVariant(spec, tuple(wanted), why, product.title, attempts)
         self.displaced += self.known.without_place(product.sku, slots)
 
-    def _shown(self, first: VariantSpec) -> dict[tuple[VariantSpec, int], list[Channel]]:
-        """The variant with its channels; in those in which a person or the checks have refused it, the same with
+    def _shown(self, first: VariantSpec, channels: list[Channel]) -> dict[tuple[VariantSpec, int], list[Channel]]:
+        """The variant with these channels; in those in which a person or the checks have refused it, the same with
         another seed; and with how many it may be tried.
 
         Where nothing is drawn, and so a seed may change nothing, nothing is shown of what a person has rejected, and it
@@ -148,9 +148,9 @@ class Planner:
         """
         attempts = self.config.variants.attempts
         if not self.known.rejected and first.sku not in self.known.refused:  # as with nearly all
-            return {(first, attempts): self.channels}
+            return {(first, attempts): channels}
         shown = defaultdict[tuple[VariantSpec, int], list[Channel]](list)
-        for channel in self.channels:
+        for channel in channels:
             spec, left = self._best_left(first, channel.name, attempts)
             if spec is None:
                 self.images_refused += 1

@@ -190,6 +190,17 @@ def test_what_has_no_place_any_more_is_counted_before_it_is_retired_and_after(op
     assert len(open_shop.live()) == len(kept)
 
 
+def test_what_a_channel_admits_no_more_is_retired_from_it(open_shop: Shop) -> None:
+    (open_shop.folder / "library" / "channels").mkdir(parents=True)
+    file = open_shop.folder / "library" / "channels" / "web.yaml"
+    file.write_text("web: {title: Web, format: webp, quality: 88, techniques: [packshot]}\n")
+    open_shop.changes["library"] = [str(file.parent.parent)]
+    others = [row for row in open_shop.live() if row["technique"] != "packshot"]
+    assert open_shop.run().record.images_retired == len(others) > 0
+    assert {row["technique"] for row in open_shop.live()} == {"packshot"}
+    assert_sound(open_shop)
+
+
 def test_a_product_that_was_left_out_for_a_night_gets_its_images_back(shop: Shop) -> None:
     shop.changes["variants"] = {"techniques": ["packshot"], "colours": ["original"]}
     shop.add("a", 0)

@@ -84,9 +84,11 @@ def test_a_request_hears_of_the_rows_that_it_asks_for_alone(tmp_path: Path) -> N
 
 
 def test_a_channel_gets_the_techniques_that_it_admits_alone(catalog: Path) -> None:
-    [job] = make_plan(_context(catalog, channels=["web", "amazon-main"]), Selection()).jobs
+    plan = make_plan(_context(catalog, channels=["web", "amazon-main"]), Selection())
+    [job], held = plan.jobs, plan.held
     admitted = {one.spec.technique: one.channels for one in job.variants}
     assert admitted == {"regenerate": ("web",), "composite": ("web",), "packshot": ("web", "amazon-main")}
+    assert held == {"mug-1": 0}
 
 
 def test_a_category_that_no_product_is_in_is_refused(catalog: Path) -> None:
