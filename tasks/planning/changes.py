@@ -174,7 +174,7 @@ def row_texts(batch: pa.RecordBatch) -> pa.Array:
 def _text(column: pa.Array) -> pa.Array:
     if pa.types.is_map(column.type):
         keys = pa.ListArray.from_arrays(column.offsets, column.keys)
-        items = pa.ListArray.from_arrays(column.offsets, pc.fill_null(column.items, ""))
+        items = pa.ListArray.from_arrays(column.offsets, column.items)
         return pc.binary_join_element_wise(_text(keys), _text(items), _ITEM)
     if pa.types.is_list(column.type):
         values = pc.fill_null(column.flatten(), "") if column.null_count == 0 else pc.fill_null(column.values, "")

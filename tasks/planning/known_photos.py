@@ -87,7 +87,7 @@ class KnownPhotos:
 
     def _common(self, rows: pa.Table) -> dict[str, int]:
         least = self.context.config.catalog.placeholder_products
-        if not least or len(rows) < least:
+        if len(rows) < least:
             return {}
         photos = rows.filter(pc.not_equal(rows["product"], ""))
         counts = photos.group_by("content").aggregate([("product", "count_distinct"), ("title", "count_distinct")])
