@@ -80,3 +80,15 @@ def test_a_request_for_one_product_knows_it_before_any_night_has_been(night: Nig
     reasons = [Reason.REFERENCE_PLACEHOLDER] * 2 + [Reason.SKU_NO_USABLE_REFERENCES]
     assert [(one.sku, one.reason) for one in plan.rejections] == [("sku-7", reason) for reason in reasons]
     assert not plan.photos, "a request is not the night, and leaves no notes for it"
+
+
+def test_photos_with_masks_are_counted_before_any_night_has_been_as_well(night: Night) -> None:
+    for number in range(10):
+        own = write_photos(night.folder / f"photos-{number}", number, count=1)["references"]
+        masks = ["photos-bad/0-mask.png", "photos-bad/1-mask.png"]
+        night.add(f"sku-{number}", references=[*own, "none.png"], masks=masks)
+    draw_photo(99)[0].save(night.folder / "none.png")
+    write_catalog(night.folder / "catalog.parquet", night.rows)
+    plan = make_plan(night.context(), Selection(skus=("sku-7",)))
+    assert [(one.sku, one.reason) for one in plan.rejections] == [("sku-7", Reason.REFERENCE_PLACEHOLDER)]
+    assert [len(job.photos) for job in plan.jobs] == [1]

@@ -43,7 +43,7 @@ def test_the_product_that_is_one_too_many_makes_all_of_them_anew(shop_of_two: Sh
     add(shop, 2)
     assert {job.product.sku: len(job.photos) for job in shop.plan().jobs} == {"sku-0": 1, "sku-1": 1, "sku-2": 1}
     run = shop.run().record
-    assert (run.skus_input, run.skus_published) == (3, 3)
+    assert (run.skus_input, run.skus_published, run.images_skipped) == (3, 3, 0)
     assert sorted(refused(shop)) == ["sku-0", "sku-1", "sku-2"]
     assert before.isdisjoint(row["image_id"] for row in shop.live())
     assert not shop.plan().jobs

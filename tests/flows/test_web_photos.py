@@ -115,6 +115,8 @@ def test_a_photo_that_fails_leaves_its_product_as_it_is_until_it_can_be_had(web_
     site.pages["/vase/0.png"] = (404, {}, b"")
     run = web_shop.run().record
     assert (run.skus_published, run.skus_quarantined, run.skus_skipped) == (1, 0, 3), "the vase has another photo"
+    assert run.images_skipped == 3
+    assert {row["sku"]: row["images"] for row in web_shop.table("skus")}["mug"] == 1
     assert {row["image_id"] for row in web_shop.live() if row["sku"] == "mug"} <= live
     site.failing.clear()
     run = web_shop.run().record

@@ -8,12 +8,14 @@ import pytest
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.plan import SkuJob
+from catalog_schemas.rejection import Reason, Rejection
 from configs.schema import RunConfig
 from tasks.context import RunContext
-from tasks.identities import gate_id
+from tasks.identities import gate_id, image_id
 from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.rows import Selection
+from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 
@@ -91,8 +93,41 @@ def test_a_channel_gets_the_techniques_that_it_admits_alone(catalog: Path) -> No
     assert held == {"mug-1": 0}
 
 
+def test_a_product_that_no_adapter_draws_is_not_learned(catalog: Path) -> None:
+    _, job = _planned(catalog, variants={"techniques": ["composite", "packshot"]})
+    assert (job.adapter, job.train) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_final"),
+    [
+        (Reason.TRAINING_DIVERGED, True),
+        (Reason.RENDER_FAILED, True),
+        (Reason.CHECK_FAILED, True),
+        (Reason.FINISH_FAILED, True),
+        (Reason.ADAPTER_LOST, False),
+    ],
+)
+def test_what_was_refused_is_not_tried_again_as_it_was_unless_the_reason_passes(
+    catalog: Path, reason: Reason, is_final: bool
+) -> None:
+    context, job = _planned(catalog, variants={"techniques": ["regenerate"], "limit_per_sku": 1})
+    [planned] = job.variants
+    tried = {
+        Reason.RENDER_FAILED: planned.spec.id,
+        Reason.CHECK_FAILED: gate_id(planned.spec, context),
+        Reason.FINISH_FAILED: image_id(planned.spec, context.library().channels["web"], planned.title),
+    }
+    subject = tried.get(reason, planned.spec.adapter_id)
+    refusal = Rejection("mug-1", "stage", reason, subject, "detail", "run", context.started_at)
+    Tables(context.open()).merge("rejections", rows_of("rejections", [refusal]), "run")
+    plan = make_plan(context, Selection())
+    assert (len(plan.jobs), plan.skipped, plan.images_refused) == ((0, 1, 1) if is_final else (1, 0, 0))
+
+
 def test_a_category_that_no_product_is_in_is_refused(catalog: Path) -> None:
-    assert make_plan(_context(catalog), Selection(category="")).jobs
+    for category in ("", "kitchen", "HOME"):
+        assert make_plan(_context(catalog), Selection(category=category)).jobs
     with pytest.raises(ConfigError, match=r"no product of .* is in the category 'garden'"):
         make_plan(_context(catalog), Selection(category="garden"))
 

@@ -19,7 +19,7 @@ from tasks.review_images import review_images
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tests.configs_tiny import tiny_config
-from tests.crash.night import EPOCH, adapter_record, context_of, image_record, run_record
+from tests.crash.night import EPOCH, adapter_record, context_of, image_record, rejection, run_record
 from tests.drawn_products import product_row, write_catalog, write_photos
 
 
@@ -56,6 +56,25 @@ def test_a_run_that_began_before_an_image_was_rejected_does_not_bring_it_back(tm
     assert shown_after("late-1", 1) == []
     [new] = shown_after("two", 2)
     assert shown_after("late-2", 1) == [new], "nor does it take a place"
+
+
+def test_what_a_killed_run_made_is_of_the_run_that_publishes_it_and_what_is_refused_again_of_the_last(
+    tmp_path: Path,
+) -> None:
+    store = ObjectStore(str(tmp_path))
+    killed = context_of(store, "killed")
+    refused = tuple(replace(rejection(killed, sku), detail="as it was") for sku in ("bad", "worse"))
+    made = (adapter_record(killed, "mug", 1)[0],), (image_record(killed, "mug", 1, "front")[0],), refused[:1]
+    for run_id, harvest in (
+        ("one", Harvest(*made, superseded=refused[1:])),
+        ("two", Harvest((), (), (replace(refused[0], detail="as it is"),))),
+    ):
+        context = context_of(store, run_id)
+        publish.fn(context, harvest, run_record(context, harvest, EPOCH))
+    tables = Tables(store)
+    assert [tables.read(name)["run_id"].to_pylist() for name in ("adapters", "images")] == [["one"], ["one"]]
+    rows = tables.read("rejections", ["sku", "run_id", "detail"]).to_pylist()
+    assert sorted(tuple(row.values()) for row in rows) == [("bad", "two", "as it is"), ("worse", "one", "as it was")]
 
 
 @pytest.mark.parametrize(("reason", "again"), [(Reason.REFERENCE_UNREACHABLE, True), (Reason.REFERENCE_BLANK, False)])

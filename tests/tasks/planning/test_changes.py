@@ -1,12 +1,13 @@
 """Which rows a night looks at, and which SKUs it takes for gone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from catalog_schemas.errors import CatalogError
@@ -74,6 +75,38 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
 
 
+def _salt(folder: Path, scene_photos: Mapping[str, tuple[str, ...]] = {}, **settings: Any) -> str:
+    config = RunConfig.model_validate(tiny_config(Path("model"), **settings))
+    context = RunContext("run", "catalog.parquet", str(folder), config, MODEL, datetime.now(UTC))
+    return read_changes(context, Tables(context.open()), scene_photos).salt
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts"),
+    [({"model": {"source": "model", "resolution": 128}}, True), ({"training": {"rank": 8}}, True)]
+    + [({"generation": {"steps": 4}}, True), ({"checks": []}, True), ({"catalog": {"references_maximum": 2}}, True)]
+    + [({"variants": {name: value}}, True) for name, value in (("images", 2), ("attempts", 2), ("places", ["a loft"]))]
+    + [({"compute": {"chunk_size": 2}}, False), ({"store": {"retire_maximum": 1}}, False)],
+)
+def test_a_setting_that_decides_images_makes_a_night_look_at_every_row_and_no_other_does(
+    settings: dict[str, Any], counts: bool, tmp_path: Path
+) -> None:
+    assert (_salt(tmp_path, **settings) != _salt(tmp_path)) == counts
+
+
+@pytest.mark.parametrize("name", ["TRAINER_VERSION", "RENDERER_VERSION", "GATE_VERSION", "FINISHER_VERSION"])
+def test_another_version_of_what_makes_images_makes_a_night_look_at_every_row(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _salt(tmp_path)
+    monkeypatch.setattr(f"tasks.planning.changes.{name}", 99)
+    assert _salt(tmp_path) != before
+
+
+def test_another_photograph_of_a_scene_makes_a_night_look_at_every_row(tmp_path: Path) -> None:
+    assert len({_salt(tmp_path, {"loft": (photo,)}) for photo in ("1", "2")} | {_salt(tmp_path)}) == 3
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "change"),
     [
@@ -114,6 +147,15 @@ def test_rows_that_differ_in_anything_have_texts_that_differ_wherever_they_stand
     assert len(set(texts)) == len(rows)
     assert row_texts(batch.slice(3, 8)).to_pylist() == texts[3:11]
     assert row_texts(pa.RecordBatch.from_pylist([plain], schema=CATALOG_SCHEMA)).to_pylist() == texts[:1]
+
+
+@pytest.mark.parametrize("beside", [[], [{"masks": None}]])
+def test_what_a_list_or_a_map_leaves_open_hides_nothing_else_of_it(beside: list[Row]) -> None:
+    half: list[Row] = [{name: [uri, None]} for name in ("references", "masks") for uri in ("p/0.png", "p/1.png")]
+    half += [{"attributes": {"k": None, "l": text}} for text in "vw"]
+    rows = [product_row("a", ["p/0.png"]) | fields for fields in (*half, *beside)]
+    texts = row_texts(pa.RecordBatch.from_pylist(rows, schema=CATALOG_SCHEMA)).to_pylist()
+    assert len(set(texts) - {None}) == len(rows)
 
 
 def test_a_photo_or_a_mask_that_changes_under_its_name_is_noticed_unless_only_rows_are_trusted(
@@ -203,6 +245,23 @@ def test_a_catalog_that_has_lost_most_of_its_skus_ends_the_run(
         assert not night(rows).gone, "nothing has happened"
     allowed = {"store": {"retire_maximum": 1}} if refused else {}
     assert len(night(rows[:left], **allowed).gone) == known - left
+    assert not night(rows[:left]).gone, "they went once"
+
+
+def test_skus_that_are_gone_already_do_not_hide_how_many_go(
+    night: Callable[..., Plan], row: Callable[..., Row]
+) -> None:
+    rows = [row(f"sku-{n}") for n in range(40)]
+    for left in (40, 20):
+        night(rows[:left])
+    with pytest.raises(CatalogError, match="lists 8 of the 20 SKUs that it had"):
+        night(rows[:8])
+
+
+def test_rows_without_a_sku_are_no_catalog(night: Callable[..., Plan], row: Callable[..., Row]) -> None:
+    night([row("a")])
+    with pytest.raises(CatalogError, match="lists 0 of the 1 SKUs that it had"):
+        night([row(" "), row(None)])
 
 
 def test_a_catalog_without_a_row_is_none_to_a_store_that_knows_nothing_of_it(night: Callable[..., Plan]) -> None:
@@ -223,6 +282,25 @@ def test_of_doubled_rows_the_one_that_holds_is_remembered(night: Callable[..., P
         assert nouns == [changed.get("class_noun", "mug")]
         assert reasons == [Reason.ROW_NO_REFERENCES]
     assert verdicts(held | {"class_noun": "tankard"}, refused) == ([], [Reason.ROW_NO_REFERENCES]), "it was remembered"
+
+
+def test_a_second_row_of_a_sku_does_not_take_its_place_on_the_night_after(
+    night: Callable[..., Plan], row: Callable[..., Row]
+) -> None:
+    for nouns in (["mug"], []):
+        plan = night([row("a"), row("a", class_noun="tankard")])
+        assert [job.product.class_noun for job in plan.jobs] == nouns
+        assert [one.reason for one in plan.rejections] == [Reason.ROW_DUPLICATE_SKU]
+
+
+def test_a_row_is_called_by_its_number_in_the_file(row: Callable[..., Row], tmp_path: Path) -> None:
+    rows = [row("a"), row("bad", title=""), row("b"), row("bad", title="")]
+    write_catalog(file := tmp_path / "catalog.parquet", rows)
+    pq.write_table(pq.read_table(file), file, row_group_size=2)
+    config, now = RunConfig.model_validate(tiny_config(Path("model"))), datetime.now(UTC)
+    context = RunContext("run", str(file), str(tmp_path / "store"), config, MODEL, now)
+    for selection in (Selection(), Selection(skus=("bad",))):
+        assert [one.subject for one in make_plan(context, selection).rejections] == ["row 2", "row 4"]
 
 
 def test_a_named_catalog_is_the_same_one_in_another_file(night: Callable[..., Plan], row: Callable[..., Row]) -> None:

@@ -1,12 +1,18 @@
-"""Why an adapter is trained: whatever of it is not as it was is named."""
+"""Which adapters count, and why one is trained: whatever of it is not as it was is named."""
 
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from catalog_schemas.adapter import AdapterFile, AdapterSpec
-from tasks.planning.known import Known
+from tasks.planning.known import Known, LiveImage, class_adapters
+from tasks.storage.objects import ObjectStore
+from tasks.storage.tables import Tables, rows_of
+from tests.crash.night import EPOCH, adapter_record, context_of
 
 OLD = AdapterSpec("mug-1", "mug", "sha256:model", ("photo",), "{}", 2, "class", "red")
 CHANGES = {
@@ -29,3 +35,33 @@ def test_the_reason_to_train_is_what_has_changed(field: str) -> None:
     assert known.why_train(OLD) == ""
     assert known.why_train(replace(OLD, **change)) == reason
     assert known.why_train(replace(OLD, sku="another", **change)) == "new"
+
+
+def test_of_class_adapters_that_were_learned_alike_the_oldest_counts(tmp_path: Path) -> None:
+    store = ObjectStore(str(tmp_path))
+    alike = {"class_noun": "mug", "base_model": "model", "recipe": "{}", "trainer_version": 2}
+    others = ({"base_model": "another"}, {"recipe": '{"rank":4}'}, {"trainer_version": 1})
+    learned: list[dict[str, Any]] = [*(alike | other for other in others), alike, alike, alike | {"class_noun": "vase"}]
+    records = [
+        replace(adapter_record(context_of(store, "run"), "", day)[0], **values, created_at=EPOCH + timedelta(day))
+        for day, values in enumerate(learned)
+    ]
+    rows = rows_of("adapters", records)
+    for later in ("start", "colour"):  # columns that an older store lacks
+        rows = rows.set_column(rows.column_names.index(later), later, pa.nulls(len(rows), pa.string()))
+    Tables(store).merge("adapters", rows, "run")
+    held, files = class_adapters(store, "model", "{}", 2)
+    assert {noun: (one.references, one.start, one.colour) for noun, one in held.items()} == {
+        "mug": (("3",), "", ""),
+        "vase": (("5",), "", ""),
+    }
+    assert files == {record.adapter_id: record.file for record in records}
+
+
+def test_what_the_matrix_asks_for_no_more_has_no_place_and_what_a_person_asked_for_keeps_it() -> None:
+    origins = {"kept": "catalog", "left": "catalog", "asked for": "request"}
+    mine = [LiveImage(f"id of {slot}", slot, "", origin, "") for slot, origin in origins.items()]
+    live = {"a": mine, "b": [LiveImage("id of b", "kept", "", "catalog", "")]}
+    known = Known(adapters={}, specs={}, live=live, images=set(), slots={}, refused={})
+    assert known.without_place("a", {"kept"}) == ["id of left"]
+    assert known.images_of(["a", "b", "c"]) == ["id of kept", "id of left", "id of asked for", "id of b"]

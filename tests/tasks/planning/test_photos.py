@@ -59,10 +59,16 @@ def test_a_blank_mask_means_none_for_that_photo(tmp_path, listed) -> None:
     assert not faults
 
 
+def test_blank_masks_alone_are_none(tmp_path, listed) -> None:
+    photos, faults = _list(tmp_path, listed["references"], ["", ""])
+    assert (len(photos), faults) == (3, [])
+
+
 def test_masks_that_do_not_pair_refuse_the_product(tmp_path, listed) -> None:
     with pytest.raises(Rejected) as caught:
         _list(tmp_path, listed["references"], listed["masks"][:2])
     assert caught.value.reason == Reason.ROW_FIELD_INVALID
+    assert "SKU mug-1: 3 photos but 2 masks" in caught.value.detail
 
 
 def test_a_photo_is_what_its_bytes_are_wherever_it_lies(tmp_path, listed) -> None:

@@ -17,3 +17,11 @@ def test_mistyped_skus_of_a_large_catalog_are_found_within_seconds() -> None:
     assert time.process_time() - started < 5.0
     for typo, meant in typos.items():
         assert f"{typo} (did you mean {meant}?)" in str(refused.value)
+    assert str(refused.value).startswith("22 SKUs are not in the catalog:\n")
+    assert str(refused.value).endswith("\n  and 2 more")
+
+
+@pytest.mark.parametrize("typo", ["mug-0", "mug-2", "xmug-1"])
+def test_what_was_meant_is_found_in_a_small_catalog_on_either_side(typo: str) -> None:
+    with pytest.raises(ConfigError, match=rf"- {typo} \(did you mean mug-1\?\)$"):
+        refuse_unknown(["mug-1", typo], {"mug-1", "vase"})

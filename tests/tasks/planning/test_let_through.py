@@ -1,0 +1,72 @@
+"""Which photos a run takes up that one before had to refuse."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from catalog_schemas.product import Product
+from catalog_schemas.reference import Photo
+from catalog_schemas.rejection import Reason, Rejection
+from configs.schema import RunConfig
+from tasks.context import RunContext, config_key
+from tasks.models import ModelFolder
+from tasks.planning.let_through import let_through, read_by_now, still_refused
+from tasks.planning.photos import Listed
+from tasks.storage.tables import Tables, rows_of
+from tests.configs_tiny import tiny_config
+
+MUG = Product("mug", "Mug", "mug", ("0.png", "1.png"))
+PHOTOS = [Photo(uri, "", f"id of {uri}", f"content of {uri}") for uri in MUG.references]
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NARROW = {"reference_side_minimum": 64, "reference_pixels_maximum": 1000}
+
+
+def _context(folder: Path, bounds: dict[str, int]) -> RunContext:
+    config = RunConfig.model_validate(tiny_config(Path("model"), catalog=bounds))
+    return RunContext("run", "catalog", str(folder), config, ModelFolder("", "", 64, ""), NOW)
+
+
+def _refused(reason: Reason, subject: str, detail: str = "") -> Rejection:
+    return Rejection("mug", "prepare_references", reason, subject, detail, "then", NOW)
+
+
+@pytest.mark.parametrize("reason", [Reason.REFERENCE_TOO_SMALL, Reason.REFERENCE_TOO_LARGE])
+@pytest.mark.parametrize(
+    ("now", "is_known", "through"),
+    [
+        ({}, True, False),
+        ({"reference_side_minimum": 32}, True, True),
+        ({"reference_side_minimum": 65}, True, False),
+        ({"reference_pixels_maximum": 1001}, True, True),
+        ({"reference_pixels_maximum": 999}, True, False),
+        ({"reference_side_minimum": 32}, False, False),
+    ],
+)
+def test_a_photo_that_was_refused_for_its_size_is_another_one_under_wider_bounds_than_were_kept(
+    tmp_path: Path, reason: Reason, now: dict[str, int], is_known: bool, through: bool
+) -> None:
+    context = _context(tmp_path, NARROW | now)
+    rows = rows_of("rejections", [_refused(reason, "0.png")])
+    Tables(context.open()).merge("rejections", rows, "then")
+    if is_known:
+        context.open().write(config_key("then"), json.dumps({"catalog": NARROW}).encode())
+    [listed] = let_through(context, [Listed(MUG, PHOTOS)], frozenset())
+    assert [photo.id != before.id for photo, before in zip(listed.photos, PHOTOS, strict=True)] == [through, False]
+    assert bool(still_refused(context, rows.to_pylist())) != through
+
+
+def test_what_was_refused_for_a_format_that_is_read_by_now_is_known_and_what_is_damaged_stays_so(
+    tmp_path: Path,
+) -> None:
+    tables = Tables((context := _context(tmp_path, {})).open())
+    unread = "a TIFF, not a JPEG, PNG or WebP image: save it as JPEG or PNG, and upload that"
+    refused = [
+        _refused(Reason.REFERENCE_UNREADABLE, "0.png", unread),
+        _refused(Reason.MASK_UNREADABLE, "1.png", unread),
+        _refused(Reason.REFERENCE_UNREADABLE, "2.png", "the file is damaged"),
+    ]
+    tables.merge("rejections", rows := rows_of("rejections", refused), "then")
+    assert [row["subject"] for row in still_refused(context, rows.to_pylist())] == ["2.png"]
+    assert read_by_now(tables) == {("mug", "0.png"), ("mug", "1.png")}
