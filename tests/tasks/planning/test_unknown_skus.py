@@ -21,7 +21,7 @@ def test_mistyped_skus_of_a_large_catalog_are_found_within_seconds() -> None:
     assert str(refused.value).endswith("\n  and 2 more")
 
 
-@pytest.mark.parametrize("typo", ["mug-0", "mug-2", "xmug-1"])
-def test_what_was_meant_is_found_in_a_small_catalog_on_either_side(typo: str) -> None:
-    with pytest.raises(ConfigError, match=rf"- {typo} \(did you mean mug-1\?\)$"):
-        refuse_unknown(["mug-1", typo], {"mug-1", "vase"})
+@pytest.mark.parametrize("typo", ["mug-00", "mug-0000", "mug-1999"])
+def test_what_was_meant_is_found_at_either_end_of_a_catalog(typo: str) -> None:
+    with pytest.raises(ConfigError, match=rf"- {typo} \(did you mean mug-\d\d\d\?\)$"):
+        refuse_unknown([typo], {f"mug-{number:03}" for number in range(200)})
