@@ -1,19 +1,21 @@
 """What the tables keep of what a run has made or seen."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.review import Verdict
+from catalog_schemas.sku import SkuRecord
 from configs.schema import RunConfig
+from tasks import publication
 from tasks.context import RunContext
 from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.rows import Selection
-from tasks.publication import Harvest
+from tasks.publication import Harvest, Publication, are_publications_left, complete_publications
 from tasks.publish import publish, sku_records
 from tasks.review_images import review_images
 from tasks.storage.objects import ObjectStore
@@ -75,6 +77,35 @@ def test_what_a_killed_run_made_is_of_the_run_that_publishes_it_and_what_is_refu
     assert [tables.read(name)["run_id"].to_pylist() for name in ("adapters", "images")] == [["one"], ["one"]]
     rows = tables.read("rejections", ["sku", "run_id", "detail"]).to_pylist()
     assert sorted(tuple(row.values()) for row in rows) == [("bad", "two", "as it is"), ("worse", "one", "as it was")]
+
+
+@pytest.mark.parametrize(("days", "later"), [(1, 1), (-1, 0)])
+def test_what_a_killed_run_retires_was_live_until_it_is_completed_and_at_least_until_the_run_ended(
+    tmp_path: Path, days: int, later: int
+) -> None:
+    store = ObjectStore(str(tmp_path))
+    one, left = context_of(store, "one"), context_of(store, "left")
+    image = image_record(one, "mug", 1, "front")[0]
+    shown = Harvest((), (image,), ())
+    publish.fn(one, shown, run_record(one, shown, EPOCH))
+    seen = SkuRecord("mug", left.catalog, "", "published", 0, "left", EPOCH)
+    harvest = Harvest((), (), (), (image.image_id,), (seen,))
+    intent = publication._PUBLICATION.dump_json(Publication(harvest, run_record(left, harvest, EPOCH)))
+    store.write(f"{publication.PENDING}/left.json", intent)
+    assert complete_publications(store, EPOCH + timedelta(days)) == ["left"]
+    assert Tables(store).read("images")["retired_at"].to_pylist() == [EPOCH + timedelta(later)]
+    assert not are_publications_left(store)
+
+
+def test_a_run_that_ends_while_another_would_complete_it_is_left_alone(tmp_path: Path) -> None:
+    class Overtaken(ObjectStore):
+        def read(self, key: str) -> bytes:
+            self.delete([key])
+            return super().read(key)
+
+    store = Overtaken(str(tmp_path))
+    store.write(f"{publication.PENDING}/other.json", b"{}")
+    assert complete_publications(store, EPOCH) == []
 
 
 @pytest.mark.parametrize(("reason", "again"), [(Reason.REFERENCE_UNREACHABLE, True), (Reason.REFERENCE_BLANK, False)])
