@@ -15,7 +15,9 @@ _GREY = 0.045  # OKLab chroma below which an eye calls a surface grey, black or 
 _DEEPEST = 4.0  # a darker shade is not told from black
 _BINS = 32
 _PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of colours, they are two materials
-_TOUCHED = 0.02  # how far a colour is within the limits that is asked whether it is another material's
+# How far a colour is within the limits that is asked whether it is another material's: ink of a like hue is not, or an
+# edge that mirrors what is around, between the two in hue, would count as ink.
+_GREY_WITHIN, _COLOURED_WITHIN = 0.02, 0.5
 _PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
 
 _Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -117,10 +119,10 @@ def _limits_of(pixels: Floats, outline: Floats, main: Floats) -> _Limits:
     grey = is_grey(main)
     if grey:
         pixels = np.concatenate([pixels, outline])  # a lens is most of its glasses, and little of their outline
-        usual, apart = _GREY_LIMITS, (_SHADED * float(main[0]), _LIGHTER_APART, _TINT_APART)
+        usual, apart, within = _GREY_LIMITS, (_SHADED * float(main[0]), _LIGHTER_APART, _TINT_APART), _GREY_WITHIN
     else:
-        usual, apart = _COLOURED_LIMITS, (0.0, 0.0, _PALER_APART)
-    alike = pixels[_alike(pixels, main, usual) > _TOUCHED]
+        usual, apart, within = _COLOURED_LIMITS, (0.0, 0.0, _PALER_APART), _COLOURED_WITHIN
+    alike = pixels[_alike(pixels, main, usual) > within]
     if not len(alike):
         return usual
     differences = _differences(alike, main)

@@ -143,6 +143,19 @@ def test_another_material_of_a_like_colour_stays(foot, rows, stays):
     assert changed < 3 if stays else changed > 25
 
 
+def test_an_edge_that_mirrors_what_is_around_takes_the_colour_and_ink_of_a_like_hue_stays():
+    """As a purple candle's with navy letters: the edge is paler, and its hue lies between the two."""
+    lab = np.empty((200, 100, 3), np.float32)
+    lab[:] = (0.48, 0.08, -0.115)
+    lab[:, :6] += np.linspace(1.0, 0.0, 6)[:, None] * np.array([-0.02, -0.042, 0.04], np.float32)
+    lab[60:90, 30:90] = (0.27, 0.005, -0.055)
+    lab += np.random.default_rng(0).normal(0, 0.004, lab.shape).astype(np.float32)
+    rgb = from_oklab(lab)
+    change = np.abs(recolour(rgb, np.ones((200, 100), np.float32), "#e79ab0").astype(int) - rgb).max(axis=2)
+    assert np.median(change[:, :2]) > 40
+    assert np.median(change[65:85, 35:85]) < 12
+
+
 def test_a_dark_blue_is_not_grey_and_the_silver_and_brown_beside_it_stay():
     """As a can's rims and the star on its label: a dark colour has little chroma."""
     of = {"blue": (0.364, 0.002, -0.052), "sheen": (0.504, 0.002, -0.025), "brown": (0.46, 0.034, 0.041)}
