@@ -14,12 +14,13 @@ def existing_store(url: str) -> "ObjectStore":
 
     Raises StoreNotFound where there was no run, and StoreError.
     """
+    from tasks.running import UNTOLD
     from tasks.storage.objects import open_store
     from tasks.storage.tables import Tables
 
     store = open_store(url)
     begun = [info for info in store.list("runs") if info.key.endswith("/config.json")]
-    if told := [info.key for info in begun if info.size > len(b"{}")]:  # else it is the mark of one of these commands
+    if told := [info.key for info in begun if info.size > len(UNTOLD)]:
         newest = json.loads(store.read(max(told)))  # a run's name begins with its time
         return open_store(url, newest["store"]["single_writer"])
     if not begun and Tables(store).version("runs") < 0:

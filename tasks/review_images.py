@@ -13,7 +13,7 @@ from catalog_schemas.errors import ConfigError
 from catalog_schemas.review import Review, Verdict
 from tasks.publication import complete_publications
 from tasks.reviews import reviewed
-from tasks.running import at_work
+from tasks.running import UNTOLD, at_work
 from tasks.storage.keys import safe_name, text_of
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of, with_retired_at
@@ -56,7 +56,7 @@ def review_images(store: ObjectStore, named: Mapping[Verdict, str], note: str, r
     wanted = {verdict: list(_names(text)) for verdict, text in named.items()}
     if not any(wanted.values()):
         raise ConfigError("no image is named: say which are rejected, or approved, as the gallery copies them")
-    with at_work(store, run_id, b"{}"):
+    with at_work(store, run_id, UNTOLD):
         complete_publications(store, now)
         tables = Tables(store)
         reviews = _reviews(tables, wanted, note, run_id, now)

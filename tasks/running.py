@@ -14,6 +14,7 @@ from tasks.context import config_key
 from tasks.storage.objects import ObjectStore
 
 COLLECTING = "cache/collecting"  # the folder of the marks of collections that delete
+UNTOLD = b"{}"  # the config of a command that is no run: what a store was told, it is told by runs
 POLL = 1.0  # seconds between two looks at them
 PATIENCE = 300.0  # seconds after which a mark that nobody has renewed is a killed collection's
 

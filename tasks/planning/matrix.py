@@ -140,6 +140,7 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
     prompt, scene_prompt = technique.prompt(words), guided.scene(words) if guided else ""
     photos = drawing.scene_photos[one.scene.name] if _shows_photo(one.technique, one.scene) else ()
     upscaler = drawing.upscaler if prompt and not photos else ""
+    of_photo = technique.SOURCE_TYPE != "generated"
     negatives = (generation.negative_prompt, one.scene.negative_prompt) if prompt else ()
     return VariantSpec(
         sku=item.sku,
@@ -162,7 +163,7 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         height=drawing.resolution,
         surface=one.scene.surface,
         renderer_version=drawing.renderer_version,
-        side_maximum=generation.side_maximum if upscaler or technique.SOURCE_TYPE != "generated" else None,
+        side_maximum=generation.side_maximum if upscaler or of_photo else None,
         scene_prompt=scene_prompt,
         strength=guided.strength(generation) if guided else None,
         controlnet=drawing.controlnet if guided and guided.GUIDE == "edges" else "",
@@ -172,5 +173,5 @@ def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawin
         across=one.scene.unusual("across"),
         size=one.scene.unusual("size"),
         colour_word=word_for(one.colour),
-        own_colour_hex=drawing.colour_hex if one.colour.hex and technique.SOURCE_TYPE != "generated" else "",
+        own_colour_hex=drawing.colour_hex if one.colour.hex and of_photo else "",
     )

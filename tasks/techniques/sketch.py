@@ -37,7 +37,7 @@ def strength(generation: GenerationConfig) -> float:
 
 
 def guide(variant: VariantSpec, material: Material) -> Pixels:
-    """The product's edges, where a LoRA expects it; of its own colours, which has what the photo has of them."""
+    """The product's edges, where a LoRA expects it: those of the photo as it is, for in black few would be left."""
     size = (variant.height, variant.width, 3)
     empty = replace(material, drawn=None if variant.background_hex else np.full(size, 255, np.uint8))
     placed = composite.compose(replace(variant, colour_hex=""), empty, AS_TRAINED.share, AS_TRAINED)

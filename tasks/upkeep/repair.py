@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.publication import complete_publications
-from tasks.running import at_work
+from tasks.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tasks.upkeep.verify import READERS, Fault, fault_of
@@ -36,7 +36,7 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
     def retire(name: str, rows: pa.Table) -> int:
         return tables.merge(name, with_retired_at(rows, now), run_id, ("retired_at",))
 
-    with at_work(store, run_id, b"{}"):
+    with at_work(store, run_id, UNTOLD):
         complete_publications(store, now)
         images = _damaged(store, tables.live_images(), "key", faults)
         adapters = tables.live_adapters()

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import StoreError
 from tasks.publication import complete_publications
 from tasks.reviews import is_rejected
-from tasks.running import at_work
+from tasks.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tasks.upkeep.verify import READERS
@@ -32,7 +32,7 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
     version is not there, or where garbage collection has deleted the bytes of an image that would come back; then
     nothing is changed.
     """
-    with at_work(store, run_id, b"{}"):
+    with at_work(store, run_id, UNTOLD):
         complete_publications(store, now)
         return _roll_back(store, version, run_id, now)
 
