@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.review import Verdict
-from flows.doors import claim_port, is_let_in, refuse_open_doors, url_of
+from flows.doors import claim_port, for_this_machine, is_let_in, refuse_open_doors, url_of
 from flows.existing_store import existing_store
 from flows.galleries import Galleries
 from flows.prefect_server import Message, Receive, Send
@@ -49,7 +49,7 @@ def browse(options: BrowseOptions, say: Callable[[str], None]) -> None:
         raise ConfigError(f"{AUTH}: expected name:password, with a colon, which browsers put between the two")
     store = existing_store(options.store)
     port = claim_port(options.host, options.port)
-    app = Galleries(Verdicts(store, password), store.url, password)
+    app = for_this_machine(Galleries(Verdicts(store, password), store.url, password), AUTH)
     say(f"Galleries: {url_of(options.host, port)}{GALLERY}\nCtrl-C stops it.")
     try:
         uvicorn.run(app, host=options.host, port=port, log_level="warning", lifespan="off")

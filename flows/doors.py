@@ -4,9 +4,16 @@ import base64
 import hmac
 import os
 import socket
+from http import HTTPStatus
 from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocketClose
 
 from catalog_schemas.errors import ConfigError
+from flows.prefect_server import App, Message, Receive, Send
 
 
 def refuse_open_doors(host: str, variable: str, what: str) -> None:
@@ -25,6 +32,40 @@ def is_let_in(authorization: bytes, password: str) -> bool:
     """Whether an Authorization header holds "name:password" (RFC 7617), where one is asked for."""
     wanted = b"Basic " + base64.b64encode(password.encode())
     return not password or hmac.compare_digest(authorization, wanted)
+
+
+def for_this_machine(app: App, variable: str) -> App:
+    """Middleware (ASGI 3.0): without a password in the environment's `variable`, `app` answers only who asks for this
+    machine as such (RFC 9110, Host).
+
+    The page of another site may have its own name lead here once it is loaded (DNS rebinding), and then asks as if it
+    were one of `app`'s. It does not know a password.
+    """
+    if os.environ.get(variable):
+        return app
+
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        asked = Headers(scope=scope).get("host", "localhost") if scope["type"] != "lifespan" else "localhost"
+        if _means_this_machine(asked):
+            await app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:
+            why = (
+                f"You asked for {asked}. Without a password this server answers only who asks for localhost or "
+                f'127.0.0.1. Ask for that, or start it with {variable}="name:password".'
+            )
+            await PlainTextResponse(why, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, send)
+
+    return answer
+
+
+def _means_this_machine(asked: str) -> bool:
+    try:
+        name = urlsplit(f"//{asked}").hostname or ""
+    except ValueError:  # half an address of IPv6
+        return False
+    return _is_loopback(name) or name.endswith(".localhost")  # RFC 6761, section 6.3
 
 
 def reachable(host: str) -> str:

@@ -108,11 +108,12 @@ def without_proxy(given: Mapping[str, str], host: str) -> dict[str, str]:
 
 def with_ui() -> App:
     """The ASGI application with UI, services and the galleries of the store that is named, for `uvicorn --factory`."""
+    from flows.doors import for_this_machine
     from flows.galleries import Galleries
     from tasks.reporting.served import SERVED
 
     server, store = _mended(ephemeral=False), os.environ.get(SERVED)
-    return Galleries(server, store, os.environ.get(AUTH, "")) if store else server
+    return for_this_machine(Galleries(server, store, os.environ.get(AUTH, "")) if store else server, AUTH)
 
 
 def for_one_run() -> App:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 
 import psutil
 from playwright.sync_api import Page, Route, expect
@@ -172,6 +173,9 @@ def test_the_form_offers_what_the_library_holds_is_filled_in_and_speaks_to_this_
     expect(page.get_by_role("option", name="terracotta", exact=True)).to_be_visible()
     page.wait_for_load_state("networkidle")
     assert strangers == []
+    for path in ("/api/deployments/filter", "/gallery/"):
+        asked = page.request.fetch(f"{served.url}{path}", headers={"host": "evil.example"}, max_redirects=0)
+        assert asked.status == HTTPStatus.MISDIRECTED_REQUEST, "a page whose name was made to lead here"
 
 
 def test_the_nightly_schedule_stands_with_its_next_run(served: Served, page: Page) -> None:
