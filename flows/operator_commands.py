@@ -126,10 +126,10 @@ def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.export import export
 
-    count = export(
+    done = export(
         existing_store(parsed.store), parsed.kind, Path(parsed.out), parsed.channel, parsed.base_url, parsed.approved
     )
-    return {"text": f"{count} images exported to {parsed.out}", "images": count, "out": parsed.out}
+    return {"text": f"{done} to {parsed.out}", "images": done.images, "deleted": done.deleted, "out": parsed.out}
 
 
 def _duration(text: str) -> timedelta:

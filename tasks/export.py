@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +15,9 @@ from catalog_schemas.product import Listing
 from catalog_schemas.review import Verdict
 from configs.reading import unknown
 from tasks.cells import inert
+from tasks.export_tree import write_tree
 from tasks.replacing import replacing
 from tasks.reviews import reviewed
-from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -25,15 +26,27 @@ Rows = list[dict[str, Any]]
 Listings = Mapping[str, Listing]
 
 
-def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str, approved: bool = False) -> int:
-    """Writes the live images of `channel` (all, where empty) as `kind` to `to`; returns how many images there are.
+@dataclass(frozen=True)
+class Exported:
+    """How many images there are, and how many files of images that are no longer among them were deleted."""
+
+    images: int
+    deleted: int = 0
+
+    def __str__(self) -> str:
+        gone = f", {self.deleted} files of earlier exports deleted" if self.deleted else ""
+        return f"{self.images} images exported{gone}"
+
+
+def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str, approved: bool = False) -> Exported:
+    """Writes the live images of `channel` (all, where empty) as `kind` to `to`.
 
     With `approved` only those that somebody has approved are written.
 
-    `tree` copies the files to <to>/<sku>/<name>; `shopify` writes a product CSV with an image a row, `google` a
-    supplemental feed (TSV) with an image link an item. Feeds name products as the file did that they were imported
-    from, and need `base_url`, under which the store's keys are reachable. Raises ConfigError, and StoreError also
-    where there is nothing to export.
+    `tree` copies the files to <to>/<sku>/<channel>/<name>, and deletes those of earlier exports that are not among
+    them; `shopify` writes a product CSV with an image a row, `google` a supplemental feed (TSV) with an image link an
+    item. Feeds name products as the file did that they were imported from, and need `base_url`, under which the store's
+    keys are reachable. Raises ConfigError, and StoreError also where there is nothing to export.
     """
     tables = Tables(store)
     rows = tables.live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
@@ -52,15 +65,12 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str,
         raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")
     try:
         if kind == "tree":
-            _write_tree(store, rows, to)
-        else:
-            with replacing(to) as fresh:  # a shop may read the feed at any time
-                fresh.write_text(
-                    FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), encoding="utf-8", newline=""
-                )
+            return Exported(len(rows), write_tree(store, [row["key"] for row in rows], to, channel))
+        with replacing(to) as fresh:  # a shop may read the feed at any time
+            fresh.write_text(FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), encoding="utf-8", newline="")
     except OSError as error:
         raise StoreError(f"{to}: cannot be written: {error.strerror}; choose another --out") from error
-    return len(rows)
+    return Exported(len(rows))
 
 
 def shopify_csv(rows: Rows, base_url: str, listings: Listings) -> str:
@@ -102,13 +112,6 @@ def google_feed(rows: Rows, base_url: str, listings: Listings) -> str:
 
 
 FEEDS: dict[str, Callable[[Rows, str, Listings], str]] = {"shopify": shopify_csv, "google": google_feed}
-
-
-def _write_tree(store: ObjectStore, rows: Rows, to: Path) -> None:
-    for row in rows:
-        file = to / safe_name(row["sku"]) / row["channel"] / row["key"].rpartition("/")[2]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(store.read(row["key"]))
 
 
 def _by_sku(rows: Iterable[dict[str, Any]]) -> dict[str, Rows]:
