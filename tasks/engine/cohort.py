@@ -5,8 +5,7 @@ import math
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,6 @@ from tasks.engine.transfer import to_device
 
 CHECK_EVERY = 25  # steps between looks at the losses, each of which waits for the device
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 
 
 class Cohort:
@@ -46,7 +44,7 @@ class Cohort:
 
     `outcomes`, by adapter id, is filled as SKUs leave; those that it names at the start are not trained. `unet` is the
     base model's UNet compiled: then the batch keeps one shape to the end, so that one graph serves it. `after_step` is
-    called between two steps, when all state is at rest. `lean` computes activations twice rather than keep them.
+    called between two steps, when all state is at rest: `done` steps of `total` over all jobs are then behind it.
     """
 
     def __init__(
@@ -56,15 +54,13 @@ class Cohort:
         recipe: TrainingConfig,
         resolution: int,
         slots: int,
-        progress: Progress,
         outcomes: dict[str, Outcome],
         unet: Callable[..., Any] | None = None,
         after_step: "Callable[[Cohort], None]" = lambda cohort: None,
         evaluation: Evaluation | None = None,
-        lean: bool = False,
     ) -> None:
-        self.base, self.jobs, self.recipe, self.resolution, self.progress = base, jobs, recipe, resolution, progress
-        self.outcomes, self.after_step, self.evaluation, self.lean = outcomes, after_step, evaluation, lean
+        self.base, self.jobs, self.recipe, self.resolution = base, jobs, recipe, resolution
+        self.outcomes, self.after_step, self.evaluation = outcomes, after_step, evaluation
         waiting = [job for job in jobs if job.adapter_id not in outcomes]
         self.queue = deque(sorted(waiting, key=lambda job: -job.steps))  # the longest first: all end close together
         self.bank = new_bank(base, recipe, min(slots, len(waiting)))
@@ -87,7 +83,7 @@ class Cohort:
     def run(self) -> None:
         """Trains until every job has its outcome."""
         started = time.perf_counter()
-        with self.bank, _recomputing(self.base, self.lean):
+        with self.bank:
             while self.queue or any(not tenant.gone for tenant in self.tenants.values()):
                 self._admit()
                 self._shrink()
@@ -162,7 +158,6 @@ class Cohort:
                 )
                 self.done += 1
         self.optimizer.step(rates, counts)
-        self.progress(self.done, self.total)
 
     def _dismiss(self) -> None:
         """Tenants that have diverged, have stopped gaining or are at their end leave."""
@@ -237,14 +232,3 @@ class Cohort:
 
     def _diverged(self, tenant: Tenant, loss: float) -> DivergedAdapter:
         return diverged(tenant.job, tenant.step, loss, tenant.loss_before, self.recipe.learning_rate)
-
-
-@contextmanager
-def _recomputing(base: BaseModel, lean: bool) -> Iterator[None]:
-    """Gradient checkpointing: about a third more arithmetic for a fraction of the memory, and the same numbers."""
-    if lean:
-        base.unet.enable_gradient_checkpointing()
-    try:
-        yield
-    finally:
-        base.unet.disable_gradient_checkpointing()

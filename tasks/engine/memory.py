@@ -77,7 +77,7 @@ def step_bytes(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig,
 
 def new_probe(base: BaseModel, jobs: list[TrainingJob], recipe: TrainingConfig, resolution: int, steps: int) -> Cohort:
     """A cohort that trains all `jobs` for a few steps and reports nothing."""
-    return Cohort(base, [replace(job, steps=steps) for job in jobs], recipe, resolution, len(jobs), _quiet, {})
+    return Cohort(base, [replace(job, steps=steps) for job in jobs], recipe, resolution, len(jobs), {})
 
 
 def cuda_peak(probe: Cohort) -> int:
@@ -143,7 +143,3 @@ def _files_kept() -> int:
     file = CGROUP / "memory.stat"
     counts = dict(line.split() for line in file.read_text().splitlines()) if file.is_file() else {}
     return int(counts.get("inactive_file", 0))
-
-
-def _quiet(done: int, total: int) -> None:
-    """A probe reports no progress."""

@@ -17,6 +17,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,13 +32,14 @@ from tasks.engine.cohort import Cohort
 from tasks.engine.crops import TrainingPhoto
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.memory import step_costs
+from tasks.engine.training import recomputing
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.baselines import Timing, diffusers_script, plain_loop
 from tests.bench.device import matmul_peak, memory_now, occasion, reset_memory, synchronize
 from tests.bench.kernels import lines, profiler, summary
 from tests.bench.tables import RESULTS, as_markdown, keep, say
 from tests.bench.traffic import Traffic
-from tests.engine.material import photo, quiet
+from tests.engine.material import photo
 from tests.models.tiny import build_tiny_sd
 
 DEMO = Path(__file__).parents[2] / "infra" / "demo" / "model"
@@ -66,7 +68,7 @@ class Row:
 
 
 class Clock:
-    """A progress callback that reads the clock after the warm steps and after the last, and watches memory.
+    """Called after each step: reads the clock after the warm steps and after the last, and watches memory.
 
     With `profiled`, so many further steps, after one that is left out, are recorded: `profile` is their summary.
     """
@@ -77,7 +79,7 @@ class Clock:
         self.recorder = profiler(device) if profiled else None
         self.profile: dict[str, Any] | None = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, cohort: Cohort) -> None:
         self.count += 1
         if self.count <= WARM + self.steps:
             self.memory = max(self.memory, memory_now(self.device))
@@ -236,7 +238,8 @@ def cohort(
     profiled = PROFILED if len(jobs) in options.profile else 0
     clock, started = Clock(base.device, options.steps, profiled), time.perf_counter()
     jobs = [replace(job, steps=WARM + options.steps + (profiled + 1 if profiled else 0)) for job in jobs]
-    Cohort(base, jobs, how, resolution, len(jobs), clock, {}, unet, lean=options.lean).run()
+    with recomputing(base) if options.lean else nullcontext():
+        Cohort(base, jobs, how, resolution, len(jobs), {}, unet, clock).run()
     step = (clock.end - clock.ready) / options.steps
     startup = clock.ready - started - WARM * step
     return clock, Timing(startup, step, (clock.processor - clock.used) / options.steps, clock.memory)
@@ -275,7 +278,7 @@ def _prediction(
 def step_flops(base: BaseModel, job: TrainingJob, how: TrainingConfig, resolution: int) -> float:
     """Floating-point operations of one SKU's step, forward and backward, as torch counts them."""
     counter = Traffic(peak=1, rate=1)
-    alone = Cohort(base, [replace(job, steps=1)], how, resolution, 1, quiet, {})
+    alone = Cohort(base, [replace(job, steps=1)], how, resolution, 1, {})
     with alone.bank:
         tenant = alone.enter(job, 0)
         with counter:

@@ -1,5 +1,7 @@
 """A cohort's SKUs do not touch each other, whatever happens to one of them."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -8,8 +10,8 @@ from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.jobs import DivergedAdapter, TrainedAdapter, rate_at, steps_for
-from tasks.engine.training import train_cohort
-from tests.engine.material import job, photo, poisoned, quiet, recipe, train, weights_of
+from tasks.engine.training import recomputing, train_cohort
+from tests.engine.material import job, photo, poisoned, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
 
 
@@ -131,7 +133,8 @@ def test_a_lean_cohort_learns_with_some_slots_gone_what_a_lavish_one_learns(base
     """Recomputed activations must see the same slots: the backward pass runs where the forward pass ran."""
     jobs, lavish, lean = [job(0, 2), job(1, 5), job(2, 4)], {}, {}
     for outcomes, thrift in ((lavish, False), (lean, True)):
-        Cohort(base, jobs, recipe(), RESOLUTION, 3, quiet, outcomes, lean=thrift).run()
+        with recomputing(base) if thrift else nullcontext():
+            Cohort(base, jobs, recipe(), RESOLUTION, 3, outcomes).run()
     for key in lavish:
         assert torch.equal(weights_of(lavish[key]), weights_of(lean[key]))
 

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from tasks.engine.base_model import BaseModel, load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.objective import Objective
-from tests.engine.material import job, quiet, recipe
+from tests.engine.material import job, recipe
 from tests.models.tiny import RESOLUTION
 
 COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
@@ -56,7 +56,7 @@ def test_a_step_has_all_its_tensors_on_the_device_and_never_waits_for_it(folders
     monkeypatch.setattr(Objective, "probe", lambda self, tenant: 1.0)
     monkeypatch.setattr(torch, "tensor", _seen_to_copy)
     jobs = [job(number, class_images=[job(0).photos[0].rgb]) for number in range(2)]
-    cohort = Cohort(base, jobs, recipe(**changes), RESOLUTION, 2, quiet, {})
+    cohort = Cohort(base, jobs, recipe(**changes), RESOLUTION, 2, {})
     with cohort.bank:
         cohort._admit()
         del cohort.tenants[0]  # then the rows that are left name their slots
