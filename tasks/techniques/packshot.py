@@ -6,7 +6,7 @@ from catalog_schemas.variant import VariantSpec
 from tasks.imaging.compose import on_flat
 from tasks.techniques import WHITE, Material, Pixels, Words
 
-VERSION = 4
+VERSION = 5
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"colour", "background"})
 SOURCE_TYPE: Literal["none"] = "none"

@@ -156,6 +156,43 @@ def test_an_edge_that_mirrors_what_is_around_takes_the_colour_and_ink_of_a_like_
     assert np.median(change[65:85, 35:85]) < 12
 
 
+TEAL, GREY = (31, 122, 116), (110, 112, 116)
+
+
+def _lined(main, line, at, width):
+    """A product of one colour with a line from top to bottom, which fades into it as a reflection does."""
+    colours = np.tile(np.array(main, np.float32), (300, 600, 1))
+    share = np.concatenate([np.ones(width), np.linspace(1, 0, 4)[1:]])[:, None]
+    colours[:, at : at + width + 3] += share * (np.array(line, np.float32) - main)
+    mask = np.ones((300, 600), np.float32)
+    mask[:, :5] = mask[:, -5:] = 0.0
+    return np.rint(colours).astype(np.uint8), mask
+
+
+@pytest.mark.parametrize("target", ["#f4f4f2", "#e9c832", "#1c1c1e"])
+def test_an_outline_that_mirrors_grey_surroundings_takes_the_colour_of_what_lies_behind_it(target):
+    recoloured = to_oklab(recolour(*_lined(TEAL, GREY, 5, 3), target))
+    middle = recoloured[150, 200]
+    assert np.abs(recoloured[20:-20, 5:30] - middle).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("main", "line", "at", "width"),
+    [
+        pytest.param(TEAL, (20, 20, 20), 5, 3, id="a black trim"),
+        pytest.param(TEAL, (240, 238, 235), 5, 3, id="a white one"),
+        pytest.param(TEAL, (170, 80, 60), 5, 3, id="one of another colour"),
+        pytest.param(TEAL, GREY, 5, 20, id="a grey part"),
+        pytest.param(TEAL, GREY, 200, 3, id="a grey line within"),
+        pytest.param(GREY, (150, 90, 80), 5, 3, id="a trim of a grey product"),
+    ],
+)
+def test_lines_that_mirror_nothing_stay(main, line, at, width):
+    rgb, mask = _lined(main, line, at, width)
+    kept = slice(at, at + width - 1)
+    assert np.abs(recolour(rgb, mask, "#e9c832")[:, kept].astype(int) - rgb[:, kept]).max() < 25
+
+
 def test_a_dark_blue_is_not_grey_and_the_silver_and_brown_beside_it_stay():
     """As a can's rims and the star on its label: a dark colour has little chroma."""
     of = {"blue": (0.364, 0.002, -0.052), "sheen": (0.504, 0.002, -0.025), "brown": (0.46, 0.034, 0.041)}

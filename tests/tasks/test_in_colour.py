@@ -17,7 +17,7 @@ def fringe(rgb: np.ndarray, mask: np.ndarray) -> float:
     return float(np.ptp(shown[outermost].astype(float), axis=1).mean())
 
 
-@pytest.mark.parametrize("backdrop", [(240, 240, 238), (60, 140, 70)])
+@pytest.mark.parametrize("backdrop", [(60, 90, 180), (60, 140, 70)])
 def test_a_recoloured_products_rim_keeps_nothing_of_the_old_colour(backdrop: tuple[int, int, int]) -> None:
     rgb, mask = mug(256, colour=(230, 120, 20), backdrop=backdrop)
     freed, taken = (in_colour(one, "#1a1a1c", "") for one in (cut_free(CutOut(rgb, mask)), CutOut(rgb, mask)))
