@@ -51,7 +51,7 @@ def _mend_edges(blended: Floats, part: Rgb, moved: Rgb, belongs: Floats, cover: 
     width = max(_EDGE_WIDTH, round(_EDGE_SHARE * max(cover.shape)))
     within = core(belongs > 0.9, width)
     beyond = core((belongs < 0.1) & (cover > 0.97), width - 1)
-    reach = np.ones((6 * width + 1,) * 2)
+    reach = np.ones((12 * width + 1,) * 2)
     where = np.nonzero((cv2.dilate(within, reach) > within) & (cv2.dilate(beyond, reach) > beyond) & (cover > 0))
     if not len(where[0]):
         return

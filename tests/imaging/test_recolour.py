@@ -221,6 +221,20 @@ def test_no_line_of_the_old_colour_is_left_around_a_label(old, label, target):
     assert np.abs(after - blurred([new, label, new, new])).max() < 14
 
 
+def test_a_short_gap_between_two_parts_of_a_label_takes_the_colour():
+    def lettered(colour):
+        rgb = np.full((120, 120, 3), colour, np.float32)
+        rgb[50:68, 20:100] = (240, 236, 238)
+        rgb[50:68, 59:62] = colour
+        return np.rint(ndimage.uniform_filter(rgb, (3, 3, 1))).astype(np.uint8)
+
+    whole, teal = np.ones((120, 120), np.float32), (45, 125, 125)
+    new = recolour(np.full((120, 120, 3), teal, np.uint8), whole, "#1c1c1e")[0, 0]
+    gap = slice(53, 65), slice(56, 65)
+    after = recolour(lettered(teal), whole, "#1c1c1e")[gap].astype(int)
+    assert np.abs(after - lettered(new)[gap]).max() < 30
+
+
 def test_a_dark_seam_beside_another_colour_stays_dark_and_takes_no_hue():
     rgb = np.full((60, 120, 3), (205, 42, 52), np.uint8)
     rgb[:, 80:] = (236, 236, 238)
