@@ -97,7 +97,9 @@ def _reviews(
     }
     skus = sorted({text_of(key.split("/")[1]) for those in keys.values() for key in those})
     columns = ["sku", "slot", "variant_id", "image_id", "key"]
-    held = {row.pop("key"): row for row in tables.read("images", columns, [("sku", "in", skus)]).to_pylist()}
+    rows = tables.read("images", [*columns, "retired_at"], [("sku", "in", skus)])
+    # of pictures with the same bytes, and so one file, that one is meant which is live, or was last: it comes last
+    held = {row.pop("key"): row for row in rows.sort_by("retired_at").select(columns).to_pylist()}
     missing = ["/".join(name) for name, those in keys.items() if held.keys().isdisjoint(those)]
     if missing:
         more = f" and {len(missing) - _NAMES_SHOWN} more" if len(missing) > _NAMES_SHOWN else ""

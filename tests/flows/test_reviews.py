@@ -116,6 +116,19 @@ def test_a_verdict_holds_for_the_picture_and_not_for_what_a_new_photo_makes_of_i
     assert_sound(quick)
 
 
+def test_a_verdict_on_a_file_that_two_images_have_made_alike_is_on_the_live_one(quick: Shop) -> None:
+    first, version = by_technique(quick, "mug 1")["packshot"], quick.tables.version("images")
+    for column in ("references", "masks"):
+        quick.rows[0][column].pop()  # not the photo that is cut out
+    quick.run()
+    assert by_technique(quick, "mug 1")["packshot"]["key"] == first["key"]
+    roll_back(quick.objects, version, "rollback", datetime.now(UTC))
+    assert say(quick, approved=[first]) == Reviewed(rejected=0, approved=1)
+    assert quick.table("reviews")[0]["image_id"] == first["image_id"]
+    assert say(quick, rejected=[first]) == Reviewed(rejected=1, approved=0, retired=1)
+    assert "packshot" not in by_technique(quick, "mug 1")
+
+
 def test_the_command_takes_what_people_copy(quick: Shop, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     first, second, third = (row for row in quick.live() if row["sku"] == "mug 1")
     link = "https://cdn.example.com/shop/" + third["key"].replace("%", "%25") + "?v=3"
