@@ -11,7 +11,7 @@ from catalog_schemas.arrow import schema_of
 from catalog_schemas.plan import Plan
 from catalog_schemas.variant import VariantSpec
 from tasks.context import RunContext
-from tasks.planning.changes import Changes, read_changes
+from tasks.planning.changes import Changes, asked_for_first, read_changes
 from tasks.planning.known import Known
 from tasks.planning.known_photos import KnownPhotos, without_placeholders
 from tasks.planning.let_through import let_through, read_by_now
@@ -94,12 +94,12 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
         images_skipped=changes.images + planner.held.total(),
         images_refused=planner.images_refused,
         held=dict(planner.held),
-        fingerprints=changes.fingerprints,
+        fingerprints=changes.fingerprints if whole else asked_for_first(tables, [one.product.sku for one in listed]),
         retired=(*planner.displaced, *known.images_of(gone)) if whole else (),
         gone=tuple(gone),
         classes=(*planner.new_classes, *lost_classes),
         photos=tuple(known_photos.news(listed, gone)) if whole else (),
-        listings={one.product.sku: one.product.listing for one in listed} if whole else {},
+        listings={one.product.sku: one.product.listing for one in listed},
         adapters={name: known.adapters[name] for name in needed & known.adapters.keys() - lost.keys()},
         lost=lost,
     )

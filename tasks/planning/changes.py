@@ -23,6 +23,7 @@ from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRA
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
 GONE_FEW = 10  # SKUs, of which any share may go at once
+ASKED_FOR = "asked for"  # in place of a fingerprint, which no row has
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
 
 
@@ -164,6 +165,16 @@ def read_changes(
     looked_by = None if trusted else sources or Sources(context.catalog, context.config.catalog)
     known = dict(zip(rows["sku"].to_pylist(), held, strict=True))
     return Changes(known, _salt(context, scene_photos), looked_by, late, rejections(tables))
+
+
+def asked_for_first(tables: Tables, skus: list[str]) -> dict[str, str]:
+    """Those of these SKUs that no night has listed yet, with what is to be remembered of them instead of a fingerprint.
+
+    The next night looks at them, and retires one that is gone by then. Raises StoreError.
+    """
+    mine = [("sku", "in", [*skus, ""]), ("status", "!=", "retired")]  # Arrow gives an empty list no type
+    listed = set(tables.read("skus", ["sku"], mine)["sku"].to_pylist())
+    return {sku: ASKED_FOR for sku in skus if sku not in listed}
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:

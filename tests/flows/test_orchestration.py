@@ -148,6 +148,17 @@ def test_a_category_selects_its_products(open_shop: Shop) -> None:
     assert outcome.record.skus_input == 1
 
 
+def test_a_product_that_is_gone_before_its_first_night_is_retired_with_what_was_asked_for(open_shop: Shop) -> None:
+    open_shop.add("mug-O4", 3, attributes={"handle": "mug-4"})
+    make_variants(_asked(open_shop, skus=["mug-O4"], scenes=["beach-sand"], limit_per_sku=1))
+    assert [row["handle"] for row in open_shop.table("skus") if row["sku"] == "mug-O4"] == ["mug-4"]
+    del open_shop.rows[-1]
+    assert open_shop.run().record.images_retired == 1
+    assert {row["sku"] for row in open_shop.live()} == {"mug-1", "vase-2", "lamp 3/ü"}
+    assert open_shop.plan().skipped == 3
+    assert_sound(open_shop)
+
+
 def test_a_sku_that_is_not_in_the_catalog_is_said_at_once_and_the_run_has_ended(open_shop: Shop) -> None:
     with pytest.raises(ConfigError, match=r"vase-3 \(did you mean vase-2\?\)"):
         make_variants(_asked(open_shop, skus=["mug-1", "vase-3"]))
