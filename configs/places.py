@@ -18,20 +18,21 @@ def scene_at(place: str, taken: Collection[str] = ()) -> Scene:
 
     At "a mossy rock in a forest, morning mist" a product is "on a mossy rock in a forest, morning mist", and without
     one there is "an empty mossy rock in a forest, morning mist". A place may begin with its own word for where: "in the
-    snow". It belongs to no group. Raises ValueError where `place` has no letter or digit, or more than LONGEST.
+    snow" is another scene than "by the snow". It belongs to no group. Raises ValueError where `place` has no letter or
+    digit, or more than LONGEST.
     """
     words = " ".join("".join(one if one.isprintable() else " " for one in place).split())
     if not any(one.isalnum() for one in words) or len(words) > LONGEST:
         raise ValueError(f"expected a place in 1 to {LONGEST} letters, got {len(words)}: {words[:60]!r}")
     told = _PLACE.fullmatch(words)
     assert told is not None, "it matches whatever is not empty"
-    article, rest = told["article"] or "", told["rest"]
+    where, article, rest = told["where"] or "", told["article"] or "", told["rest"]
     empty = {"": "empty", "the ": "the empty"}.get(article.lower(), "an empty")
     return Scene(
-        name=_name(f"{article}{rest}", taken),
+        name=_name(f"{article}{rest}" if where.lower() == "on " else words, taken),
         title=words,
         group="",
-        prompt=words if told["where"] else f"on {words}",
+        prompt=words if where else f"on {words}",
         empty_prompt=f"{empty} {rest}",
     )
 

@@ -15,7 +15,8 @@ from configs.places import LONGEST, scene_at
     [
         ("a mossy rock in fog", "a-mossy-rock-in-fog", "on a mossy rock in fog", "an empty mossy rock in fog"),
         ("  the beach,\n at sunset ", "the-beach-at-sunset", "on the beach, at sunset", "the empty beach, at sunset"),
-        ("In the snow", "the-snow", "In the snow", "the empty snow"),
+        ("In the snow", "in-the-snow", "In the snow", "the empty snow"),
+        ("on the beach", "the-beach", "on the beach", "the empty beach"),
         ("white sand", "white-sand", "on white sand", "empty white sand"),
         ("On", "on", "on On", "empty On"),
         ("Café «Süd»", "cafe-sud", "on Café «Süd»", "empty Café «Süd»"),

@@ -265,6 +265,12 @@ def test_colours_by_hex_code_are_variants_like_the_librarys_and_named_without_a_
     assert {spec.background_hex for spec in specs} == {"", "#f5efe6"}
 
 
+def test_places_that_differ_in_where_alone_are_two_scenes() -> None:
+    places = ("beside the tree", "under the tree", "the tree", "on the tree")
+    made = _expand(VariantMatrix(scenes=(), places=places, techniques=("regenerate",)))
+    assert [spec.scene for spec in made] == ["beside-the-tree", "under-the-tree", "the-tree"]
+
+
 @laws
 @given(matrices)
 def test_techniques_take_turns(matrix: VariantMatrix) -> None:
