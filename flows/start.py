@@ -109,6 +109,13 @@ def _with_prefixes(config: RunConfig, prefixes: tuple[str, ...]) -> RunConfig:
 
 
 def absolute_url(url: str) -> str:
-    """A local path made absolute, since a worker may run elsewhere, file:// or not; other URLs stay as they are."""
+    """A local path made absolute, since a worker may run elsewhere, file:// or not; other URLs stay as they are.
+
+    It has no "..", so that a catalog is known by one name from wherever it is given; its links stay, for what they lead
+    to may be another file each night.
+    """
     local = url.removeprefix("file://")
-    return url if "://" in local else str(Path(local).expanduser().absolute())
+    if "://" in local:
+        return url
+    path = Path(local).expanduser().absolute()
+    return str(path.resolve() if ".." in path.parts else path)

@@ -55,7 +55,9 @@ def test_a_plan_writes_nothing_at_all(open_shop: Shop) -> None:
 
 def test_a_catalog_is_the_same_one_by_its_path_and_its_url(shop: Shop) -> None:
     asked = shop.parameters()
-    assert start_run(asked.model_copy(update={"catalog": f"file://{asked.catalog}"})).catalog == asked.catalog
+    (shop.folder / "photos").mkdir()
+    for same in (f"file://{asked.catalog}", f"{shop.folder}/photos/../catalog.parquet"):
+        assert start_run(asked.model_copy(update={"catalog": same})).catalog == asked.catalog
 
 
 def test_a_plan_makes_no_store(shop: Shop) -> None:
