@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
+from catalog_schemas.sku import TO_LOOK_AT
 from configs.schema import VariantMatrix
 from tasks.context import RunContext
 from tasks.reviews import rejections
@@ -23,7 +24,6 @@ from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRA
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
 GONE_FEW = 10  # SKUs, of which any share may go at once
-ASKED_FOR = "asked for"  # in place of a fingerprint, which no row has
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
 
 
@@ -98,7 +98,7 @@ class Changes:
         """
         if not limit:
             return []
-        products.sort(key=lambda product: (held := self.known.get(product.sku)) is not None and not held.fingerprint)
+        products.sort(key=lambda product: self._is_looked_at_by_every_run(product.sku))
         waiting = products[limit:]
         del products[limit:]
         for product in waiting:
@@ -124,6 +124,10 @@ class Changes:
                     f"is {share:g} now"
                 ],
             )
+
+    def _is_looked_at_by_every_run(self, sku: str) -> bool:
+        held = self.known.get(sku)
+        return held is not None and not held.fingerprint and held.status != "retired"
 
     def _listed_before(self) -> list[str]:
         return [sku for sku, held in self.known.items() if held.status != "retired"]
@@ -174,7 +178,7 @@ def asked_for_first(tables: Tables, skus: list[str]) -> dict[str, str]:
     """
     mine = [("sku", "in", [*skus, ""]), ("status", "!=", "retired")]  # Arrow gives an empty list no type
     listed = set(tables.read("skus", ["sku"], mine)["sku"].to_pylist())
-    return {sku: ASKED_FOR for sku in skus if sku not in listed}
+    return {sku: TO_LOOK_AT for sku in skus if sku not in listed}
 
 
 def row_texts(batch: pa.RecordBatch) -> pa.Array:

@@ -7,6 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalog_schemas.sku import TO_LOOK_AT
 from tasks.publication import complete_publications
 from tasks.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectStore
@@ -44,7 +45,7 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
         seen = tables.read("skus", filters=[("sku", "in", images["sku"].unique().to_pylist())]) if len(images) else None
         if seen is not None:  # before the images: a repair that is killed in between finds the faults again
             at = seen.schema.get_field_index("fingerprint")
-            forgotten = seen.set_column(at, seen.schema.field(at), pa.array([""] * len(seen)))
+            forgotten = seen.set_column(at, seen.schema.field(at), pa.array([TO_LOOK_AT] * len(seen)))
             tables.merge("skus", forgotten, run_id, ("fingerprint",))
         columns = (images["key"], adapters["key"], adapters["embedding"])
         store.delete([key for column in columns for key in column.to_pylist() if key])

@@ -33,6 +33,17 @@ def test_the_night_after_a_repair_makes_again_what_was_damaged_or_lost(open_shop
     assert verify(open_shop.objects, lambda done, total: None).faults == ()
 
 
+def test_what_was_damaged_waits_for_no_new_products(shop: Shop) -> None:
+    shop.changes = {"variants": {"techniques": ["packshot"], "colours": ["original"]}}
+    shop.add("a", 0)
+    shop.run()
+    shop.objects.delete([shop.live()[0]["key"]])
+    assert main(["verify", "--store", shop.store, "--repair"]) == 0
+    shop.add("new", 1)
+    shop.limit = 1
+    assert [job.product.sku for job in shop.plan().jobs] == ["a"]
+
+
 def test_a_damaged_cache_costs_neither_the_run_nor_an_image(shop: Shop) -> None:
     shop.changes = {"variants": {"techniques": ["composite", "packshot"], "colours": ["original"], "limit_per_sku": 2}}
     shop.add("mug-1", 0, photos=1)

@@ -189,8 +189,11 @@ def test_a_limited_run_leaves_the_rest_to_the_next_ones(night: Callable[..., Pla
     assert [(plan.rows, plan.skipped, plan.waiting) for plan in nights] == [(5, 0, 3), (5, 2, 1), (5, 4, 0), (5, 5, 0)]
     shorter = night([row("sku-0", title="another"), row("sku-1", title="another"), *rows[2:4]], limit=1)
     assert ([job.product.sku for job in shorter.jobs], shorter.waiting, shorter.gone) == (["sku-0"], 1, ("sku-4",))
-    mixed = night([row("sku-0", title="once more"), row("new"), *rows[2:4]], limit=1)
+    mixed_row = row("sku-0", title="once more")
+    mixed = night([mixed_row, row("new"), *rows[2:4]], limit=1)
     assert [job.product.sku for job in mixed.jobs] == ["sku-0"], "what has changed waits for nothing that is new"
+    back = night([row("sku-4"), row("new"), mixed_row, *rows[2:4]], limit=1)
+    assert [job.product.sku for job in back.jobs] == ["sku-4"], "nor does what comes back"
 
 
 @pytest.mark.usefixtures("asked_again_soon")
