@@ -195,7 +195,9 @@ def _product(group: _Group, variants: list[_Variant], slug: str, values: str, ph
     texts = group.texts
     category, kind = texts.get("category", ""), texts.get("type", "")
     title = html_to_text(texts.get("title", "")).replace("\n", " ")
-    attributes = {"handle": group.handle} | ({"product title": title} if slug and title else {})
+    # not to be replaced by an option of that name
+    listing = {"handle": group.handle} | ({"product title": title} if slug and title else {})
+    attributes = dict(listing)
     for name in dict.fromkeys(name for variant in variants for name in variant.options):
         attributes[name] = _JOINED.join(dict.fromkeys(v.options[name] for v in variants if name in v.options))
     skus = _JOINED.join(dict.fromkeys(variant.sku for variant in variants if variant.sku))
@@ -206,7 +208,7 @@ def _product(group: _Group, variants: list[_Variant], slug: str, values: str, ph
         title=f"{title}, {values}" if title and values else title,
         class_noun="",
         references=tuple(dict.fromkeys(filter(None, photos))),
-        attributes=attributes | {name: text for name, text in extra.items() if text},
+        attributes=attributes | {name: text for name, text in extra.items() if text} | listing,
         category=category or kind,
         brand=texts.get("vendor", ""),
     )

@@ -174,6 +174,19 @@ def test_archived_products_and_gift_cards_are_passed_over_and_told(shop: Shop):
     assert "gift cards, passed over: 1 (first: line 3)" in report.remarks
 
 
+def test_an_option_that_is_called_handle_is_not_the_products_handle(shop: Shop):
+    knife = {"Handle": "knife", "Title": "Knife", "Type": "Knives", "Option1 Name": "Handle"}
+    rows = [
+        knife | {"Option1 Value": "Oak", "Variant Image": named("oak.jpg")} | photo("oak.jpg", 1, handle="knife"),
+        {"Handle": "knife", "Option1 Value": "Bone", "Variant Image": named("bone.jpg")},
+    ]
+    products = shop.products("shopify", table(SHOPIFY, *rows))
+    assert {sku: product.listing.handle for sku, product in products.items()} == {
+        "knife.oak": "knife",
+        "knife.bone": "knife",
+    }
+
+
 def test_rows_that_stray_from_their_handle_are_left_out_with_their_lines(shop: Shop):
     mug = {"Title": "Mug", "Type": "Mugs"}
     report = shop.imports(
