@@ -88,3 +88,8 @@ def test_every_technique_is_explained_in_the_documents_and_in_the_form() -> None
     for name in technique_names():
         assert f"| `{name}` |" in (DOCS / "techniques.md").read_text()
         assert f"{name}:" in form
+
+
+def test_every_check_is_explained_in_the_documents() -> None:
+    for name in check_names():
+        assert f"| `{name}` |" in (DOCS / "checks.md").read_text()

@@ -1,4 +1,4 @@
-"""Pictures that packshot itself has written, as they are read back: what is gone, and what is damaged."""
+"""Pictures that packshot itself has written, as they are read back: what is gone, damaged, or to be recoloured."""
 
 from pathlib import Path
 from unittest.mock import patch
@@ -10,10 +10,12 @@ from scipy import ndimage
 from catalog_schemas.errors import Rejected
 from catalog_schemas.reference import Reference
 from tasks import pictures
+from tasks.imaging.compose import on_flat
 from tasks.imaging.decode import decode, encode_png
 from tasks.imaging.recolour import recolour
-from tasks.pictures import PictureLost, photo_reader, read_picture
+from tasks.pictures import PictureLost, cut_free, in_colour, photo_reader, read_picture
 from tasks.storage.objects import ObjectMissing, ObjectStore
+from tasks.techniques import CutOut
 from tests.imaging.pictures import mug
 
 KEY = "cache/scenes/dusk.png"
@@ -78,3 +80,17 @@ def test_a_photo_is_recoloured_once_for_all_variants_in_a_colour(store: ObjectSt
     assert (own.rgb == rgb)[ndimage.binary_erosion(mask > 0.9, iterations=5)].all()
     shown = [one.rgb[mask > 0.9].mean(axis=0).argmax() for one in (red, other)]
     assert shown == [0, 2]
+
+
+def _fringe(rgb: np.ndarray, mask: np.ndarray) -> float:
+    """How coloured the outermost pixels of a product are that is grey, standing on grey."""
+    shown, placed = on_flat(rgb, mask, "#808080", (256, 256))
+    outermost = ndimage.binary_dilation(placed > 0.02) & ~ndimage.binary_erosion(placed > 0.98, iterations=2)
+    return float(np.ptp(shown[outermost].astype(float), axis=1).mean())
+
+
+@pytest.mark.parametrize("backdrop", [(60, 90, 180), (60, 140, 70)])
+def test_a_recoloured_products_rim_keeps_nothing_of_the_old_colour(backdrop: tuple[int, int, int]) -> None:
+    rgb, mask = mug(256, colour=(230, 120, 20), backdrop=backdrop)
+    freed, taken = (in_colour(one, "#1a1a1c", "") for one in (cut_free(CutOut(rgb, mask)), CutOut(rgb, mask)))
+    assert _fringe(freed.rgb, freed.mask) < 0.6 * _fringe(taken.rgb, taken.mask)

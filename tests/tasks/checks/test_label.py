@@ -14,7 +14,7 @@ from tasks.imaging.lettering import lines_in
 from tasks.imaging.pixels import Mask, Rgb
 from tasks.techniques import CutOut, Pixels
 from tests.imaging.pictures import labelled, melted, mug
-from tests.tasks.test_novelty import SPEC
+from tests.tasks.checks.test_novelty import SPEC
 
 PLAIN, MASK = mug(384)
 PRINTED = labelled(PLAIN, "NORTHWIND", "pale ale")
