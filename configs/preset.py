@@ -15,15 +15,14 @@ from configs.schema import MatrixRule, RunConfig
 
 def load_preset(
     name_or_path: str | Path,
-    library: Library | None = None,
     checks: Collection[str] | None = None,
     techniques: Collection[str] | None = None,
 ) -> RunConfig:
     """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
 
     Its library's folders are looked for beside the file, or in the package. Raises `ConfigError` with every fault at
-    once: unknown keys, wrong values, and names that are not in `library` (by default the shipped one with the
-    configuration's own folders), or not among `checks` and `techniques`, where these are given.
+    once: unknown keys, wrong values, and names that are neither in the shipped library nor in the configuration's own
+    folders, or not among `checks` and `techniques`, where these are given.
     """
     if is_path(name_or_path):
         source: Traversable = Path(name_or_path)
@@ -42,7 +41,7 @@ def load_preset(
     if is_path(name_or_path):
         folders = tuple(_placed(folder, Path(name_or_path)) for folder in right.library)
         right = right.model_copy(update={"library": folders})
-    library = library or read_library(right.library, faults)
+    library = read_library(right.library, faults)
     faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
     if faults or config is None:
         raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
@@ -50,7 +49,7 @@ def load_preset(
 
 
 def _placed(folder: str, file: Path) -> str:
-    """A library's folder beside the preset's file; one of the package's own is where that is."""
+    """Where a library's folder is: beside the preset's file or, as it was given, in the package."""
     beside = file.absolute().parent / Path(folder).expanduser()
     return folder if not beside.is_dir() and (PACKAGE / folder).is_dir() else str(beside)
 

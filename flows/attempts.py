@@ -25,8 +25,9 @@ from tasks.progress import announce
 
 @dataclass(frozen=True)
 class Made:
-    """Images, the verdicts on those that cannot be had, and those on attempts that another one has followed; `tried`
-    holds the last of these by SKU and name, which all attempts at a variant share."""
+    """The `images`, the verdicts on those that cannot be had (`refused`), and those on attempts that another one has
+    followed (`superseded`). `tried` holds the last attempt at each variant of which there were several, by SKU and
+    name, which all attempts at a variant share."""
 
     images: list[ImageRecord]
     refused: list[Rejection]
@@ -34,7 +35,7 @@ class Made:
     tried: dict[tuple[str, str], PlannedVariant]
 
     def as_tried(self, jobs: list[SkuJob]) -> list[SkuJob]:
-        """The jobs with the last attempts in place of the first ones."""
+        """The jobs with the last attempt at each variant in place of the first one."""
 
         def last(one: PlannedVariant) -> PlannedVariant:
             return self.tried.get((one.spec.sku, one.spec.name), one)
@@ -45,8 +46,8 @@ class Made:
 def make_images(
     context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
 ) -> Made:
-    """Makes the jobs' images. What the checks refuse is tried with other seeds, once all else is made; what has passed
-    stands beside. `files` holds those of adapters, by id."""
+    """Makes the jobs' images. What the checks refuse is tried with other seeds, once all else is made, and compared
+    with what has passed. `files` holds those of adapters, by id."""
     wanted = {one.spec.id: one for job in jobs for one in job.variants}
     passed: dict[str, list[Passed]] = defaultdict(list)
     images, refused, superseded = list[ImageRecord](), list[Rejection](), list[Rejection]()

@@ -104,7 +104,7 @@ def lines_in_a_log(parsed: argparse.Namespace) -> Iterator[None]:
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     for text in arguments:
-        if any("\ud800" <= letter <= "\udfff" for letter in text):  # which stand for such bytes
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # in whose place Python puts such bytes
             parser.error(f"{text!r} holds bytes that are no UTF-8; tables and records could not name it, so rename it")
     return parser.parse_args(arguments)
 
@@ -147,8 +147,8 @@ def _version() -> str:
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
-    """What a run reads and writes. No configuration is taken for granted: what a store holds and it has no place for is
-    retired."""
+    """What a run reads and writes. There is no default configuration, since a run retires the images in the store that
+    its configuration has no place for."""
     parser.add_argument("catalog", metavar="CATALOG", help="path or URL of a Parquet catalog")
     parser.add_argument("--store", required=True, help="folder or URL that images and tables are written to")
     parser.add_argument("--config", required=True, help="demo, sd15, sdxl, or the path of a YAML file")
@@ -198,8 +198,8 @@ def _run(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ran(parsed: argparse.Namespace, wait_for_server: Callable[[], None]) -> dict[str, Any]:
-    """Loads Prefect and torch, which not all commands need, and looks at what was asked for, while the server starts:
-    whoever has mistyped a name waits for no server."""
+    """Runs the nightly flow. While the server starts, Prefect and torch are loaded, and what was asked for is looked
+    at: whoever has mistyped a name waits for no server."""
     from flows.own_server import needs_server
     from flows.refresh_catalog import refresh_catalog
     from flows.start import start_run
@@ -270,7 +270,7 @@ def _browse(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _told(parsed: argparse.Namespace) -> Callable[[str], None]:
-    """Says what a person should read while a server runs."""
+    """What prints the lines that a person should read while a server runs."""
     return lambda text: _say(text, sys.stderr if parsed.json else sys.stdout)
 
 
@@ -294,7 +294,7 @@ def _deploy(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _open_streams() -> None:
-    """Standard streams that whoever started the command has closed, as a scheduler may, lead nowhere from now on."""
+    """Standard streams that were closed when the command began, as a scheduler may do, lead nowhere from now on."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
         os.set_inheritable(opened, True)
     os.close(opened)
@@ -303,8 +303,8 @@ def _open_streams() -> None:
 
 
 def _speak_utf8() -> None:
-    """Begins anew where the locale has Python take names for ASCII or Latin-1: those of files, as Arrow and Delta write
-    them, are UTF-8, and so is what is printed of a catalog."""
+    """Starts the process over in UTF-8 where the locale has Python read names as ASCII or Latin-1: Arrow and Delta
+    write files' names in UTF-8, and what is printed of a catalog is UTF-8, too."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
 
@@ -329,7 +329,7 @@ def _answered(parsed: argparse.Namespace, answer: dict[str, Any]) -> int:
 
 
 def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:
-    with suppress(OSError):  # of a log on a full disk the exit code is left
+    with suppress(OSError):  # such as a log on a full disk: the exit code still tells
         _say(f"packshot: {why}", sys.stderr)
     with suppress(OSError):
         if parsed.json:
@@ -338,7 +338,7 @@ def _failed(parsed: argparse.Namespace, why: str, exit_code: int) -> int:
 
 
 def _say(text: str, stream: Any) -> None:
-    """Writes a line or more. That nobody reads it any more, as `head` does not, is no fault. Raises OSError."""
+    """Writes a line or more. A reader that has gone, as `head` does, is no fault; other faults raise OSError."""
     try:
         stream.write(text.rstrip() + "\n")
         stream.flush()

@@ -117,7 +117,7 @@ async def own_site(folder: Path) -> Site:
 
 
 async def limit_devices(devices: int) -> None:
-    """As many tasks train or draw at once, whatever runs they are of: a device holds one model."""
+    """Has at most `devices` tasks train or draw at once, whatever runs they belong to: a device holds one model."""
     async with get_client() as client:
         await client.create_concurrency_limit(tag=DEVICE_TAG, concurrency_limit=devices)
 
@@ -167,7 +167,7 @@ async def worker_is_there() -> bool:
 
 
 async def runs_going() -> list[UUID]:
-    """The runs that are said to be going, whether or not a worker is there to do so."""
+    """The runs that the server takes to be going, whether or not a worker is doing them."""
     states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     wanted = FlowRunFilter(state=FlowRunFilterState(type=states))
     found: list[UUID] = []
@@ -178,10 +178,11 @@ async def runs_going() -> list[UUID]:
 
 
 async def cancel_runs(runs: Iterable[UUID]) -> None:
-    """Marks those as cancelled that have neither completed nor been cancelled: call it when their processes have ended.
+    """Marks those of `runs` as cancelled that have neither completed nor been cancelled: call it when their processes
+    have ended.
 
-    Otherwise they would be going for ever, and hold their deployment's place. One that was stopped on purpose calls
-    that a crash or, where one of its helpers was gone a moment before it, a failure; here it is called by its name.
+    Otherwise they would be going for ever, and hold their deployment's place. Prefect calls a run that was stopped on
+    purpose crashed or, where one of its helpers went a moment before it, failed.
     """
     async with get_client() as client:
         for run in runs:

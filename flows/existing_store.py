@@ -1,4 +1,4 @@
-"""The store of runs that have been: what commands and forms open that are no run themselves."""
+"""A store that runs have written to, for commands and forms that are no run themselves."""
 
 import json
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def existing_store(url: str) -> "ObjectStore":
-    """The store, with as many writers as its newest run was told.
+    """The store, opened with the `store.single_writer` of its newest run.
 
-    Raises StoreNotFound where there was no run, and StoreError.
+    Raises StoreNotFound where no run has written there, and StoreError.
     """
     from tasks.running import UNTOLD
     from tasks.storage.objects import open_store

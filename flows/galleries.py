@@ -42,7 +42,7 @@ class Galleries:
 
     `password` is Prefect's "name:password", or empty where everyone who reaches the server may see all. Pages get the
     policy of packshot's own galleries, of this version and earlier ones (Content Security Policy Level 3): whoever can
-    write to the store, and puts a page there, has no script of his own run.
+    write to the store cannot make a page there run a script of theirs.
     """
 
     def __init__(self, app: App, url: str, password: str = "") -> None:

@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 
 
 def begin_server() -> Callable[[], None]:
-    """Lets a server start that ends with this process; returns what waits until it answers.
+    """Starts a server, which ends with this process; returns what waits until it answers.
 
     Its runs and its log are kept in PREFECT_HOME. Raises ConfigError where they cannot be kept there; what waits raises
     PackshotError where the server ends, or takes too long.

@@ -42,7 +42,7 @@ from tasks.train_adapters import train_adapters
 from tasks.train_classes import STAGE as TRAIN_CLASSES
 from tasks.train_classes import train_classes
 
-BEGINNINGS = 10  # of a run, each of which may find more pictures lost
+BEGINNINGS = 10  # of a run at most, since each may find more pictures lost
 AUTO_COHORT = 32  # SKUs that one task trains where the device's memory decides how many of them at once
 Item = TypeVar("Item")
 
@@ -60,8 +60,8 @@ class RunOutcome:
 def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
     """Plans, and does what the plan says: call it inside a Prefect flow.
 
-    A run that meets lost or damaged pictures of a cache begins anew: what its stages have finished it takes up, and
-    those pictures it makes again. Raises PackshotError where the run as a whole cannot go on; then nothing of it is
+    A run that meets a lost or damaged picture of a cache begins anew: it takes up what its stages have finished, and
+    makes that picture again. Raises PackshotError where the run as a whole cannot go on; then nothing of it is
     published, and the next run takes up what its stages have finished.
     """
     _let_extra_loggers_speak()
@@ -75,7 +75,7 @@ def run_pipeline(context: RunContext, selection: Selection) -> RunOutcome:
 
 
 def _let_extra_loggers_speak() -> None:
-    """Prefect gives them its handler and no level: the root's would let nothing below WARNING through."""
+    """Gives the loggers that Prefect shows besides its own a level: it gives them none, and the root's is WARNING."""
     for name in PREFECT_LOGGING_EXTRA_LOGGERS.value():
         logging.getLogger(name).setLevel(PREFECT_LOGGING_LEVEL.value())
 
@@ -90,22 +90,22 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
         references, unusable = _prepare(context, workers, plan)
         jobs = [job for job in plan.jobs if references[job.product.sku]]
         early, late = _before_training(jobs)
-        made = make_images(context, workers, early, references, {})
-        jobs = made.as_tried(jobs)
+        made_early = make_images(context, workers, early, references, {})
+        jobs = made_early.as_tried(jobs)
         if early:
-            first = Harvest((), tuple(made.images), (*plan.rejections, *unusable, *made.refused))
+            first = Harvest((), tuple(made_early.images), (*plan.rejections, *unusable, *made_early.refused))
             place = show_first_images(context, jobs, first, sum(job.images for job in late))
             announce(f"First images, while adapters are trained: {place}")
-        begun, lost = _train_classes(context, workers, plan, jobs, references)
-        files = plan.adapters | {one.adapter_id: one.file for one in begun}
-        adapters, diverged = _train(context, workers, _without(jobs, lost), references, files)
-        files |= {one.adapter_id: one.file for one in adapters}
-        adapters, diverged = [*begun, *adapters], [*lost, *diverged]
-        late = _without(late, diverged)
-        drawn = make_images(context, workers, late, references, files)
-        jobs = drawn.as_tried(jobs)
-    images, superseded = (*made.images, *drawn.images), (*made.superseded, *drawn.superseded)
-    rejections = (*plan.rejections, *unusable, *diverged, *made.refused, *drawn.refused)
+        of_classes, lost = _train_classes(context, workers, plan, jobs, references)
+        files = plan.adapters | {one.adapter_id: one.file for one in of_classes}
+        of_skus, diverged = _train(context, workers, _without(jobs, lost), references, files)
+        files |= {one.adapter_id: one.file for one in of_skus}
+        adapters, diverged = [*of_classes, *of_skus], [*lost, *diverged]
+        made_late = make_images(context, workers, _without(late, diverged), references, files)
+        jobs = made_late.as_tried(jobs)
+    images = (*made_early.images, *made_late.images)
+    superseded = (*made_early.superseded, *made_late.superseded)
+    rejections = (*plan.rejections, *unusable, *diverged, *made_early.refused, *made_late.refused)
     harvest = Harvest(tuple(adapters), images, rejections, plan.retired, photos=plan.photos, superseded=superseded)
     harvest = replace(harvest, skus=sku_records(context, plan, jobs, harvest))
     record = tally(context, plan, jobs, harvest, datetime.now(UTC))
@@ -118,7 +118,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
 
 
 def _as_it_is(argument: Item) -> Item:
-    """An argument of a task that Prefect need not look through for results of other tasks: 0.6 s of 5,000 images."""
+    """A task's argument that Prefect is not to search for results of other tasks, which takes 0.6 s of 5,000 images."""
     return cast(Item, quote(argument))
 
 
@@ -139,12 +139,13 @@ def _prepare(context: RunContext, workers: Workers, plan: Plan) -> tuple[Referen
 def _train_classes(
     context: RunContext, workers: Workers, plan: Plan, jobs: list[SkuJob], references: References
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
-    """The class adapters that the store has not, of classes of which a SKU is to be trained now."""
-    begun = {job.start.id for job in jobs if job.train and job.start}
-    wanted = [spec for spec in plan.classes if spec.id in begun]
+    """Trains the class adapters that the store lacks and that a SKU of this run begins with. Returns them, and the
+    verdicts on the SKUs of classes whose training diverged."""
+    starts = {job.start.id for job in jobs if job.train and job.start}
+    wanted = [spec for spec in plan.classes if spec.id in starts]
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for some in slices(wanted, _cohort(context.config, len(wanted))):
+        for some in slices(wanted, _cohort_size(context.config, len(wanted))):
             own = [job for job in jobs if job.start in some]
             photos = {job.product.sku: references[job.product.sku] for job in own}
             yield workers.submit(train_classes, title("train class", some), context, some, own, photos)
@@ -154,9 +155,10 @@ def _train_classes(
 
 
 def _before_training(jobs: list[SkuJob]) -> tuple[list[SkuJob], list[SkuJob]]:
-    """The jobs as far as they need no adapter, to be drawn before training, and the rest: all, if nothing is trained.
+    """The jobs with the variants that need no adapter, to be made before training, and those with the others. Where
+    nothing is trained, all are in the second list.
 
-    So somebody has pictures to look at in the first minute, and a training that fails costs none of them.
+    So there are pictures to look at in the first minute, and a training that fails costs none of them.
     """
     if not any(job.train for job in jobs):
         return [], jobs
@@ -180,8 +182,8 @@ def _without(jobs: list[SkuJob], lost: list[Rejection]) -> list[SkuJob]:
 def _train(
     context: RunContext, workers: Workers, jobs: list[SkuJob], references: References, files: dict[str, AdapterFile]
 ) -> tuple[list[AdapterRecord], list[Rejection]]:
-    """The adapters that the plan asks for: those that a killed run left, and those that are trained now. `files` holds
-    those of class adapters, by id.
+    """The adapters that the plan asks for, those that a killed run left and those that are trained now, and the
+    verdicts on SKUs that got none. `files` holds those of class adapters, by id.
 
     Cohorts are cut before what is left over is taken out, so that a resumed run trains the same ones.
     """
@@ -190,8 +192,8 @@ def _train(
     kept = {one.adapter_id: one for result in left for one in result.records if one.adapter_id in wanted}
 
     def cohorts() -> Iterator[PrefectFuture[Any]]:
-        for slots in slices(list(wanted), _cohort(context.config, len(wanted))):
-            cohort = [wanted[name] for name in slots if name not in kept]
+        for names in slices(list(wanted), _cohort_size(context.config, len(wanted))):
+            cohort = [wanted[name] for name in names if name not in kept]
             photos = {job.product.sku: references[job.product.sku] for job in cohort}
             starts = {job.start.id: files[job.start.id] for job in cohort if job.start}
             if cohort:
@@ -204,7 +206,8 @@ def _train(
 
 
 def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]) -> None:
-    """Deletes the stages' records, also those that a killed run left of adapters: the tables hold it all now."""
+    """Deletes the photos that were fetched and the stages' records, those of adapters that a killed run left included:
+    the tables hold it all now."""
     store, published = context.open(), {record.adapter_id for record in adapters}
     store.delete([info.key for info in store.list("cache/photos")])
     store.delete(workers.recorded)
@@ -213,11 +216,12 @@ def _forget(context: RunContext, workers: Workers, adapters: list[AdapterRecord]
         store.delete([key for key, of in left.items() if all(one.adapter_id in published for one in of.records)])
 
 
-def _cohort(config: RunConfig, adapters: int) -> int:
-    """The SKUs of a cohort: no more than a device is to train at once, and few enough that every device has some.
+def _cohort_size(config: RunConfig, adapters: int) -> int:
+    """How many SKUs one task trains: no more than a device is to train at once, and few enough that every device has
+    some.
 
-    A product with a whole model of its own is one: they are trained one by one, and so none waits for another to be
-    kept.
+    Whole models (DreamBooth) are trained one after another, so each is a task of its own: none waits for others before
+    it is kept.
     """
     if config.training.method == "dreambooth":
         return 1

@@ -1,4 +1,4 @@
-"""Presets as a run needs them: what they name is there in the code as well as in the library."""
+"""Presets as a run needs them: their checks and techniques are known to the code, their other names to the library."""
 
 from pathlib import Path
 

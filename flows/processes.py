@@ -22,8 +22,8 @@ class Companion:
     """A Python module run as a program of its own.
 
     It stands in a session of its own, so that Ctrl-C on the terminal reaches only its owner, who ends things in order.
-    It holds the file `lock` open, if any: a lock on that outlives an owner that was killed, as long as the program
-    does.
+    It holds the file `lock` open, if any, so that a lock on that file outlives an owner that was killed, for as long as
+    the program runs.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path, lock: IO[str] | None = None) -> None:
@@ -50,11 +50,11 @@ class Companion:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it runs no more."""
+        """Whether it no longer runs."""
         return self.process.poll() is not None
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Returns once it holds. Raises PackshotError where the program ends before, or after `READY_SECONDS`."""
+        """Returns once `holds()`. Raises PackshotError where the program ends first, or after `READY_SECONDS`."""
         deadline = time.monotonic() + READY_SECONDS
         while not holds():
             self.check()
@@ -84,7 +84,7 @@ class Companion:
 
 
 def _session(leader: int) -> Iterator[psutil.Process]:
-    """The processes of a session whose leader has ended; of none where its id was given anew."""
+    """The processes of a session whose leader has ended; none where another process has its id by now."""
     for process in psutil.process_iter() if not psutil.pid_exists(leader) else ():
         with suppress(ProcessLookupError):
             if os.getsid(process.pid) == leader:
@@ -92,7 +92,7 @@ def _session(leader: int) -> Iterator[psutil.Process]:
 
 
 def _end(processes: Iterable[psutil.Process]) -> None:
-    """Each by its own id; psutil compares start times too, so that an id that was given anew is left alone."""
+    """Each by its own id; psutil compares start times too, so that one that has an ended one's id is left alone."""
     alive = [process for process in processes if process.pid != os.getpid()]
     for process in alive:
         _signal(process, kill=False)

@@ -118,7 +118,7 @@ class Cluster:
     def run(self, stage: Task[..., Any], share: int | None, *arguments: Any) -> Any:
         """What the stage makes of the arguments, the first of which is the run's context.
 
-        It runs on the device that has least to do and is given less than `share`, or without where that is None.
+        It runs on the device with the least to do, once one has less than `share` tasks, or on none where that is None.
         """
         import ray
 
@@ -143,8 +143,8 @@ class Cluster:
     def _begin(self, tries: int = STARTS) -> None:
         """Starts a process, which is given work once it can do some: in a busy cluster that may be later, or never.
 
-        Starts none as the cluster ends: those that are not ready by then are lost, and Ray says so in a thread of its
-        own, whose end it waits for; in that thread, to start another one is to wait for Ray.
+        Starts none once the cluster ends. Ray then reports those that are not ready as lost, in a thread of its own
+        that it waits for; to start another one in that thread would be to wait for Ray in turn.
         """
         with self._beginning:
             if self._ended:
@@ -232,7 +232,7 @@ def load_engine() -> None:
     import_module("tasks.training.skus")
 
 
-def needs_ray() -> None:
+def refuse_without_ray() -> None:
     """Raises ConfigError where Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise ConfigError("compute.devices above 1 and compute.ray need Ray: pip install 'packshot[ray]'")
@@ -261,7 +261,7 @@ def _own_signals() -> Iterator[None]:
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Whether the process is gone; otherwise it has raised something, and is well."""
+    """Whether the process is gone; otherwise a stage raised something in it, and the process is well."""
     from ray.exceptions import RayTaskError
 
     return not isinstance(error, RayTaskError)

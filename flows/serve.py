@@ -111,7 +111,7 @@ def _worker(server: Companion, home: Path, lock: IO[str], say: Callable[[str], N
 
 
 def _places(options: ServeOptions) -> "Places":
-    """What the deployments are filled in with, looked at now: a person at the form could mend none of it."""
+    """What the deployments are filled in with, checked now, since a person at the form could mend none of it."""
     from flows.deployments import Places
     from flows.parameters import RefreshParameters
     from flows.start import start_run
@@ -122,7 +122,7 @@ def _places(options: ServeOptions) -> "Places":
 
 
 def _watch(*companions: Companion) -> None:
-    """Returns never: raises PackshotError when one of them ends, and lets KeyboardInterrupt through."""
+    """Never returns: raises PackshotError when one of them ends, and lets KeyboardInterrupt through."""
     while True:
         for companion in companions:
             companion.check()
@@ -169,7 +169,7 @@ def _alone_in(home: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP act as Ctrl-C does; while things are ended, a second one changes nothing."""
+    """SIGTERM and SIGHUP act as Ctrl-C does; while things come to their end, a second signal changes nothing."""
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from configs.preset import unknown_names
 from configs.schema import RunConfig, VariantMatrix
 from flows.parameters import MakeVariantsParameters, RunParameters
 from flows.presets import runnable_preset
-from flows.ray_cluster import needs_ray
+from flows.ray_cluster import refuse_without_ray
 from tasks.context import RunContext, new_run_id
 from tasks.import_catalog import granted_prefixes
 from tasks.models import find_model
@@ -43,10 +43,10 @@ def is_deployed() -> bool:
 def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
     config = config or runnable_preset(parameters.preset)
     if config.compute.on_ray:
-        needs_ray()
+        refuse_without_ray()
     catalog = absolute_url(parameters.catalog)
     config = _with_prefixes(config, granted_prefixes(catalog))
-    next(catalog_batches(catalog), None)  # before the store: where there is no catalog, nothing is to be left behind
+    next(catalog_batches(catalog), None)  # before the store is opened: without a catalog nothing is left behind there
     open_store(parameters.store, config.store.single_writer)
     model = find_model(config.model)
     if config.training.evaluation and not model.scorer:
@@ -72,10 +72,10 @@ def _started(parameters: RunParameters, config: RunConfig | None) -> RunContext:
 
 
 def chosen_config(parameters: MakeVariantsParameters) -> RunConfig:
-    """The preset with the variants that the form asks for; every field left empty keeps the preset's choice, but that a
-    place in words is the only scene where no other is chosen, and so are colours and backgrounds of one's own.
+    """The preset with the variants that the form asks for. A field left empty keeps the preset's choice.
 
-    Raises ConfigError.
+    A place in words, and colours and backgrounds by hex code, are added to the scenes, colours and backgrounds that the
+    form names; where it names none, they are the only ones. Raises ConfigError.
     """
     config = runnable_preset(parameters.preset)
     matrix = config.variants.model_dump()

@@ -40,14 +40,14 @@ class Workers:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Waits for the threads, but not for those that go on after the run was stopped: one that Prefect has wait for
-        a device cannot be told to end."""
+        """Waits for the threads, but not for those that go on after the run was stopped: a thread that waits in Prefect
+        for a device cannot be told to end."""
         with self._entered:
             self._running.__exit__(*error)
 
     def start(self) -> None:
-        """Loads torch, diffusers and transformers, or starts the processes that do; a night with nothing to do saves
-        these seconds."""
+        """Loads torch, diffusers and transformers, or starts the processes that do. A night with nothing to do does not
+        call it, which saves seconds."""
         if self._cluster:
             self._entered.enter_context(self._cluster)
         else:
@@ -79,7 +79,7 @@ class Workers:
         except BaseException as error:
             if not isinstance(error, Exception):  # Ctrl-C or SIGTERM: nobody wants to wait for what is under way
                 self._stop()
-                left = self._running.pop_all()  # also where a second signal ends the wait
+                left = self._running.pop_all()  # `__exit__` then waits for none, even if a second signal ends this wait
                 if not wait(list(running), STOPS_WITHIN).not_done:
                     self._running = left
             else:

@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -72,10 +72,9 @@ class RunContext:
         return self.config.model.resolution or self.model.resolution
 
 
-def new_run_id(now: datetime | None = None) -> str:
+def new_run_id(now: datetime) -> str:
     """A name that sorts by time and that two runs do not share."""
-    moment = now or datetime.now(UTC)
-    return f"{moment:%Y%m%d-%H%M%S}-{content_id(moment.isoformat())[:6]}"
+    return f"{now:%Y%m%d-%H%M%S}-{content_id(now.isoformat())[:6]}"
 
 
 def config_key(run_id: str) -> str:

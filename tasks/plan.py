@@ -29,9 +29,8 @@ from tasks.storage.tables import Tables
 
 @task(name="plan", **RETRIES)
 def plan_run(context: RunContext, selection: Selection) -> Plan:
-    """`make_plan` as a stage: also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and what later
-    stages need of photos: those that were fetched from the web, and those of scenes. Lost adapters are retired at once.
-    """
+    """`make_plan` as a stage. Also writes `runs/<run_id>/plan.parquet`, a row per variant to make, and the photos that
+    later stages need: those that were fetched from the web, and those of scenes. Retires lost adapters at once."""
     store = context.open()
     plan = make_plan(context, selection, store.write)
     buffer = io.BytesIO()
@@ -56,8 +55,8 @@ def plan_table(plan: Plan) -> pa.Table:
 
 
 def make_plan(context: RunContext, selection: Selection, keep: Keep | None = None) -> Plan:
-    """The work of a run. Writes nothing: photos that were fetched from the web, and those of scenes, are handed to
-    `keep`, each with its key.
+    """The work of a run. Writes nothing itself: photos that were fetched from the web, and those of scenes, are handed
+    to `keep`, each with its key.
 
     The catalog is read once, in batches. Of a whole catalog only the rows that have changed since the run before are
     looked at, so memory and time follow what has changed. Raises CatalogError, ConfigError and StoreError.
@@ -68,8 +67,8 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
     if any(map(is_web, context.config.catalog.reference_prefixes)):
         sources.seen = known_photos.seen()
         sources.keep = keep and (lambda content, data: keep(fetched_key(content), data))
-    unread, scene_photos = read_by_now(tables), find_scene_photos(context, keep)
-    late = {sku for sku, _ in unread}
+    now_read, scene_photos = read_by_now(tables), find_scene_photos(context, keep)
+    late = {sku for sku, _ in now_read}
     changes = read_changes(context, tables, scene_photos, sources, late) if whole else Changes()
     rows = changed_rows(context, changes) if whole else selected_rows(context, selection)
     waiting, gone = changes.put_off(rows.products, selection.limit), changes.gone()
@@ -78,7 +77,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
         placeholders = look.placeholders(listed, gone, changes if whole else None)
     known = Known.of(store, [one.product.sku for one in listed] + gone)
     planner = Planner(context, known, scene_photos)
-    usable = let_through(context, [without_placeholders(one, placeholders) for one in listed], unread)
+    usable = let_through(context, [without_placeholders(one, placeholders) for one in listed], now_read)
     if context.config.training.start_from:
         planner.find_classes(usable)
     jobs, lost, lost_classes = find_lost(store, tuple(planner.jobs(usable)), known.adapters)

@@ -25,7 +25,8 @@ def train_adapters(
     """One `AdapterRecord` per SKU of the cohort, and a verdict on each SKU whose training diverged, or whose class
     adapter is lost.
 
-    What another run has published since this one was planned, as one whose device it waited for, is not trained again.
+    What another run has published since this one was planned, while this one waited for the device, is not trained
+    again.
     `references` holds the usable photos by SKU, `starts` the files of class adapters by id. Writes
     `adapters/<sku>/<id>/adapter.safetensors` and `record.json`, and `embedding.safetensors` where words were learned.
     Raises ModelError and StoreError.
@@ -55,5 +56,5 @@ def _published(store: ObjectStore, names: list[str]) -> dict[str, AdapterRecord]
 
 
 def work_of(jobs: list[SkuJob]) -> list[str]:
-    """The identity of a cohort."""
+    """What identifies a cohort: its adapters' ids."""
     return [job.own_adapter.id for job in jobs]

@@ -10,13 +10,14 @@ SEEDS = 1000  # from one attempt to the next, beyond those of a matrix
 
 
 def in_its_place(spec: VariantSpec) -> VariantSpec | None:
-    """What is tried where the checks have refused `spec`: it takes the same place. None where nothing is drawn."""
+    """What is tried, in the same place, where the checks have refused `spec`. None where a seed changes nothing."""
     place = spec.seed if spec.place_seed is None else spec.place_seed
     return replace(spec, seed=spec.seed + SEEDS, place_seed=place) if _is_another_by_seed(spec) else None
 
 
 def in_a_new_place(spec: VariantSpec) -> VariantSpec | None:
-    """What is tried where a person has rejected `spec`, who may want its place back. None where nothing is drawn."""
+    """What is tried where a person has rejected `spec`, which may be approved after all and so keeps its place: this
+    one takes a place of its own. None where a seed changes nothing."""
     return replace(spec, seed=spec.seed + SEEDS, place_seed=None) if _is_another_by_seed(spec) else None
 
 

@@ -23,7 +23,7 @@ from tasks.techniques import find_technique, version_of
 from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
-GONE_FEW = 10  # SKUs, of which any share may go at once
+GONE_FEW = 10  # SKUs: so many may go at once, whatever share of all they are
 _FIELD, _ITEM = "\x1f", "\x1e"  # ASCII's own unit and record separators: a row that holds them is refused anyway
 
 
@@ -40,10 +40,10 @@ class Changes:
     """Sorts rows into those to look at and those to pass over, and remembers what it saw.
 
     `fingerprints` holds those of the products to look at, by SKU. `passed` lists the SKUs of rows passed over by the
-    status that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. Of a run
-    for some products, which passes over nothing, all of it stays empty. The SKUs in `late` had a photo refused for its
-    format, which is read by now, and of those in `rejected` a person has turned down images: they are looked at once
-    more.
+    status that they had, `images` counts the images that they have, and `seen` holds every SKU that came by. In a run
+    for some products, which passes over nothing, all of it stays empty. Once more looked at are the SKUs in `late`, of
+    which a photo was refused for a format that is read by now, and those in `rejected`, of which a person has turned
+    down images.
     """
 
     known: dict[str, LastSeen] = field(default_factory=dict)
@@ -106,13 +106,14 @@ class Changes:
         return waiting
 
     def gone(self) -> list[str]:
-        """SKUs that this catalog had and has no more."""
+        """SKUs that this catalog had and no longer has."""
         return [sku for sku in self._listed_before() if sku not in self.seen]
 
     def refuse_a_broken_catalog(self, context: RunContext) -> None:
         """Raises CatalogError where so many SKUs are gone that an export has failed rather than a shop changed.
 
-        A catalog without a single SKU is such a one, and one without GONE_FEW SKUs that are more than a share of all.
+        That is where not a single SKU is left, or where more than GONE_FEW are gone, and with them more than the share
+        `store.retire_maximum` of all.
         """
         known, gone, share = len(self._listed_before()), len(self.gone()), context.config.store.retire_maximum
         if share < 1 and gone and (not any(self.seen) or gone > max(GONE_FEW, share * known)):
@@ -198,7 +199,7 @@ def _text(column: pa.Array) -> pa.Array:
 
 
 def _offsets(column: pa.ListArray) -> pa.Array:
-    """Offsets that begin at the first value that `column` itself holds."""
+    """Offsets that count from the first value that `column` itself holds."""
     offsets = column.offsets
     return offsets if column.null_count else pc.subtract(offsets, offsets[0])
 
@@ -220,7 +221,7 @@ def _salt(context: RunContext, scene_photos: Mapping[str, tuple[str, ...]]) -> s
             {name: background.model_dump(mode="json") for name, background in library.backgrounds.items()},
             [library.channels[name].rules for name in config.channels],
             [TRAINER_VERSION, RENDERER_VERSION, GATE_VERSION, FINISHER_VERSION],
-            # none: the night before knew of no such thing, and its rows are to hold
+            # left out where there are none: fingerprints from before there could be any stay as they are
             *([own] if own else []),
             *([dict(scene_photos)] if scene_photos else []),
         ]

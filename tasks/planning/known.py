@@ -100,7 +100,7 @@ class Known:
         return [image.image_id for sku in skus for image in self.live.get(sku, [])]
 
     def without_place(self, sku: str, slots: set[str]) -> list[str]:
-        """The ids of a SKU's live images that the nightly matrix asked for once, and asks for no more."""
+        """The ids of a SKU's live images that the nightly matrix once asked for, and no longer asks for."""
         mine = self.live.get(sku, [])
         return [image.image_id for image in mine if image.origin == "catalog" and image.slot not in slots]
 
@@ -132,8 +132,8 @@ class Known:
 def class_adapters(
     store: ObjectStore, base_model: str, recipe: str, trainer_version: int
 ) -> tuple[dict[str, AdapterSpec], dict[str, AdapterFile]]:
-    """The class adapters that the store holds for a base model and a recipe, by class noun; of two the older one. And
-    the files of all, by id."""
+    """The class adapters that the store holds for a base model and a recipe, by class noun, the oldest of each; and the
+    files of all class adapters, by id."""
     table = Tables(store).live_adapters(_COLUMNS, [("sku", "==", "")]).sort_by([("created_at", "descending")])
     rows, same = table.to_pylist(), (base_model, recipe, trainer_version)
     specs = [_adapter_spec(row) for row in rows]

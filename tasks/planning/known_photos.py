@@ -52,7 +52,7 @@ class KnownPhotos:
     def placeholders(self, listed: Sequence[Listed], gone: Iterable[str]) -> dict[str, int]:
         """The hashes of photos that too many products list, with how many do.
 
-        `listed` are the products that are looked at just now; `gone` SKUs list nothing any more.
+        `listed` are the products that are looked at just now; the SKUs in `gone` no longer list anything.
         """
         sure = [one.product.sku for one in listed if not one.awaits_photos]
         elsewhere = self.rows.filter(pc.invert(pc.is_in(self.rows["sku"], pa.array([*sure, *gone], pa.string()))))

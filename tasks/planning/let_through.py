@@ -2,7 +2,7 @@
 
 An adapter is named by the photos as listed, before anyone has opened one, but learned from those that can be used. So a
 photo that is let through now counts as another one: what was made without it is made again, and nothing else. The
-refusal holds no more.
+refusal no longer holds.
 """
 
 import json
@@ -26,8 +26,8 @@ _FORMATS = [str(reason) for reason in (Reason.REFERENCE_UNREADABLE, Reason.MASK_
 Bounds = tuple[int, int]  # the fewest pixels of the shorter side, and the most of all
 
 
-def let_through(context: RunContext, listed: Sequence[Listed], unread: Set[tuple[str, str]]) -> list[Listed]:
-    """The products, with another id for each photo that is let through by now; `unread` is what `read_by_now` says.
+def let_through(context: RunContext, listed: Sequence[Listed], now_read: Set[tuple[str, str]]) -> list[Listed]:
+    """The products, with another id for each photo that is let through by now; `now_read` is what `read_by_now` says.
 
     Raises StoreError.
     """
@@ -37,7 +37,7 @@ def let_through(context: RunContext, listed: Sequence[Listed], unread: Set[tuple
     before = {(row["sku"], row["subject"]): narrower.get(row["run_id"]) for row in rows}
 
     def renamed(sku: str, photo: Photo) -> Photo:
-        if (sku, photo.uri) in unread:
+        if (sku, photo.uri) in now_read:
             photo = replace(photo, id=content_id([photo.id, "read by now"]))
         then = before.get((sku, photo.uri))
         return replace(photo, id=content_id([photo.id, then])) if then else photo

@@ -1,8 +1,8 @@
-"""Adapters whose files are gone from the store, or cut short: the tables name them, and a run that needs one trains it
+"""Adapters that the tables name and whose files are gone from the store, or cut short: a run that needs one trains it
 again.
 
-Only what a job needs is asked for, so that a night without new images asks for nothing. That all bytes are right shows
-when the file is read: see `read_adapters`.
+Only what a job needs is looked for, so that a night without new images looks for nothing. Whether all bytes are right
+shows when the file is read: see `read_adapters`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -28,10 +28,10 @@ class Listed:
         return any(verdict.reason in PASSING for _, verdict in self.faults)
 
 
-def list_photos(product: Product, sources: Sources, config: CatalogConfig, segmenter: str = "") -> Listed:
+def list_photos(product: Product, sources: Sources, config: CatalogConfig, segmenter: str) -> Listed:
     """The product with its photos.
 
-    `segmenter` is the identity of what finds the product in those that come without a mask.
+    `segmenter` is the identity of the network that finds the product in photos without a mask, or empty.
 
     Raises Rejected where the product lists no photo at all, or where it lists masks that do not pair with its photos.
     """
@@ -56,7 +56,7 @@ def list_photos(product: Product, sources: Sources, config: CatalogConfig, segme
 
 
 def no_usable_photo(sku: str, photos: int) -> str:
-    """What is said of a SKU that is left without a photo."""
+    """The verdict on a SKU of which no photo is usable, in words."""
     return f"SKU {sku}: none of its {photos} photos is usable; see the verdict on each, and send new ones"
 
 

@@ -27,10 +27,10 @@ CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of eac
 class Planner:
     """Takes products one after another.
 
-    `skipped` counts SKUs without anything to do, `held`, by SKU, images that the store has, `images_refused` those that
-    cannot be had or that a person has rejected. `displaced` lists ids of live images that have no place in the matrix
-    any more. `quarantined` lists SKUs without a usable photo, `rejections` what was refused of all. `new_classes` are
-    class adapters to be trained.
+    `skipped` counts SKUs without anything to do, `held` the images that the store has, by SKU, and `images_refused`
+    those that cannot be had or that a person has rejected. `displaced` lists the ids of live images that have no place
+    in the matrix any more. `quarantined` lists SKUs without a usable photo, `rejections` all that was refused.
+    `new_classes` are class adapters to be trained.
     """
 
     def __init__(self, context: RunContext, known: Known, scene_photos: Mapping[str, tuple[str, ...]]) -> None:
@@ -125,7 +125,7 @@ class Planner:
             scene_photos=self.scene_photos,
         )
         slots = set[str]()
-        self.held[product.sku] += 0  # one that nothing is wanted of is remembered, too
+        self.held[product.sku] += 0  # a SKU that needs no image is remembered, too
         for first in expand(product, self.config.variants, self.config.generation, self.library, drawing):
             admitting = [c for c in self.channels if not c.techniques or first.technique in c.techniques]
             for (spec, attempts), channels in self._shown(first, admitting).items():
@@ -140,11 +140,11 @@ class Planner:
         self.displaced += self.known.without_place(product.sku, slots)
 
     def _shown(self, first: VariantSpec, channels: list[Channel]) -> dict[tuple[VariantSpec, int], list[Channel]]:
-        """The variant with these channels; in those in which a person or the checks have refused it, the same with
-        another seed; and with how many it may be tried.
+        """What these channels are to show, each attempt with its channels and with how many seeds it may be tried.
 
-        Where nothing is drawn, and so a seed may change nothing, nothing is shown of what a person has rejected, and it
-        counts as refused.
+        It is the variant itself; in channels in which a person or the checks have refused it, the same with another
+        seed. Where a seed changes nothing, a channel in which a person has rejected the variant shows nothing, and its
+        image counts as refused.
         """
         attempts = self.config.variants.attempts
         if not self.known.rejected and first.sku not in self.known.refused:  # as with nearly all
@@ -159,7 +159,8 @@ class Planner:
         return shown
 
     def _best_left(self, first: VariantSpec, channel: str, attempts: int) -> tuple[VariantSpec | None, int]:
-        """The first attempt that nobody has refused, or the last one, and how many it may be tried with."""
+        """The first attempt that has not been refused, or the last one, and with how many seeds it may be tried; None
+        where a person has rejected the variant, and no seed would change it."""
         spec: VariantSpec | None = first
         left = attempts
         while spec:

@@ -1,4 +1,4 @@
-"""The photographs of a shop's own scenes: identified by their bytes, and kept in the store for those who need them."""
+"""The photographs of a shop's own scenes: identified by their bytes, and kept in the store for those that show them."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,7 +17,7 @@ from tasks.storage.objects import ObjectStore
 from tasks.storage.sources import Sources
 from tasks.threads import each
 
-_LONGEST = 3  # times the shorter side: of a panorama that no channel shows, the middle
+_LONGEST = 3  # times the shorter side: no channel shows more of a panorama, so only its middle is kept
 Keep = Callable[[str, bytes], None]
 
 
@@ -50,7 +50,7 @@ def find_scene_photos(context: RunContext, keep: Keep | None = None) -> Mapping[
 
 
 def _kept(context: RunContext, store: ObjectStore, photo: str, keep: Keep | None) -> str:
-    """The photograph's sha256, once it is sure that it can be used."""
+    """The photograph's sha256. Raises Rejected where it cannot be used."""
     config, side, most = context.config, context.resolution, context.config.generation.side_maximum
     uri = normal(photo, "/")
     if is_web(uri):

@@ -23,10 +23,10 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str], what: str = "are not in 
 
 
 def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
-    """For each of `skus` the one seen that may have been meant, if any.
+    """For each of `skus`, a list with the SKU seen that may have been meant, or an empty one.
 
-    To compare one with each of 100,000 takes seconds. What is meant begins or ends alike, and so stands close by in the
-    order of SKUs, or in that of SKUs read backwards.
+    To compare one with each of 100,000 takes seconds. What was meant begins or ends alike, and so is near it in the
+    order of SKUs, or in the order of SKUs read backwards.
     """
     ways: list[Callable[[str], str]] = [str, lambda sku: sku[::-1]]
     orders = [(way, sorted(seen, key=way)) for way in ways]

@@ -22,7 +22,7 @@ from tasks.versions import RENDERER_VERSION
 def class_images(
     context: RunContext, base: BaseModel, store: ObjectStore, prompt: str
 ) -> Pictures[str, Rgb] | tuple[()]:
-    """As many images of `prompt` as the recipe rehearses, drawn now where the store has them not.
+    """As many images of `prompt` as the recipe rehearses; those that the store lacks are drawn now.
 
     Raises ModelError and StoreError.
     """

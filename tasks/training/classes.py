@@ -26,7 +26,7 @@ def train_class_adapters(
     references: References,
     store: ObjectStore,
 ) -> StageResult[AdapterRecord]:
-    """What the stage of that name gives for classes that have not been trained yet."""
+    """The result of `stage` for classes that have not been trained yet."""
     config, started = context.config, time.perf_counter()
     recipe = config.training.model_copy(update={"evaluation": None})
     base = base_of(context)

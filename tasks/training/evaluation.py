@@ -1,4 +1,4 @@
-"""What a SKU in training is shown to, and judged by: a few fixed prompts, its held-out photos, and a CLIP model."""
+"""What a SKU in training is judged by: pictures for a few fixed prompts, its held-out photos, and a CLIP model."""
 
 import re
 from functools import partial

@@ -38,7 +38,7 @@ def train_skus(
     starts: dict[str, AdapterFile],
     store: ObjectStore,
 ) -> StageResult[AdapterRecord]:
-    """What the stage of that name gives for a cohort that has not been trained yet."""
+    """The result of `stage` for a cohort that has not been trained yet."""
     config, started = context.config, time.perf_counter()
     files, lost = read_adapters(store, starts)
     rejections = [_lost(context, stage, job, lost[start]) for job in jobs if (start := job.own_adapter.start) in lost]
@@ -106,11 +106,11 @@ def _job(
     rehearsed: Callable[[str], Iterable[Rgb]],
     store: ObjectStore,
 ) -> TrainingJob:
-    """The SKU's training job, with what is `rehearsed` of its class.
+    """The SKU's training job; `rehearsed` gives the images of a class prompt.
 
-    Where the recipe looks at SKUs, its last photos go to `held_out` instead. A SKU with too few photos to spare any is
-    judged by those it learns from. The order in which the catalog lists them means as little as it does in the
-    adapter's id.
+    Where the recipe has looks, the SKU's last photos go to `held_out` instead. A SKU with too few photos to spare any
+    is judged by those it learns from. Photos are taken by id, so that the catalog's order does not count here, as it
+    does not in the adapter's id.
     """
     recipe, noun = context.config.training, job.product.class_noun
     references = tuple(sorted(references, key=lambda reference: reference.id))

@@ -217,7 +217,8 @@ def test_a_users_own_library_makes_its_names_known(tmp_path):
     written(tmp_path / "scenes" / "x.yaml", "moon: {title: M, prompt: p, empty_prompt: e, group: outdoor}")
     path = written(tmp_path / "mine.yaml", "model: {source: a}\nvariants: {scenes: [moon]}\n")
     assert "moon" in faults(load_preset, path)
-    assert load_preset(path, load_library(tmp_path)).variants.scenes == ("moon",)
+    written(path, path.read_text() + "library: [.]\n")
+    assert load_preset(path).variants.scenes == ("moon",)
 
 
 def test_a_shipped_presets_own_library_is_found_from_anywhere_and_in_a_copy_of_it(tmp_path, monkeypatch):

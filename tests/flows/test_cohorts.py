@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from configs.schema import RunConfig
-from flows.pipeline import AUTO_COHORT, _cohort
+from flows.pipeline import AUTO_COHORT, _cohort_size
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from flows.pipeline import AUTO_COHORT, _cohort
 def test_a_cohort_is_what_trains_at_once_and_a_whole_model_of_its_own_is_kept_alone(
     sections: dict[str, Any], expected: int
 ) -> None:
-    assert _cohort(RunConfig.model_validate({"model": {"source": "model"}, **sections}), 100) == expected
+    assert _cohort_size(RunConfig.model_validate({"model": {"source": "model"}, **sections}), 100) == expected
