@@ -49,8 +49,8 @@ class AdapterRecord:
     timesteps and noises, before and after training, so that they compare. `curve` is the JSON of the looks that were
     taken on the way, or empty. `seconds` is the cohort's training time divided by its SKUs. `start` is the id of the
     class adapter that it began with, or empty. `embedding` is the store key of the learned words alone, as a
-    textual-inversion file, or empty where there are none. `colour` is what captions called the product's colour. Where
-    `retired_at` is not null the file does not count any more, and the adapter is trained again where one needs it.
+    textual-inversion file, or empty where there are none. `colour` is what captions called the product's colour. A row
+    with `retired_at` no longer counts: its adapter is trained again where a variant needs it.
     """
 
     adapter_id: str

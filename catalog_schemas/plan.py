@@ -62,7 +62,7 @@ class Plan:
 
     `fingerprints` and `held`, by SKU, are what the next run is to know of the SKUs that were looked at, and how many
     images they have already. `retired` holds the ids of live images whose SKU or whose place in the matrix is gone,
-    `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store has not, `photos` the photos
+    `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store lacks, `photos` the photos
     that the next run is to know, and `listings`, by SKU, what the shop calls the products that were looked at. Of the
     adapters that jobs need and the tables name, `adapters` holds the files by id, and `lost` those that are gone.
     """

@@ -27,9 +27,9 @@ class Photo:
 class PhotoRecord:
     """A row of `tables/photos`: a photo or mask that a SKU lists, as the last run saw it that looked at the SKU.
 
-    `content` is the hash of its bytes, and empty where the SKU lists it no more. `product` and `title` are short hashes
-    of the product that the SKU is a variant of and of its title, empty for a mask. `stamp` is what a web server says of
-    its version, else empty.
+    `content` is the hash of its bytes, or empty where the SKU no longer lists it. `product` and `title` are short
+    hashes of the product that the SKU is a variant of and of its title, empty for a mask. `stamp` is what a web server
+    says of its version, else empty.
     """
 
     sku: str
@@ -79,4 +79,4 @@ class Reference:
 
 
 References = dict[str, tuple[Reference, ...]]
-"""Usable photos of some SKUs: by SKU, unless it is said that the key is another one."""
+"""Usable photos of some SKUs, by SKU, unless a docstring names another key."""

@@ -8,7 +8,7 @@ from catalog_schemas.identity import content_id
 
 
 class Reason(StrEnum):
-    """Why something was refused. The value is stored; the comment says whose move it is."""
+    """Why something was refused. The value is stored; the comment says what it means, and who is to act."""
 
     ROW_FIELD_MISSING = "row_field_missing"  # the catalog: a required field is null or blank
     ROW_FIELD_INVALID = "row_field_invalid"  # the catalog: a field is too long or holds control characters

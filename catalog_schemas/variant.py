@@ -9,20 +9,27 @@ from catalog_schemas.identity import content_id
 class VariantSpec:
     """All that determines one draft: SKU × scene × colour × background × technique × seed, fully resolved.
 
-    `prompt` and `negative_prompt` are the final texts, `colour_hex` and `background_hex` are "#rrggbb" or empty.
-    `adapter_id` is empty for a technique that uses none. `references` are the sha256 of the photos as listed, for they
-    are the pixels of a composite. `width` and `height` are the pixels that the model draws. `surface` is how far down
-    the picture a composite's product stands, `across` how far from the left its middle is, and `size` how much it takes
-    at most: shares of the height and the width, and None in the middle and of the usual size. `scene_photo` is the
-    sha256 of a photograph of the scene, shown in place of one that is drawn. Where the model draws nothing, what only
-    it needs is empty or 0, so that a cut-out stays where the model or its settings change. `upscaler` is the identity
-    of the network that enlarges what the model has drawn, or empty. Where that is done, or a draft shows a photo's own
-    pixels, `side_maximum` is how long its longer side may become. Where the model is guided by a picture,
-    `scene_prompt` is the place without a product that this one shows, `strength` says how far, and `controlnet` is the
-    identity of the model that follows edges. `technique_version` is the technique's own, where it has one.
-    `place_seed` names the place of a further attempt, which the first one had and the checks refused.
-    `colour_word` is what people call a colour that is no entry of the library's. `own_colour_hex` is the colour in
-    which a recoloured product was photographed, where the catalog says it in words that are known.
+    What is drawn: `prompt` and `negative_prompt` are the final texts, `width` and `height` the pixels that the model
+    draws, and `adapter_id` is empty for a technique that uses none. Where the model draws nothing, all that only it
+    needs is empty or 0, so that a cut-out stays when the model or its settings change. `upscaler` is the identity of
+    the network that enlarges what the model has drawn, or empty.
+
+    What guides it, where a picture does: `scene_prompt` is the place without a product that the guide shows, `strength`
+    how far it guides, and `controlnet` the identity of the model that follows edges, or empty.
+
+    What is shown of photos: `references` are the ids of the product's photos as listed, which a composite shows.
+    `scene_photo` is the sha256 of a photograph of the scene, shown in place of one that is drawn. `surface` is how far
+    down the picture a composite's product stands, `across` how far from the left its middle is, and `size` how much it
+    takes at most: shares of the height and the width. `across` and `size` are None where they are the usual ones.
+    `side_maximum` is how long the longer side may become, where a photo's own pixels are shown or the picture is
+    enlarged.
+
+    Colours: `colour_hex` and `background_hex` are "#rrggbb" or empty. `colour_word` is what people call a colour that
+    is no entry of the library's. `own_colour_hex` is the colour in which a recoloured product was photographed, where
+    the catalog says it in words that are known.
+
+    `technique_version` is the technique's own, where it has one. `place_seed` is the first attempt's seed where this is
+    a further one, which takes the first one's place since the checks refused it.
     """
 
     sku: str

@@ -44,12 +44,13 @@ class Scene(Strict):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """All that decides an image, besides the photographs' bytes, as it has been written since before `across`."""
+        """All that decides an image besides the photographs' bytes. `across` and `size` came later than the others:
+        they are left out where they are the usual ones, so that older images keep their identity."""
         usual = {name for name in ("across", "size") if self.unusual(name) is None}
         return self.model_dump(mode="json", exclude={"photos", *usual})
 
     def unusual(self, name: Literal["across", "size"]) -> float | None:
-        """The field's value where it is not the default, by which all older images are named."""
+        """The field's value, or None where it is the default."""
         value: float = getattr(self, name)
         return None if value == Scene.model_fields[name].default else value
 

@@ -103,7 +103,7 @@ def _read(root: Traversable, faults: list[str]) -> Library:
 
 
 def _with(library: Library, more: Library) -> Library:
-    """One whose entries are both, of those of one name the later."""
+    """A library with the entries of both; of two with one name, the later one."""
     return Library(
         {**library.scenes, **more.scenes},
         {**library.backgrounds, **more.backgrounds},

@@ -103,8 +103,11 @@ def draw_products(
     adapters: dict[str, bytes],
     arrived: Arrived,
 ) -> None:
-    """Does the same with pictures of products: `adapters` holds LoRA files by adapter id, `guides` what guided variants
-    are drawn over or along, by variant id. Raises ModelError."""
+    """Hands the picture of each variant's product to `arrived` once it is drawn, or None where it was not finite.
+
+    `adapters` holds LoRA files by adapter id, `guides` what guided variants are drawn over or along, by variant id.
+    Raises ModelError.
+    """
     if not specs:
         return
     from tasks.engine.base_model import load_controlnet

@@ -44,17 +44,16 @@ def generate_variants(
 ) -> StageResult[Draft]:
     """One `Draft` per variant of the chunk, and a verdict on each that could not be drawn.
 
-    `references` holds the usable photos by SKU, `adapters` the LoRA files by adapter id. Writes
-    `cache/drafts/<id>.png` and, where the technique knows the product's mask, `<id>-mask.png`. What an earlier run has
-    drawn does as well, so that another title or channel draws nothing. The rest of a chunk is drawn as a whole, so that
-    its batches, and with them the last bits of its pixels, are the same after a resume.
-    Raises ModelError and StoreError.
+    `references` holds the usable photos by SKU, `adapters` the LoRA files by adapter id. Writes `cache/drafts/<id>.png`
+    and, where the technique knows the product's mask, `<id>-mask.png`. A draft of an earlier run is taken as it is, so
+    that another title or channel draws nothing. The rest of a chunk is drawn as a whole, so that its batches, and with
+    them the last bits of its pixels, are the same after a resume. Raises ModelError and StoreError.
     """
     store = context.open()
 
     def make() -> StageResult[Draft]:
         started = time.perf_counter()
-        held = each(partial(_kept, store), chunk)
+        held = each(partial(_drawn_before, store), chunk)
         missing = [planned.spec for planned, draft in zip(chunk, held, strict=True) if draft is None]
         drawn = iter(_make_all(context, missing, references, adapters, store))
         made = [draft or next(drawn) for draft in held]
@@ -62,7 +61,7 @@ def generate_variants(
         return StageResult.of([replace(one, seconds=seconds) if isinstance(one, Draft) else one for one in made])
 
     result = once(store, STAGE, Draft, [planned.spec.id for planned in chunk], make)
-    # Only now: a chunk that is cut off before is drawn as a whole again.
+    # Only now: a chunk that is cut off earlier is drawn as a whole again.
     each(lambda draft: store.write(_record_key(draft.variant_id), _DRAFT.dump_json(draft)), result.records)
     return result
 
@@ -142,7 +141,7 @@ class _Maker:
             with row_boundary(Reason.RENDER_FAILED, spec.name):
                 _refuse_what_is_not_finite(spec.prompt, material)
                 material = enlarged(self.context, spec, material, self.store)
-                return _keep(self.store, spec, find_technique(spec.technique).make(spec, material))
+                return _written(self.store, spec, find_technique(spec.technique).make(spec, material))
         except Rejected as verdict:
             return _failure(self.context, spec, verdict)
 
@@ -170,8 +169,8 @@ def _photo(references: tuple[Reference, ...], read: PhotoReader, spec: VariantSp
     return read(usable[spec.seed % len(usable)], spec.colour_hex, spec.own_colour_hex)
 
 
-def _kept(store: ObjectStore, planned: PlannedVariant) -> Draft | None:
-    """The draft that an earlier run has drawn, where all of it is still there."""
+def _drawn_before(store: ObjectStore, planned: PlannedVariant) -> Draft | None:
+    """The draft of an earlier run, where all of it is still there."""
     return kept(store, _record_key(planned.spec.id), _DRAFT)
 
 
@@ -179,7 +178,7 @@ def _record_key(variant_id: str) -> str:
     return f"cache/drafts/{variant_id}.json"
 
 
-def _keep(store: ObjectStore, spec: VariantSpec, pixels: Pixels) -> Draft:
+def _written(store: ObjectStore, spec: VariantSpec, pixels: Pixels) -> Draft:
     image_key, mask_key = f"cache/drafts/{spec.id}.png", ""
     store.write(image_key, encode_png(pixels.rgb))
     if pixels.mask is not None:

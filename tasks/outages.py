@@ -9,13 +9,13 @@ from catalog_schemas.errors import StoreUnreachable
 from tasks.progress import announce, sleep
 from tasks.storage.faults import patient
 
-PATIENCE_SECONDS = 15 * 60.0  # a server that is started anew or moved is back by then
+PATIENCE_SECONDS = 15 * 60.0  # a server that is restarted or moved is back by then
 EVERY_SECONDS = 10.0  # between two attempts
 SAID_SECONDS = 60.0  # between two lines about it
 
 
 class Outages:
-    """Waits for a store that is away, for any number of threads; once it has given up, it waits no more."""
+    """Waits for a store that is away, for any number of threads; once it has given up, it waits no longer."""
 
     def __init__(self) -> None:
         self.given_up = False

@@ -26,7 +26,7 @@ SceneReader = Callable[[str], Rgb]
 
 
 class PictureLost(ObjectMissing):
-    """A picture of a cache is gone, or was damaged and is deleted: who begins anew makes it anew."""
+    """A picture of a cache is gone, or was damaged and is deleted: a run that begins anew makes it again."""
 
 
 def photo_key(photo: str) -> str:

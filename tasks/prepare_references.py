@@ -35,7 +35,7 @@ from tasks.versions import PREPARER_VERSION
 
 STAGE = "prepare_references"
 _REFERENCE = TypeAdapter(Reference)
-_MANY = 0.25  # of the photos: fewer that are hard to cut out are no reason to say something
+_MANY = 0.25  # of the photos: fewer that are hard to cut out are not worth an advice
 BLANK = 2.0  # standard deviation of the pixels' values below which a photo shows nothing
 
 
@@ -43,7 +43,7 @@ BLANK = 2.0  # standard deviation of the pixels' values below which a photo show
 def prepare_references(context: RunContext, jobs: list[SkuJob]) -> StageResult[Reference]:
     """The usable photos of the jobs' SKUs as `Reference`s, and a verdict on each that is not usable.
 
-    A SKU with a photo that cannot be had for a passing reason gets none. Writes `cache/references/<id>.png`,
+    A SKU of which one photo cannot be had for a passing reason gets none at all. Writes `cache/references/<id>.png`,
     `<id>-mask.png` and `<id>-small.webp`. Raises ModelError and StoreError.
     """
     store, config = context.open(), context.config.catalog
@@ -86,7 +86,7 @@ class _Preparer:
     segment: Segment | None
 
     def reference(self, sku: str, photo: Photo) -> Reference:
-        """The photo, prepared; what a run before has made of the same bytes does as well."""
+        """The photo, prepared, now or by an earlier run from the same bytes."""
         key = f"cache/references/{photo.id}-v{PREPARER_VERSION}.json"
         if held := kept(self.store, key, _REFERENCE):
             fits = held.width * held.height <= self.config.reference_pixels_maximum

@@ -42,7 +42,7 @@ _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], None]]:
-    """Once what it gives is called, all work that was begun inside ends at its next step with Stopped."""
+    """Gives what stops all work that was begun inside: once called, that work ends at its next step with Stopped."""
     event = threading.Event()
     token = _stop.set(event)
     try:
@@ -69,7 +69,7 @@ def sleep(seconds: float) -> None:
 
 @contextmanager
 def relayed(tell: Callable[[Step], object]) -> Iterator[None]:
-    """Progress of this thread is told, and not shown."""
+    """Inside, progress goes to `tell` instead of being shown."""
     token = _relay.set(tell)
     try:
         yield
@@ -144,6 +144,6 @@ class Progress:
 
 
 def _is_task_run() -> bool:
-    """Whether Prefect runs this; a command that has not loaded it need not, which takes seconds."""
+    """Whether Prefect runs this. A command that has not loaded Prefect does not load it here, which takes seconds."""
     context = sys.modules.get("prefect.context")
     return context is not None and context.TaskRunContext.get() is not None

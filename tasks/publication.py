@@ -25,6 +25,7 @@ from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, rows_of, with_retired_at
 
 PENDING = "cache/publishing"
+# By table, the columns in which a row replaces the one that is there already.
 _REMADE = tuple(f.name for f in fields(ImageRecord) if f.name not in ("image_id", "slot"))
 _DETERMINED = {f.name for f in fields(AdapterSpec)}  # by the adapter's id, and so the same in every row of it
 _RETRAINED = tuple(f.name for f in fields(AdapterRecord) if f.name not in {"adapter_id", *_DETERMINED})

@@ -132,7 +132,7 @@ def _others(store: ObjectStore, mine: list[str]) -> dict[str, str]:
 
 
 def _scope(products: int) -> str:
-    """What the page says where it has not room for all of the run's products."""
+    """What the page says where it has no room for all of the run's products."""
     if products <= PRODUCTS_SHOWN:
         return ""
     shown = f"{PRODUCTS_SHOWN} of this run's {products:,} products are shown."

@@ -14,7 +14,7 @@ from tasks.context import config_key
 from tasks.storage.objects import ObjectStore
 
 COLLECTING = "cache/collecting"  # the folder of the marks of collections that delete
-UNTOLD = b"{}"  # the config of a command that is no run: what a store was told, it is told by runs
+UNTOLD = b"{}"  # what a command that is no run, such as a review, writes as its config: it was told none
 POLL = 1.0  # seconds between two looks at them
 PATIENCE = 300.0  # seconds after which a mark that nobody has renewed is a killed collection's
 
@@ -31,7 +31,7 @@ def at_work(store: ObjectStore, run_id: str, config: bytes) -> Iterator[None]:
         _wait_for_collections(store)
         yield
     finally:
-        with suppress(StoreError):  # what ended the run is to be heard of
+        with suppress(StoreError):  # so that it does not hide what ended the run
             store.write(f"runs/{run_id}/ended.json", b"{}")
 
 

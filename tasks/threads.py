@@ -15,8 +15,8 @@ AT_ONCE = 4  # pictures of four million pixels, each some 300 MB while it is mad
 
 
 class Threads(ThreadPoolExecutor):
-    """Threads in which holds what holds where work is given to them: a run's patience with its store, its stop, and who
-    hears what is said."""
+    """Threads that work in the context (contextvars) of whoever gives them work: with a run's patience with its store,
+    its stop, and the listener to its progress."""
 
     @override
     def submit(self, fn: Callable[..., Made], /, *args: Any, **kwargs: Any) -> Future[Made]:
@@ -26,7 +26,7 @@ class Threads(ThreadPoolExecutor):
 
 @contextmanager
 def threads() -> Iterator[Threads]:
-    """Threads that are joined at the end; where that is an error, what they have not begun is given up."""
+    """Threads that have ended by the end of the block; where that is an error, what they have not begun is dropped."""
     pool = Threads(min(AT_ONCE, os.cpu_count() or 1))
     try:
         yield pool

@@ -167,7 +167,7 @@ class AdapterBank:
         """
         odd = sorted(set(lora.modules) - set(self.names))
         if odd:
-            raise ValueError(f"the adapter changes {len(odd)} modules that the bank has not, the first: {odd[0]}")
+            raise ValueError(f"the adapter changes {len(odd)} modules that the bank lacks, the first: {odd[0]}")
         if lora.rank > self.rank:
             raise ValueError(f"the adapter's rank {lora.rank} is above the bank's rank {self.rank}")
         self.weights[slot].zero_()

@@ -43,9 +43,9 @@ class Look:
     def placeholders(self, listed: list[Listed], gone: list[str], changes: Changes | None) -> dict[str, int]:
         """The hashes of photos that too many products list, with how many do.
 
-        What has become one, or is one no more, concerns SKUs that have not changed: they are added to `listed`, and
-        taken from those that `changes` passed over. A run for some products takes what runs over the whole catalog have
-        seen; before the first of those, what other rows list under the same name.
+        A photo that has become one, or is one no longer, concerns SKUs that have not changed: they are added to
+        `listed`, and taken from those that `changes` passed over. A run for some products goes by what runs over the
+        whole catalog have seen; before the first of those, by what other rows list under the same name.
         """
         if not self.context.config.catalog.placeholder_products or not (listed or gone):
             return {}

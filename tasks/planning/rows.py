@@ -26,7 +26,7 @@ class Selection:
 
     @property
     def is_all(self) -> bool:
-        """Whether the whole catalog is meant, and what it has no more is to be retired."""
+        """Whether the whole catalog is meant, so that what it no longer has is to be retired."""
         return not self.skus and not self.category
 
     def holds(self, product: Product) -> bool:

@@ -57,12 +57,13 @@ class CutOut:
 class Material:
     """What a variant is made of.
 
-    `drawn` is what the model drew for the variant's prompt, enlarged where a network does that, and None where the
-    prompt is empty; for a scene of which there is a photograph, that. `photo` gives the photo of the product that a
+    `drawn` is what the model drew for the variant's prompt, enlarged where a network does that; or the photograph of
+    its scene, where there is one; or None where the prompt is empty. `photo` gives the photo of the product that a
     variant shows, in its colour, with its mask; it raises Rejected where no photo could be cut out.
-    `guide` is what a guided technique has made for the model, as large as what is drawn, and `scene` the place that it
-    has asked for. Of a guided technique that shows a photo's pixels, a composite, the scene is enlarged instead of what
-    is drawn.
+
+    For a guided technique `guide` is what its `guide` has made, as large as what is drawn, and `scene` the place that
+    its `scene` has asked for. Where such a technique shows a photo's pixels (`SOURCE_TYPE` is not "generated"), the
+    scene is enlarged instead of what is drawn.
     """
 
     drawn: Rgb | None
@@ -74,13 +75,13 @@ class Material:
 class Technique(Protocol):
     """The contract of a file in this folder.
 
-    It may have a `VERSION` besides: a number to set, and to raise, where its pixels become others of the same variant
-    and material. Then what it has made is made again, and neither scenes nor other techniques' pictures are.
+    It may also have a `VERSION`: a number to raise, or to set, when it is changed to make other pixels of the same
+    variant and material. Then its pictures are made again, while scenes and other techniques' pictures stay.
     """
 
     USES_ADAPTER: bool
-    DIMENSIONS: frozenset[str]  # of scene, colour, background, seed: those that change the picture
-    # without "scene" a background that has no colour of its own counts as white
+    DIMENSIONS: frozenset[str]  # those of scene, colour, background and seed that change the picture
+    # without "scene" among them, a background that has no colour of its own counts as white
     SOURCE_TYPE: Literal["generated", "composite", "none"]  # the IPTC digital source type
 
     @staticmethod
@@ -93,7 +94,7 @@ class Technique(Protocol):
 
 
 class Guided(Technique, Protocol):
-    """The contract of a file in this folder whose picture the model draws over another one, or along its edges."""
+    """The contract of a file in this folder whose picture the model draws over another one, or along edges."""
 
     GUIDE: Literal["image", "edges"]  # drawn over (image to image), or along white lines on black (ControlNet)
 
@@ -103,11 +104,11 @@ class Guided(Technique, Protocol):
 
     @staticmethod
     def strength(generation: GenerationConfig) -> float:
-        """How much is drawn anew over an image, as a share of the steps; how much edges count."""
+        """For an image, the share of the steps in which it is drawn anew; for edges, how much they count."""
 
     @staticmethod
     def guide(variant: VariantSpec, material: Material) -> Pixels:
-        """The guide, as large as the variant, and where the product is in it; `material.drawn` is the scene."""
+        """The guide, as large as the variant, and the product's mask in it; here `material.drawn` is the scene."""
 
 
 def technique_names() -> list[str]:

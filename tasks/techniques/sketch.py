@@ -37,7 +37,8 @@ def strength(generation: GenerationConfig) -> float:
 
 
 def guide(variant: VariantSpec, material: Material) -> Pixels:
-    """The product's edges, where a LoRA expects it: those of the photo as it is, for in black few would be left."""
+    """The product's edges, where a LoRA expects it: those of the photo in its own colour, since few would be left in
+    black."""
     size = (variant.height, variant.width, 3)
     empty = replace(material, drawn=None if variant.background_hex else np.full(size, 255, np.uint8))
     placed = composite.compose(replace(variant, colour_hex=""), empty, AS_TRAINED.share, AS_TRAINED)

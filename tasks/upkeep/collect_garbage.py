@@ -26,13 +26,13 @@ BATCH = 1000  # objects that are deleted between two looks for runs
 
 @dataclass(frozen=True)
 class Garbage:
-    """What was deleted, or in a rehearsal would be: the objects' keys, and their bytes together."""
+    """What was deleted, or in a dry run would be: the objects' keys, and their bytes together."""
 
     keys: tuple[str, ...]
     bytes: int
 
 
-def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehearse: bool) -> Garbage:
+def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, dry_run: bool) -> Garbage:
     """Deletes, all of it older than `grace`: orphans, images retired longer than `grace`, caches, what a killed writer
     left unfinished, and data files that no version of a table since then names. `now` is what `time_of` says.
 
@@ -50,7 +50,7 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
     tables = Tables(store)
     found = [info for info in _candidates(store, tables, before) if info.modified < before]
     unfinished = [info for info in store.unfinished() if info.modified < before]
-    if not rehearse:
+    if not dry_run:
         look = partial(_refuse_if_begun, store, known, before)
         keys, names = ([info.key for info in infos] for infos in (found, unfinished))
         steps: list[Step] = [partial(_retire_adapters, tables, before, now)]
@@ -62,8 +62,8 @@ def collect_garbage(store: ObjectStore, grace: timedelta, now: datetime, rehears
 
 
 def time_of(store: ObjectStore) -> datetime:
-    """The time by the clock that dates the store's objects: with one of its own that runs ahead, a machine would take
-    for old what a run has just written. Writes an object, and deletes it. Raises StoreError."""
+    """The time by the clock that dates the store's objects: by a clock of its own that runs ahead, this machine would
+    take for old what a run has just written. Writes an object, and deletes it. Raises StoreError."""
     mark = f"{PROBE}/{uuid.uuid4().hex}"
     store.write(mark, b"{}")
     try:
@@ -94,7 +94,7 @@ def _folders(keys: set[str]) -> set[str]:
 
 
 def _spoken_of(store: ObjectStore, before: datetime) -> set[str]:
-    """The keys that publications which were cut off name, and records that are not old enough to go."""
+    """The keys that are named by publications which were cut off, and by stage records too young to be deleted."""
     keys = set[str]()
     for prefix in (PENDING, RECORDS):
         for info in store.list(prefix):
@@ -152,8 +152,8 @@ def _retire_adapters(tables: Tables, before: datetime, now: datetime) -> None:
 
 
 def _unneeded(tables: Tables, before: datetime) -> pa.Table:
-    """Adapters of SKUs that no image names which was live since then: all of a SKU that left, and all but the newest of
-    any other, which the next image would be drawn with."""
+    """Adapters of SKUs, made before then, that no image live since then names; less the newest of each SKU that is
+    still in the catalog, with which its next image would be drawn."""
     rows = tables.live_adapters(filters=[("sku", "!=", "")]).sort_by("created_at")
     newest = dict(zip(rows["sku"].to_pylist(), rows["adapter_id"].to_pylist(), strict=True))
     left = tables.read("skus", ["sku"], [("status", "=", "retired"), ("updated_at", "<", before)])["sku"].to_pylist()

@@ -28,8 +28,8 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
 
     The next night looks at the images' SKUs again, and makes the images that the catalog still asks for; those that a
     person asked for are made when they are asked for again. Damaged files are deleted: a rollback brings none back, and
-    an adapter is trained again when an image needs it; in the place of a class adapter a new one is trained, with which
-    all SKUs of the class that are looked at later begin. What has been made anew since the faults were found stays.
+    an adapter is trained again when an image needs it. A damaged class adapter is replaced by a new one, with which all
+    SKUs of the class that are looked at later begin. What has been made again since the faults were found stays.
     What a killed run had begun to publish is published first. Raises StoreError.
     """
     tables = Tables(store)
@@ -53,7 +53,7 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
 
 
 def _damaged(store: ObjectStore, rows: pa.Table, column: str, faults: tuple[Fault, ...]) -> pa.Table:
-    """The rows with one of the faults, where it is still one by what they say now."""
+    """The rows with one of the faults, where what the row says now still does not hold."""
     named = rows.filter(pc.is_in(rows[column], pa.array([fault.key for fault in faults], pa.string())))
 
     def is_whole(key: str, sha256: str) -> bool:
