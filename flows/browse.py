@@ -49,7 +49,7 @@ def browse(options: BrowseOptions, say: Callable[[str], None]) -> None:
         raise ConfigError(f"{AUTH}: expected name:password, with a colon, which browsers put between the two")
     store = existing_store(options.store)
     port = claim_port(options.host, options.port)
-    app = for_this_machine(Galleries(Verdicts(store, password), store.url, password), AUTH)
+    app = for_this_machine(Galleries(ReviewsApi(store, password), store.url, password), AUTH)
     say(f"Galleries: {url_of(options.host, port)}{GALLERY}\nCtrl-C stops it.")
     try:
         uvicorn.run(app, host=options.host, port=port, log_level="warning", lifespan="off")
@@ -58,7 +58,7 @@ def browse(options: BrowseOptions, say: Callable[[str], None]) -> None:
             raise
 
 
-class Verdicts:
+class ReviewsApi:
     """An ASGI application (3.0): takes what a gallery sends, and leads everyone else to the galleries.
 
     It answers as Prefect's API does, whose form `review-images` a page fills in. Only JSON is taken, which a browser

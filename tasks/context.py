@@ -10,7 +10,7 @@ from catalog_schemas.errors import ModelError, StoreError
 from catalog_schemas.identity import content_id
 from configs.library import Library, load_library
 from configs.schema import RunConfig
-from tasks.models import ModelFolder, found_model
+from tasks.models import ModelFolder, find_model_once
 from tasks.storage.objects import ObjectStore, open_store
 
 SHARED = "use a bucket's URL, or a folder that all machines share"
@@ -48,7 +48,7 @@ class RunContext:
             raise StoreError(f"{self.store} on {here} is not the store that the run writes on {self.machine}: {SHARED}")
         if "://" not in self.catalog and not Path(self.catalog).exists():
             raise StoreError(f"{self.catalog} is not on {here}, but the run reads it on {self.machine}: {SHARED}")
-        model = found_model(self.config.model)
+        model = find_model_once(self.config.model)
         for setting, own in model.identities.items():
             if own != (begun := self.model.identities[setting]):
                 raise ModelError(

@@ -97,7 +97,7 @@ def find_model(config: ModelConfig, models: Path | None = None) -> ModelFolder:
     )
 
 
-found_model = cache(find_model)
+find_model_once = cache(find_model)  # for workers, who ask at each task
 
 
 def _find_scorer(source: str, model: Path, models: Path) -> tuple[str, str]:

@@ -31,7 +31,7 @@ _INVISIBLE = re.compile(
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class JudgedRows:
     """Some rows of a catalog: those that hold with their numbers, and the verdicts on those that do not."""
 
     products: list[Product]
@@ -63,21 +63,21 @@ class RowReader:
         self.run_id, self.now = run_id, now
         self.seen: set[str] = set()
 
-    def read(self, rows: list[dict[str, Any]], numbers: list[int]) -> Verdicts:
+    def read(self, rows: list[dict[str, Any]], numbers: list[int]) -> JudgedRows:
         """The products of `rows`, whose numbers in the file are `numbers`.
 
         A row without a required field, with text too long or unprintable, or with a SKU that was seen before, becomes
         a rejection.
         """
-        verdicts = Verdicts([], [], [])
+        judged = JudgedRows([], [], [])
         for number, row in zip(numbers, rows, strict=True):
             try:
-                verdicts.products.append(self._product(row))
-                verdicts.numbers.append(number)
+                judged.products.append(self._product(row))
+                judged.numbers.append(number)
             except Rejected as verdict:
                 sku = row.get("sku") if isinstance(row.get("sku"), str) else ""
-                verdicts.rejections.append(self._rejection(sku or "", number, verdict))
-        return verdicts
+                judged.rejections.append(self._rejection(sku or "", number, verdict))
+        return judged
 
     def _product(self, row: dict[str, Any]) -> Product:
         row = {key: value.strip() if isinstance(value, str) else value for key, value in row.items()}

@@ -50,11 +50,11 @@ def changed_rows(context: RunContext, changes: Changes) -> Rows:
         chosen = changes.select(batch)
         reader.seen |= {sku for at, sku in enumerate(batch["sku"].to_pylist()) if at not in chosen}
         taken = batch.take(pa.array(chosen, pa.int64())).to_pylist(maps_as_pydicts="lossy")
-        verdicts = reader.read(taken, [first + at for at in chosen])
-        accepted = zip(verdicts.products, verdicts.numbers, strict=True)
+        judged = reader.read(taken, [first + at for at in chosen])
+        accepted = zip(judged.products, judged.numbers, strict=True)
         changes.fingerprints |= {product.sku: chosen[number - first] for product, number in accepted}
-        rows.products.extend(verdicts.products)
-        rows.rejections.extend(verdicts.rejections)
+        rows.products.extend(judged.products)
+        rows.rejections.extend(judged.rejections)
         first += len(batch)
     changes.refuse_a_broken_catalog(context)
     return rows
@@ -65,9 +65,9 @@ def selected_rows(context: RunContext, selection: Selection) -> Rows:
     reader, rows, first = RowReader(context.run_id, context.started_at), Rows(), 1
     for batch in catalog_batches(context.catalog):
         numbers = list(range(first, first + len(batch)))
-        verdicts = reader.read(batch.to_pylist(maps_as_pydicts="lossy"), numbers)
-        rows.products.extend(product for product in verdicts.products if selection.holds(product))
-        rows.rejections.extend(verdict for verdict in verdicts.rejections if verdict.sku in selection.skus)
+        judged = reader.read(batch.to_pylist(maps_as_pydicts="lossy"), numbers)
+        rows.products.extend(product for product in judged.products if selection.holds(product))
+        rows.rejections.extend(verdict for verdict in judged.rejections if verdict.sku in selection.skus)
         first += len(batch)
     refuse_unknown(selection.skus, reader.seen | {verdict.sku for verdict in rows.rejections})
     if not rows.products and not rows.rejections:

@@ -14,7 +14,7 @@ from tasks.progress import Progress
 from tasks.storage.objects import ObjectStore
 from tasks.training.base import base_of
 from tasks.training.class_images import class_images
-from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
+from tasks.training.keeping import class_prompt, instance_prompt, keep_adapter, seed_of, training_diverged
 from tasks.training.photos import training_photos
 
 
@@ -40,7 +40,7 @@ def train_class_adapters(
         if isinstance(outcome, DivergedAdapter):
             for job in begun[spec.id]:
                 detail = f"SKU {job.product.sku} begins with a class adapter: {outcome.detail}"
-                rejections.append(diverged(context, job, stage, detail))
+                rejections.append(training_diverged(context, job, stage, detail))
         else:
             records.append(keep_adapter(context, spec, outcome, base, seconds, store))
     return StageResult(tuple(records), tuple(rejections))

@@ -94,7 +94,7 @@ def keep_adapter(
     return record
 
 
-def diverged(context: RunContext, job: SkuJob, stage: str, detail: str) -> Rejection:
+def training_diverged(context: RunContext, job: SkuJob, stage: str, detail: str) -> Rejection:
     """The verdict on a SKU whose adapter cannot be had; it holds until the adapter is another one."""
     sku, tried = job.product.sku, job.own_adapter.id
     return Rejection(sku, stage, Reason.TRAINING_DIVERGED, tried, detail, context.run_id, context.started_at)

@@ -26,7 +26,7 @@ from tasks.techniques import Rgb
 from tasks.training.base import base_of
 from tasks.training.class_images import class_images
 from tasks.training.evaluation import evaluation_of
-from tasks.training.keeping import class_prompt, diverged, instance_prompt, keep_adapter, seed_of
+from tasks.training.keeping import class_prompt, instance_prompt, keep_adapter, seed_of, training_diverged
 from tasks.training.photos import training_photos
 
 
@@ -66,7 +66,7 @@ def train_skus(
     records = []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if isinstance(outcome, DivergedAdapter):
-            rejections.append(diverged(context, job, stage, outcome.detail))
+            rejections.append(training_diverged(context, job, stage, outcome.detail))
         else:
             records.append(keep_adapter(context, job.own_adapter, outcome, base, seconds, store))
     return StageResult(tuple(records), tuple(rejections))

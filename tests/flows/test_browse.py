@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from catalog_schemas.errors import ConfigError, StoreNotFound
-from flows.browse import AUTH, LONGEST, BrowseOptions, Verdicts, browse
+from flows.browse import AUTH, LONGEST, BrowseOptions, ReviewsApi, browse
 from flows.galleries import Galleries
 from tasks.storage.objects import ObjectStore
 from tests.flows.shop import Shop, assert_sound
@@ -40,7 +40,7 @@ def ask(store: ObjectStore, path: str, body: Any = None, password: str = "", **m
 
     scope = {"type": "http", "method": "GET" if body is None else "POST", "path": path, "raw_path": path.encode()}
     scope |= {"query_string": b"", "headers": list(headers.items())}
-    asyncio.run(Galleries(Verdicts(store, password), store.url, password)(scope, receive, send))
+    asyncio.run(Galleries(ReviewsApi(store, password), store.url, password)(scope, receive, send))
     told = dict(sent[0]["headers"])
     return sent[0]["status"], (told.get(b"location") or b"".join(one["body"] for one in sent[1:])).decode()
 

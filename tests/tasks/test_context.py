@@ -9,7 +9,7 @@ import pytest
 from catalog_schemas.errors import ModelError, StoreError
 from configs.schema import ModelConfig, RunConfig
 from tasks.context import RunContext, config_key
-from tasks.models import find_model, found_model
+from tasks.models import find_model, find_model_once
 from tests.models.tiny import build_tiny_sd
 
 
@@ -21,7 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def elsewhere(model: Path, tmp_path: Path) -> RunContext:
     """A run that began on another machine, which shares its folders."""
-    found_model.cache_clear()
+    find_model_once.cache_clear()
     catalog, config = tmp_path / "catalog.parquet", RunConfig(model=ModelConfig(source=str(model)))
     catalog.touch()
     found = replace(find_model(config.model), path="/only/there")

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from catalog_schemas.errors import CatalogError
 from catalog_schemas.rejection import Reason
-from tasks.read_catalog import RowReader, Verdicts, catalog_batches
+from tasks.read_catalog import JudgedRows, RowReader, catalog_batches
 from tests.drawn_products import product_row, write_catalog
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def _read(rows: list[dict[str, Any]]) -> Verdicts:
+def _read(rows: list[dict[str, Any]]) -> JudgedRows:
     return RowReader("run", NOW).read(rows, list(range(1, len(rows) + 1)))
 
 
