@@ -9,6 +9,7 @@ The photographs of the usual catalog lie in `photographs/`, so that the demo beg
 infra.demo.catalog` makes them anew, in minutes. Other products are photographed when they are asked for.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -191,5 +192,7 @@ def write_demo_catalog(folder: str | Path, skus: int = SKUS, seed: int = SEED) -
 
 
 if __name__ == "__main__":
+    what = f"Deletes what is in {CARRIED}, and photographs it again: minutes."
+    argparse.ArgumentParser(prog="python -m infra.demo.catalog", description=what).parse_args()
     shutil.rmtree(CARRIED, ignore_errors=True)
     photograph(CARRIED, SKUS, SEED)
