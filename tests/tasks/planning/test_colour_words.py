@@ -31,6 +31,13 @@ def test_the_first_that_is_named_is_meant_and_the_longest_name_of_it(text: str, 
     assert WORDS.hex_of(text) == COLOURS[name].hex
 
 
+@pytest.mark.parametrize(
+    "between", [*"/|,;&+", " - ", " and ", " with ", " und ", " mit ", " et ", " avec ", " y ", " con ", " e ", " met "]
+)
+def test_of_two_colours_the_first_is_meant_though_the_other_has_the_longer_name(between: str) -> None:
+    assert WORDS.hex_of(f"White{between}light grey") == COLOURS["white"].hex
+
+
 def test_a_name_of_two_words_is_known_before_either_of_them() -> None:
     assert WORDS.hex_of("royal blue") not in ("", COLOURS["blue"].hex)
     assert WORDS.hex_of("royalblue") == WORDS.hex_of("bright royal-blue") == WORDS.hex_of("royal blue")

@@ -28,8 +28,8 @@ def _context(folder: Path, bounds: dict[str, int]) -> RunContext:
     return RunContext("run", "catalog", str(folder), config, ModelFolder("", "", 64, ""), NOW)
 
 
-def _refused(reason: Reason, subject: str, detail: str = "") -> Rejection:
-    return Rejection("mug", "prepare_references", reason, subject, detail, "then", NOW)
+def _refused(reason: Reason, subject: str, detail: str = "", stage: str = "prepare_references") -> Rejection:
+    return Rejection("mug", stage, reason, subject, detail, "then", NOW)
 
 
 @pytest.mark.parametrize("reason", [Reason.REFERENCE_TOO_SMALL, Reason.REFERENCE_TOO_LARGE])
@@ -55,6 +55,24 @@ def test_a_photo_that_was_refused_for_its_size_is_another_one_under_wider_bounds
     [listed] = let_through(context, [Listed(MUG, PHOTOS)], frozenset())
     assert [photo.id != before.id for photo, before in zip(listed.photos, PHOTOS, strict=True)] == [through, False]
     assert bool(still_refused(context, rows.to_pylist())) != through
+
+
+def test_wider_bounds_of_pixels_let_no_damaged_photo_through_and_none_of_too_many_bytes(tmp_path: Path) -> None:
+    context = _context(tmp_path, NARROW | {"reference_side_minimum": 32})
+    damaged = _refused(Reason.REFERENCE_UNREADABLE, "0.png", "the file is damaged")
+    heavy = _refused(Reason.REFERENCE_TOO_LARGE, "2.png", "expected at most 9 bytes", "plan")
+    Tables(context.open()).merge("rejections", rows := rows_of("rejections", [damaged, heavy]), "then")
+    context.open().write(config_key("then"), json.dumps({"catalog": NARROW}).encode())
+    assert let_through(context, [Listed(MUG, PHOTOS)], frozenset()) == [Listed(MUG, PHOTOS)]
+    assert still_refused(context, rows.to_pylist()) == rows.to_pylist()
+
+
+def test_a_photo_in_a_format_that_is_read_by_now_is_another_one_of_the_product_that_it_was_refused_of(
+    tmp_path: Path,
+) -> None:
+    context = _context(tmp_path, {})
+    [listed] = let_through(context, [Listed(MUG, PHOTOS)], frozenset({("mug", "0.png"), ("jar", "1.png")}))
+    assert [photo.id != before.id for photo, before in zip(listed.photos, PHOTOS, strict=True)] == [True, False]
 
 
 def test_what_was_refused_for_a_format_that_is_read_by_now_is_known_and_what_is_damaged_stays_so(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -74,11 +75,42 @@ def _rule_holds(rule: MatrixRule, spec: VariantSpec) -> bool:
 
 
 @laws
-@given(matrices)
-def test_how_large_pictures_may_grow_is_part_of_those_that_show_a_photos_pixels_alone(matrix: VariantMatrix) -> None:
-    larger = expand(MUG, matrix, GENERATION.model_copy(update={"side_maximum": 4096}), LIBRARY, DRAWING)
-    for before, after in zip(_expand(matrix), larger, strict=True):
-        assert (before.id == after.id) == (before.technique in ("regenerate", "sketch")), before.name
+@given(matrices, st.sampled_from(["", "larger"]))
+def test_how_large_pictures_may_grow_is_part_of_those_that_show_a_photos_pixels_or_are_enlarged_alone(
+    matrix: VariantMatrix, upscaler: str
+) -> None:
+    drawing = dataclasses.replace(DRAWING, upscaler=upscaler)
+    larger = GENERATION.model_copy(update={"side_maximum": 4096})
+    for before, after in zip(
+        *(expand(MUG, matrix, one, LIBRARY, drawing) for one in (GENERATION, larger)), strict=True
+    ):
+        assert (before.id == after.id) == (not upscaler and before.technique in ("regenerate", "sketch")), before.name
+
+
+DRAWN_OTHERWISE = [
+    *(
+        (GENERATION.model_copy(update=one), DRAWING)
+        for one in ({"steps": 7}, {"guidance": 3.5}, {"scheduler": "euler"})
+    ),
+    *((GENERATION, dataclasses.replace(DRAWING, **one)) for one in ({"base_model": "other"}, {"upscaler": "larger"})),
+]
+
+
+@laws
+@given(matrices, st.sampled_from(DRAWN_OTHERWISE))
+def test_what_a_model_draws_with_is_part_of_what_it_draws_alone(
+    matrix: VariantMatrix, other: tuple[GenerationConfig, Drawing]
+) -> None:
+    generation, drawing = other
+    for before, after in zip(_expand(matrix), expand(MUG, matrix, generation, LIBRARY, drawing), strict=True):
+        assert (before.id != after.id) == bool(before.prompt), before.name
+
+
+@laws
+@given(matrices, st.sampled_from([{"references": ("r" * 64, "s" * 64)}, {"renderer_version": 2}, {"resolution": 128}]))
+def test_photos_renderer_and_size_are_part_of_every_picture(matrix: VariantMatrix, other: dict[str, Any]) -> None:
+    others = expand(MUG, matrix, GENERATION, LIBRARY, dataclasses.replace(DRAWING, **other))
+    assert {one.id for one in _expand(matrix)}.isdisjoint(one.id for one in others)
 
 
 @laws
@@ -185,13 +217,17 @@ def test_before_a_flat_background_there_is_no_scene_and_no_picture_is_drawn_twic
 def test_words_that_change_no_photograph_make_no_doubles_of_it() -> None:
     photographed = LIBRARY.scenes["wooden-table"].model_copy(update={"photos": ("a", "b")})
     library = dataclasses.replace(LIBRARY, scenes={"wooden-table": photographed})
-    drawing = dataclasses.replace(DRAWING, scene_photos={"wooden-table": ("1" * 64, "2" * 64)})
+    photos = {"wooden-table": ("1" * 64, "2" * 64)}
+    drawing = dataclasses.replace(DRAWING, scene_photos=photos, upscaler="larger")
     matrix = VariantMatrix(techniques=("composite", "restyle", "regenerate"), backgrounds=("brick", "scene"), images=3)
     specs = expand(MUG, matrix, GENERATION, library, drawing)
     shown = {name: [one.scene_photo[:1] for one in specs if one.technique == name] for name in matrix.techniques}
     assert shown == {"composite": ["1", "2", "1"], "restyle": ["1", "2", "1"], "regenerate": [""] * 6}
     assert {one.scene_prompt for one in specs} == {""}
     assert {bool(one.prompt) for one in specs if one.technique == "composite"} == {False}
+    assert {one.technique for one in specs if one.upscaler} == {"regenerate"}, "a photograph is as large as it is"
+    flat = matrix.model_copy(update={"backgrounds": ("sage",)})
+    assert {one.scene for one in expand(MUG, flat, GENERATION, library, drawing)} == {"plain"}
 
 
 def test_where_a_scene_has_its_products_moves_and_scales_them_and_the_usual_place_renames_nothing() -> None:
@@ -215,6 +251,8 @@ def test_a_cut_out_stands_once_on_every_flat_background_and_once_on_white() -> N
     assert [(one.background, one.background_hex) for one in specs] == [
         (name, LIBRARY.backgrounds[name].hex) for name in ("white", "light-grey", "sage")
     ]
+    [alone] = _expand(VariantMatrix(backgrounds=("brick",), techniques=("packshot",)))
+    assert (alone.background, alone.background_hex) == ("scene", "")
 
 
 def test_what_is_not_wanted_in_any_picture_and_in_a_scene_is_told_where_the_model_draws() -> None:
@@ -288,10 +326,35 @@ def test_every_scene_is_shown_before_any_is_shown_twice() -> None:
     assert sorted(shown) == sorted(scenes)
 
 
-def test_scenes_that_do_not_suit_a_product_are_left_out() -> None:
+def test_a_scene_comes_before_a_flat_background_and_another_colour_before_another_image() -> None:
+    backgrounds = VariantMatrix(scenes=("wooden-table",), backgrounds=("sage", "scene"), limit_per_sku=1)
+    assert [spec.scene for spec in _expand(backgrounds)] == ["wooden-table"]
+    colours = VariantMatrix(scenes=("wooden-table",), colours=("original", "sage"), images=2, limit_per_sku=2)
+    assert [(spec.colour, spec.seed) for spec in _expand(colours)] == [("original", 5), ("sage", 5)]
+
+
+@pytest.mark.parametrize("known", [{"category": "Home > Kitchen"}, {"class_noun": "kitchen jar"}])
+def test_scenes_that_do_not_suit_a_product_are_left_out(known: dict[str, str]) -> None:
     shoe = Product("shoe-1", "Shoe", "shoe", ("shoe/0.png",), category="Footwear")
-    assert LIBRARY.scenes["kitchen-counter"].name not in {spec.scene for spec in _expand(VariantMatrix(), shoe)}
-    assert "kitchen-counter" in {spec.scene for spec in _expand(VariantMatrix(scenes=("kitchen-counter",)))}
+    counter = VariantMatrix(scenes=("kitchen-counter",))
+    assert {spec.scene for spec in _expand(counter, shoe)} <= {"plain"}
+    assert "kitchen-counter" in {spec.scene for spec in _expand(counter, dataclasses.replace(shoe, **known))}
+
+
+def test_places_in_words_come_beside_scenes_for_every_product() -> None:
+    matrix = VariantMatrix(scenes=("kitchen-counter",), places=("a mossy rock in fog",), limit_per_sku=100)
+    shoe = Product("shoe-1", "Shoe", "shoe", ("shoe/0.png",), category="Footwear")
+    assert {spec.scene for spec in _expand(matrix)} == {"kitchen-counter", "a-mossy-rock-in-fog"}
+    assert {spec.scene for spec in _expand(matrix, shoe)} == {"a-mossy-rock-in-fog"}
+
+
+@pytest.mark.parametrize("section", ["include", "exclude"])
+def test_a_rule_may_name_categories(section: str) -> None:
+    matrix = VariantMatrix(scenes=("wooden-table",)).model_copy(
+        update={section: (MatrixRule(categories=("Home > Kitchen",)),)}
+    )
+    shoe = dataclasses.replace(MUG, category="Footwear")
+    assert [bool(_expand(matrix, one)) for one in (MUG, shoe)] == [section == "include", section == "exclude"]
 
 
 @pytest.mark.parametrize("section", ["include", "exclude"])
