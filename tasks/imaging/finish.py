@@ -121,9 +121,11 @@ def _encoded(rgb: Rgb, product: Bools | None, channel: Channel, marks: Marks) ->
             return data
     if lightest > channel.max_bytes:
         fault = f"allows {channel.max_bytes:,} bytes, the image has {lightest:,} at the lowest quality"
+        advice = "change its format or its size"
     else:
-        fault = f"needs a white background, and {channel.format} does not keep it at any quality"
-    raise Rejected(Reason.FINISH_FAILED, f"channel {channel.name} {fault}: change its format or its size")
+        fault = f"needs a white background, {channel.format} does not keep it at quality {channel.quality} or below"
+        advice = "raise its quality, or change its format"
+    raise Rejected(Reason.FINISH_FAILED, f"channel {channel.name} {fault}: {advice}")
 
 
 def _stays_white(data: bytes, product: Bools) -> bool:

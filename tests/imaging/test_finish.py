@@ -1,10 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from scipy import ndimage
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
@@ -121,9 +123,10 @@ def test_cover_keeps_the_product_in_view():
     assert not (without[..., 1] < 50).any()
 
 
-def test_contain_pads_with_the_channels_colour_and_crops_nothing():
+@pytest.mark.parametrize("mask", [None, np.pad(np.ones((10, 10), np.float32), 20)])
+def test_contain_pads_with_the_channels_colour_and_crops_nothing(mask):
     rules = channel(width=300, height=100, format="png", fit="contain", pad="#123456")
-    data = decode(finish(np.full((50, 50, 3), 200, np.uint8), rules, MARKS), 10**6).rgb
+    data = decode(finish(np.full((50, 50, 3), 200, np.uint8), rules, MARKS, mask), 10**6).rgb
     assert (data[:, :100] == (0x12, 0x34, 0x56)).all()
     assert (data[:, 100:200] == 200).all()
     assert (data[:, 200:] == (0x12, 0x34, 0x56)).all()
@@ -155,11 +158,50 @@ def test_a_white_product_stays_where_its_mask_says_so_and_around_it_is_exact_whi
     assert (decoded[away > 195] == 255).all()
 
 
-def test_a_scene_is_no_white_background():
-    rules = channel(white_background=True)
+@pytest.mark.parametrize("wall", [0, 140])
+def test_a_scene_is_no_white_background(wall):
+    rules, scene = channel(white_background=True), wooden_table()
+    scene[:wall] = 255
     with pytest.raises(Rejected, match="needs a white background") as caught:
-        finish(wooden_table(), rules, MARKS)
+        finish(scene, rules, MARKS)
     assert caught.value.reason == Reason.FINISH_FAILED
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp"])
+def test_a_quality_at_which_white_is_not_white_is_refused_with_what_to_do(form):
+    rules = channel(format=form, quality=43, width=400, height=400, white_background=True)
+    with pytest.raises(Rejected, match=f"{form} does not keep it at quality 43 or below: raise its quality") as caught:
+        finish(PACKSHOT, rules, MARKS, PACKSHOT_MASK)
+    assert caught.value.reason == Reason.FINISH_FAILED
+
+
+def test_beside_an_enlarged_product_it_is_exactly_white():
+    draft = np.full((100, 100, 3), 255, np.uint8)
+    draft[20:80, 20:80] = 30
+    rules = channel(width=400, height=400, format="png", white_background=True)
+    rgb = decode(finish(draft, rules, MARKS), 10**6).rgb
+    product = rgb.max(axis=2) < 128
+    assert (rgb[~ndimage.binary_dilation(product, iterations=2)] == 255).all()
+
+
+def test_a_pale_product_and_one_that_reaches_the_border_are_not_taken_for_background():
+    draft = np.full((100, 100, 3), 255, np.uint8)
+    draft[20:80, 20:80], draft[80:, 48:52] = 225, 60
+    rgb = decode(finish(draft, channel(format="png", white_background=True), MARKS), 10**6).rgb
+    assert ((rgb == 225).all(axis=2).sum(), (rgb == 60).all(axis=2).sum()) == (3600, 80)
+
+
+def test_a_photograph_is_not_asked_for_where_the_channel_has_the_drafts_shape():
+    def photograph():
+        raise AssertionError("it was")
+
+    rules = channel(width=100, height=100)
+    assert finish(RGB, rules, MARKS, MASK, photograph) == finish(RGB, rules, MARKS, MASK)
+
+
+def test_a_file_does_not_tell_the_day_on_which_it_was_made():
+    profile = opened(finish(RGB, channel(), MARKS)).info["icc_profile"]
+    assert struct.unpack(">6H", profile[24:36]) == (2026, 1, 1, 0, 0, 0)
 
 
 def test_a_white_sheet_without_a_product_is_refused():
