@@ -196,9 +196,8 @@ def _upright(image: Image.Image, decoded: Decoded) -> Decoded:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # the EXIF reader, too, raises anything on damaged blocks
         orientation = 1
-    turns = _TURNS.get(orientation, ()) if isinstance(orientation, int) else ()
     rgb, alpha = decoded.rgb, decoded.alpha
-    for turn in turns:
+    for turn in _TURNS.get(orientation, ()):
         rgb = np.asarray(Image.fromarray(rgb).transpose(turn))
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
     return Decoded(rgb, alpha)

@@ -64,7 +64,7 @@ def _found(sample: Floats, outline: Floats, own: str) -> Floats:
     found = cv2.kmeans(sample * _SCALE, _CLUSTERS, np.zeros(0, np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
     labels, means = found[1].ravel(), found[2]
     nearest_mean = ((outline[:, None] * _SCALE - means) ** 2).sum(axis=2).argmin(axis=1)
-    shares = sum(np.bincount(each, minlength=_CLUSTERS) / max(1, len(each)) for each in (labels, nearest_mean))
+    shares = sum(np.bincount(each, minlength=_CLUSTERS) / len(each) for each in (labels, nearest_mean))
     centres = np.stack([np.median(sample[labels == index], axis=0) for index in range(_CLUSTERS)])
     coloured = ~np.array([is_grey(centre) for centre in centres])
     groups = [_COLOURED_LIMITS if is_coloured else _GREY_GROUP for is_coloured in coloured]

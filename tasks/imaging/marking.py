@@ -104,7 +104,7 @@ def read_marks(data: bytes) -> Marks:
 
 def _marks_of(root: ElementTree.Element) -> Marks:
     source = _found(root, "Iptc4xmpExt:DigitalSourceType")
-    source_type: SourceType = next((name for name, uri in SOURCE_URIS.items() if uri and uri == source), "none")
+    source_type: SourceType = next((name for name, uri in SOURCE_URIS.items() if uri == source), "none")
     texts = {name: _found(root, tag) for tag, name in (_PLAIN | _BY_LANGUAGE).items()}
     return Marks(source_type=source_type, **texts)
 

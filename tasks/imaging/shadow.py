@@ -111,8 +111,6 @@ def _profile(alpha: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 def _cast(alpha: Mask, ground: _Ground, shadow: Shadow) -> Floats:
     """The silhouette laid down on the ground behind the product's foot, and blurred; its peak is 1 at most."""
-    if shadow.cast == 0:
-        return np.zeros_like(alpha)
     rows, columns = box_of(alpha)
     side = max(rows.stop - rows.start, columns.stop - columns.start)
     depth = max(shadow.length * side, 1.0)

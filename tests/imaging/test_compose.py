@@ -172,6 +172,12 @@ def test_a_soft_shadow_on_white_leaves_the_border_white():
     assert (rgb[mask == 0] < 250).any()
 
 
-def test_an_empty_mask_is_refused():
+def test_on_black_no_shadow_shows():
+    rgb, mask = on_flat(PRODUCT, MASK, "#000000", (256, 256), 0.6, Shadow())
+    assert not rgb[mask == 0].any()
+
+
+@pytest.mark.parametrize("cover", [0.0, 0.4])
+def test_an_empty_mask_is_refused_and_so_is_one_that_nothing_solid_is_in(cover):
     with pytest.raises(ValueError, match="empty"):
-        place(PRODUCT, np.zeros_like(MASK), wooden_table(), Placement())
+        place(PRODUCT, cover * MASK, wooden_table(), Placement())

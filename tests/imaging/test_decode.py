@@ -48,6 +48,7 @@ def test_other_formats_are_refused_even_where_pillow_reads_them(form):
     [
         (b"", "an empty file"),
         (b"<!DOCTYPE html><html>not found</html>", "a web page"),
+        (b"\xef\xbb\xbf\r\n <html>not found</html>", "a web page"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
         (b"8BPS\0\1", "a Photoshop file"),
@@ -109,8 +110,10 @@ def test_exif_orientation_is_applied_and_its_gps_is_gone(orientation, form):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_damaged_exif_does_not_cost_the_photo():
-    assert decode(encoded(PICTURE, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"), MAXIMUM).rgb.shape == (60, 90, 3)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"MM\0*\xff\xff\xff\xff", b"II*\0", b"no TIFF"])
+def test_damaged_exif_does_not_cost_the_photo(form, exif):
+    assert decode(encoded(PICTURE, form, exif=b"Exif\0\0" + exif), MAXIMUM).rgb.shape == (60, 90, 3)
 
 
 def test_sixteen_bits_are_rescaled_and_not_clipped():
@@ -175,8 +178,17 @@ def test_a_wide_gamut_profile_is_converted_to_srgb():
     assert red_value < 60
 
 
-@pytest.mark.parametrize("profile", [b"garbage", b"\0" * 200])
-def test_a_broken_profile_leaves_the_pixels_alone(profile):
+def test_an_alpha_channel_that_hides_nothing_is_no_transparency():
+    image = PICTURE.convert("RGBA")
+    assert decode(encoded(image, "PNG"), MAXIMUM).alpha is None
+    mask = np.pad(np.ones((30, 40), np.uint8), 10) * 255
+    assert (decode_mask(encoded(Image.fromarray(mask).convert("RGBA"), "PNG"), mask.shape) == mask / 255).all()
+
+
+@pytest.mark.parametrize(
+    "profile", [b"garbage", b"\0" * 200, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()]
+)
+def test_a_broken_profile_leaves_the_pixels_alone_and_so_does_srgb_itself(profile):
     assert (decode(encoded(PICTURE, "PNG", icc_profile=profile), MAXIMUM).rgb == gradient()).all()
 
 
@@ -245,9 +257,10 @@ def test_a_mask_of_another_size_or_damaged_is_refused(data):
     assert "20 x 10" in caught.value.detail
 
 
-def test_a_mask_without_a_product_is_refused():
+@pytest.mark.parametrize("grey", [0.0, 0.4])
+def test_a_mask_without_a_product_is_refused(grey):
     with pytest.raises(Rejected, match="black all over") as caught:
-        decode_mask(encode_png(np.zeros((10, 20), np.float32)), (10, 20))
+        decode_mask(encode_png(np.full((10, 20), grey, np.float32)), (10, 20))
     assert caught.value.reason == Reason.MASK_UNREADABLE
 
 
@@ -257,5 +270,6 @@ def test_a_mask_that_is_white_where_the_product_is_not_is_refused():
     with pytest.raises(Rejected, match="invert it") as caught:
         decode_mask(encode_png(mask), (30, 40))
     assert caught.value.reason == Reason.MASK_UNREADABLE
-    for right in (1 - mask, np.ones_like(mask), np.pad(np.ones((26, 40), np.float32), ((4, 0), (0, 0)))):
+    wreath = np.pad(np.pad(np.zeros((20, 28), np.float32), 3, constant_values=1.0), ((2, 2), (3, 3)))
+    for right in (1 - mask, np.ones_like(mask), np.pad(np.ones((26, 40), np.float32), ((4, 0), (0, 0))), wreath):
         assert (decode_mask(encode_png(right), (30, 40)) == right).all()

@@ -73,6 +73,11 @@ READ: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any]]] = {
     "alpha": (with_alpha(COLOURS), ON_WHITE, {"extrasamples": ["unassalpha"]}),
     "alpha, multiplied": (with_alpha(MULTIPLIED), ON_WHITE, {"extrasamples": ["assocalpha"]}),
     "alpha, multiplied, 16 bits": (deep(with_alpha(MULTIPLIED)), ON_WHITE, {"extrasamples": ["assocalpha"]}),
+    "grey, alpha, multiplied": (
+        np.dstack([np.rint(GREY * (CLEAR / 255)).astype(np.uint8), CLEAR]),
+        255 - (255 - GREY.astype(float)) * (CLEAR / 255),
+        {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["assocalpha"]},
+    ),
     "a channel of something else": (with_alpha(COLOURS), COLOURS, {"extrasamples": ["unspecified"]}),
     "further pages": (np.stack([COLOURS, 255 - COLOURS]), COLOURS, {}),
 }
@@ -92,6 +97,15 @@ def test_a_compressed_tiff_gives_its_pixels(compression: str) -> None:
     assert "TIFF, damaged" in refusal(data[: len(data) // 2])
 
 
+def test_a_tiff_in_a_jpegs_own_colours_gives_them() -> None:
+    assert difference(encoded(PICTURE.convert("YCbCr"), "TIFF", compression="jpeg", quality=95), COLOURS) < 2
+
+
+def test_inks_other_than_cmyk_are_refused_whatever_their_profile() -> None:
+    options = {"planarconfig": "contig", "iccprofile": ink_profile(), "extratags": [(332, 3, 1, 2, True)]}
+    assert "colour profile" in refusal(tiff(INKS, "separated", **options))
+
+
 REFUSED: dict[str, tuple[np.ndarray, dict[str, Any], str]] = {
     "numbers with a sign": (GREY.astype(np.int8), {"photometric": "minisblack"}, "signed"),
     "numbers with a point": ((GREY / 255).astype(np.float32), {"photometric": "minisblack"}, "floating point"),
@@ -103,6 +117,7 @@ REFUSED: dict[str, tuple[np.ndarray, dict[str, Any], str]] = {
     "floating colours": ((COLOURS / 255).astype(np.float32), {}, "of a rare kind"),
     "a camera's raw": (GREY, {"photometric": "cfa"}, "of a rare kind"),
     "a preview first": (COLOURS, {"subfiletype": 1}, "preview"),
+    "a preview of a page": (COLOURS, {"subfiletype": 3}, "preview"),
     "inks without a profile": (INKS, {"photometric": "separated", "planarconfig": "contig"}, "colour profile"),
     "inks with a screen's profile": (
         INKS,
@@ -294,6 +309,10 @@ def test_files_of_boxes_are_told_apart_by_their_brands(brands: str, kind: str) -
     names = [brands[at : at + 4].encode() for at in range(0, len(brands), 5)]
     body = names[0] + bytes(4) + b"".join(names[1:])
     assert kind_of(struct.pack(">I", 8 + len(body)) + b"ftyp" + body) == kind
+
+
+def test_a_file_of_boxes_that_promises_gigabytes_of_brands_is_told_by_the_first() -> None:
+    assert kind_of(b"\xff\xff\xff\xffftypmif1" + bytes(4) + b"avif") == "an AVIF"
 
 
 def test_pillow_reads_no_format_for_bytes_that_look_like_another() -> None:

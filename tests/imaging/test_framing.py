@@ -89,14 +89,25 @@ def test_on_a_flat_background_the_product_fills_what_the_channel_asks_and_the_co
     assert abs(seen[[0, -1]].astype(int) - (207, 217, 200)).max() <= 1
 
 
+def test_a_channel_that_asks_for_no_more_than_a_share_gets_a_smaller_product():
+    rgb, mask = drafted(0.5, 0.95)
+    rgb[mask == 0] = (207, 217, 200)
+    seen = framed(rgb, mask, 150, 150, Channel(name="test", title="Test", fit="contain", fill_maximum=0.8))
+    columns = np.flatnonzero((abs(seen.astype(int) - RED).max(axis=2) < 100).any(axis=0))
+    assert (columns[-1] - columns[0] + 1) / 150 == pytest.approx(0.8, abs=0.015)
+
+
 def test_a_scene_is_not_cropped_to_fill_more():
     rules = Channel(name="test", title="Test", fill_minimum=0.75)
     rgb, mask = drafted(0.5, 0.5)
     assert (framed(rgb, mask, 200, 200, rules) == rgb).all()
+    rgb[mask == 0] = (207, 217, 200)
+    rgb[-20:] = (120, 80, 50)  # a wall of one colour, and a floor
+    assert (framed(rgb, mask, 200, 200, rules) == rgb).all()
 
 
 def test_the_margin_is_no_reason_to_change_a_draft_of_the_channels_shape():
-    rgb, mask = drafted(1.0, 1.0)
+    rgb, mask = gradient(200, 200), np.ones((200, 200), np.float32)
     assert (framed(rgb, mask, 200, 200, COVERING["pinterest"]) == rgb).all()
 
 
@@ -114,5 +125,8 @@ def test_a_draft_in_its_whole_photograph_has_no_seam_and_its_product_stays_where
     assert max(whole.shape[:2]) == pytest.approx(max(shape) * grown, abs=1)
     assert (whole[there == 1] == RED).all()
     assert (there == 1).sum() == mask.sum()
+    begins = [np.flatnonzero((there == 1).any(axis=axis))[0] for axis in (1, 0)]
+    middle = [(length - side) / 2 for length in whole.shape]
+    assert begins == [pytest.approx(middle[0] + side // 3, abs=1), pytest.approx(middle[1] + side // 4, abs=1)]
     bare = np.where(there[..., None] == 1, scale_rgb(photograph, whole.shape[1], whole.shape[0]), whole).astype(int)
     assert max(abs(np.diff(bare, axis=axis)).max() for axis in (0, 1)) <= 8, "as smooth as the photograph"

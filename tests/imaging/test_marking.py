@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from configs.entries import Channel
 from tasks.imaging.finish import finish
@@ -80,6 +81,15 @@ def test_marks_written_by_other_tools_as_attributes_are_read():
     buffer = io.BytesIO()
     Image.fromarray(RGB).save(buffer, "JPEG", xmp=packet.encode())
     assert read_marks(buffer.getvalue()) == Marks("composite", "other", creator_tool="")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0\0"])
+def test_marks_of_other_tools_may_stand_after_a_pngs_pixels_and_end_in_zeros(rest):
+    info, buffer = PngInfo(), io.BytesIO()
+    packet = xmp_packet(Marks("generated", title="Mug")) + rest
+    info.add(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + packet, after_idat=True)
+    Image.fromarray(RGB).save(buffer, "PNG", pnginfo=info)
+    assert read_marks(buffer.getvalue()) == Marks("generated", title="Mug")
 
 
 def test_a_file_without_marks_has_none_and_a_broken_packet_is_an_error():

@@ -68,6 +68,42 @@ def test_before_what_is_like_the_product_or_patterned_the_mask_is_believed(old):
     assert np.abs(free_rim(rgb, disc())[1] - disc()).max() < 0.05
 
 
+def test_in_a_large_photo_the_lens_blurs_farther_and_more_is_freed():
+    share = cv2.GaussianBlur(disc(500, 1200), (0, 0), 3)
+    rgb = np.rint(OWN * share[..., None] + 240 * (1 - share[..., None])).astype(np.uint8)
+    mask = disc(500, 1200)
+    assert error(*free_rim(rgb, mask), share, 20) < 0.4 * error(rgb, mask, share, 20)
+
+
+def painted(inner, outer, between):
+    """The disc's own colour within `inner`, another up to `outer`, and pale paper around."""
+    rgb = np.full((120, 120, 3), 240, np.uint8)
+    rgb[disc(outer) > 0], rgb[disc(inner) > 0] = between, OWN
+    return rgb
+
+
+def test_a_trim_in_the_backdrops_colour_is_kept_the_more_the_deeper_it_lies():
+    mask = disc(40)
+    _, cover = free_rim(painted(37, 40, (240, 240, 240)), mask)
+    outer, inner = (cover[(disc(radius) - disc(radius - 1)) > 0].mean() for radius in (39, 38))
+    assert 0.3 < outer < 0.6 < inner
+
+
+def test_a_trim_in_a_colour_of_its_own_is_no_mixture():
+    rgb, trim = painted(37, 40, (220, 30, 30)), (disc(39.5) - disc(37.5)) > 0
+    clean, cover = free_rim(rgb, disc(40))
+    assert (cover[trim] == 1).all()
+    assert (clean[trim] == rgb[trim]).all()
+
+
+def test_glass_keeps_its_colour_and_its_transparency():
+    rgb, mask = painted(30, 50, (120, 150, 220)), disc(30) + 0.4 * (disc(50) - disc(30))
+    clean, cover = free_rim(rgb, mask)
+    within = (disc(47) - disc(33)) > 0
+    assert (clean[within] == rgb[within]).all()
+    assert (cover[within] == mask[within]).all()
+
+
 def test_a_thread_and_what_fills_the_photo_stay_as_they_are():
     rgb, _ = photograph((240, 240, 238))
     thread = np.zeros((120, 120), np.float32)

@@ -81,6 +81,33 @@ def test_what_hangs_over_on_both_sides_throws_no_contact_shadow_there():
     assert dark[256, [88, 312]].max() < 0.25
 
 
+def test_what_rises_straight_on_both_sides_is_level():
+    """As a saucer does, whose rims hang over the ground."""
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    cv2.fillPoly(alpha, [np.array([[80, 120], [80, 200], [200, 236], [320, 200], [320, 120]], np.int32)], 1.0)
+    dark = shaded(alpha, Shadow(cast=0.0))
+    assert np.abs(dark - dark[:, ::-1]).max() < 0.1
+    assert dark[205, [88, 312]].max() < 0.4
+
+
+def test_what_rises_steeply_to_one_side_hangs_over():
+    dark = shaded(np.maximum(box(right=170), box(200, 230, right=300)), Shadow(cast=0.0))
+    assert dark[303, 160] > 0.5
+    assert dark[230:240, 285:].max() < 0.1
+
+
+def test_what_rises_in_a_curve_to_one_side_hangs_over():
+    alpha = box(100, 200, 100, 300)
+    cv2.ellipse(alpha, (300, 200), (200, 60), 0, 90, 180, 1.0, -1)
+    dark = shaded(alpha, Shadow(cast=0.0))
+    assert dark[262, 290] > 0.5
+    assert dark[230:240, 130].max() < 0.45
+
+
+def test_the_shadow_of_what_is_flat_falls_no_farther_than_that_is_high():
+    assert shaded(box(top=290, left=100, right=300), CAST)[:280].max() < 0.05
+
+
 @pytest.mark.parametrize(("alpha", "shadow"), [(box(), NO_SHADOW), (0.4 * box(), Shadow()), (0.0 * box(), Shadow())])
 def test_without_a_shadow_or_anything_solid_the_ground_stays_as_it_is(alpha, shadow):
     assert not darkness_of(alpha, shadow).any()
