@@ -19,7 +19,7 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str], what: str = "are not in 
     meant = list(zip(shown, _close_to(shown, seen), strict=True))
     lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
     more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
-    raise ConfigError("\n".join([f"{len(unknown)} SKUs {what}:", *lines, *more]))
+    raise ConfigError("\n".join([f"SKUs that {what} ({len(unknown)}):", *lines, *more]))
 
 
 def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:

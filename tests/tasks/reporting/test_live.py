@@ -218,7 +218,7 @@ def test_where_all_is_reviewed_the_page_is_empty(store: ObjectStore, rows: list[
     [
         (
             Asked(skus=("mug-1", "tée")),
-            r"1 SKUs have no live image in .*#1 store:\n  - mug-1 \(did you mean mug-2\?\)",
+            r"SKUs that have no live image in .*#1 store \(1\):\n  - mug-1 \(did you mean mug-2\?\)",
         ),
         (Asked(category="Cloths"), "--category: no category 'Cloths' .did you mean 'Clothes'"),
         (Asked(channel="wbe"), "--channel: no channel 'wbe' .did you mean 'web'.*; there are images of etsy, web"),
