@@ -20,6 +20,8 @@ _PARTED = 0.3  # of the lesser heap: where fewer pixels lie between two heaps of
 _GREY_WITHIN, _COLOURED_WITHIN = 0.02, 0.5
 _PART = 0.02, 0.4  # of the pixels alike: fewer are noise, and more are the product itself, half in the shade
 
+_FAINT, _SURE, _HARDLY = 12, 153, 0.25  # of 255, what is more than nothing and what belongs; the share that must
+
 _Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 """Where colours begin and cease to differ from the main one, in each of `_differences`."""
 
@@ -159,6 +161,10 @@ def fade(values: Floats, low: float, high: float) -> Floats:
 
 
 def _belonging(lab: Floats, main: Floats, limits: _Limits) -> Floats:
-    """`_alike`, without single pixels that JPEG noise has put on the wrong side."""
+    """`_alike`, without single pixels that JPEG noise has put on the wrong side, and without what lies by itself and
+    hardly belongs, as ink of a like hue."""
     alike = cv2.medianBlur(np.rint(_alike(lab, main, limits) * 255).astype(np.uint8), 3)
+    number, parts = cv2.connectedComponents((alike > _FAINT).astype(np.uint8))
+    pixels, sure = (np.bincount(where.ravel(), minlength=number) for where in (parts, parts[alike > _SURE]))
+    alike[(sure < _HARDLY * pixels)[parts]] = 0
     return cv2.GaussianBlur(alike.astype(np.float32) / 255.0, (0, 0), 0.6)

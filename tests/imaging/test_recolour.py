@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage import color
 
 from tasks.imaging.colour import from_linear, from_oklab, rgb_of, to_linear, to_oklab
+from tasks.imaging.decode import decode
 from tasks.imaging.recolour import recolour
 from tests.imaging.pictures import mug
 
@@ -191,6 +194,20 @@ def test_lines_that_mirror_nothing_stay(main, line, at, width):
     rgb, mask = _lined(main, line, at, width)
     kept = slice(at, at + width - 1)
     assert np.abs(recolour(rgb, mask, "#e9c832")[:, kept].astype(int) - rgb[:, kept]).max() < 25
+
+
+def test_a_purple_candles_navy_moon_and_letters_keep_their_ink():
+    """Parts of them are as near to purple as some of its shades are."""
+    demo = Path(__file__).parents[2] / "infra/demo/photographs"
+    rgb, mask = (
+        decode((demo / kind / "DEMO-CANDLE-006" / name).read_bytes(), 1 << 24).rgb
+        for kind, name in (("photos", "00.jpg"), ("masks", "00.png"))
+    )
+    dark = (to_oklab(rgb)[..., 0] < 0.36) & (mask[..., 0] > 250)
+    ink = ndimage.binary_erosion(ndimage.binary_opening(dark, iterations=3), iterations=2)
+    after = recolour(rgb, mask[..., 0].astype(np.float32) / 255, "#f4f4f2", "#5b2a86")
+    assert ink.sum() > 5000
+    assert np.abs(after[ink].astype(int) - rgb[ink]).max() < 20
 
 
 def test_a_dark_blue_is_not_grey_and_the_silver_and_brown_beside_it_stay():
