@@ -119,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.clock.now() + wait - oldest < self.grace or not self.running:  # longer than the longest run
             self.clock.advance(wait)
         try:
-            collect_garbage(self.store, self.grace, self.clock.now(), rehearse=False)
+            collect_garbage(self.store, self.grace, self.clock.now(), dry_run=False)
         except StoreError as error:
             assert "has not ended" in str(error)  # noqa: PT017
         until = self.clock.now() - self.grace

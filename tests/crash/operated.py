@@ -22,8 +22,8 @@ def night(store: ClockedStore, catalog: dict[str, int], run_id: str) -> None:
     run_night(store, catalog, run_id, store.clock.now())
 
 
-def gc(store: ClockedStore, rehearse: bool = False) -> Garbage:
-    return collect_garbage(store, WEEK, store.clock.now(), rehearse)
+def gc(store: ClockedStore, dry_run: bool = False) -> Garbage:
+    return collect_garbage(store, WEEK, store.clock.now(), dry_run)
 
 
 def killed_at(store: ClockedStore, key: str, run_id: str = "killed", catalog: dict[str, int] = CATALOG) -> None:

@@ -39,14 +39,14 @@ def test_gc_leaves_a_store_alone_whose_nights_have_ended(store: ClockedStore, cl
     assert not plan(store, CATALOG).photos
 
 
-def test_a_rehearsal_names_what_would_go_and_deletes_nothing(store: ClockedStore, clock: Clock) -> None:
+def test_a_dry_run_names_what_would_go_and_deletes_nothing(store: ClockedStore, clock: Clock) -> None:
     night(store, CATALOG, "one")
     night(store, CHANGED, "two")
     clock.advance(LATER)
     before = files(store)
-    rehearsed = gc(store, rehearse=True)
+    named = gc(store, dry_run=True)
     assert files(store) == before
-    assert gc(store) == rehearsed
+    assert gc(store) == named
 
 
 def test_gc_refuses_while_a_run_may_be_running_and_takes_a_dead_one_after_the_grace_period(
@@ -54,9 +54,9 @@ def test_gc_refuses_while_a_run_may_be_running_and_takes_a_dead_one_after_the_gr
 ) -> None:
     killed_at(store, "cache/publishing")
     before = files(store)
-    for rehearse in (True, False):
+    for dry_run in (True, False):
         with pytest.raises(StoreError, match=r"run killed began within the last 7 days and has not.*--grace"):
-            gc(store, rehearse)
+            gc(store, dry_run)
     assert files(store) == before
     clock.advance(LATER)
     assert {key.split("/")[0] for key in gc(store).keys} == {"images", "adapters", "cache"}

@@ -30,7 +30,7 @@ def test_a_rollback_brings_an_earlier_version_back_and_can_itself_be_rolled_back
     assert roll_back(store, Tables(store).version("images"), "last", clock.now()) == Rollback(0, 0)
     assert roll_back(store, 0, "first", clock.now()) == Rollback(0, 4), "when there was no image yet"
     assert violations(store) == []
-    assert gc(store, rehearse=True).keys == (), "it has ended"
+    assert gc(store, dry_run=True).keys == (), "it has ended"
 
 
 def test_a_rollback_whose_bytes_are_gone_is_refused_and_changes_nothing(store: ClockedStore, clock: Clock) -> None:
@@ -43,7 +43,7 @@ def test_a_rollback_whose_bytes_are_gone_is_refused_and_changes_nothing(store: C
     with pytest.raises(StoreError, match=rf"the bytes of 1 images of version {version} are deleted, the first: {lost}"):
         roll_back(store, version, "back", clock.now())
     assert content(read_tables(store)) == before
-    assert gc(store, rehearse=True).keys == (), "it has ended"
+    assert gc(store, dry_run=True).keys == (), "it has ended"
 
 
 def test_a_rollback_past_what_gc_keeps_says_so(store: ClockedStore, clock: Clock) -> None:

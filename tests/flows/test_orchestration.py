@@ -162,7 +162,7 @@ def test_a_product_that_is_gone_before_its_first_night_is_retired_with_what_was_
 def test_a_sku_that_is_not_in_the_catalog_is_said_at_once_and_the_run_has_ended(open_shop: Shop) -> None:
     with pytest.raises(ConfigError, match=r"vase-3 \(did you mean vase-2\?\)"):
         make_variants(_asked(open_shop, skus=["mug-1", "vase-3"]))
-    collect_garbage(open_shop.objects, timedelta(days=7), datetime.now(UTC), rehearse=True)  # does not wait for it
+    collect_garbage(open_shop.objects, timedelta(days=7), datetime.now(UTC), dry_run=True)  # does not wait for it
 
 
 def test_a_chosen_sku_whose_row_is_bad_is_quarantined_with_its_reason(open_shop: Shop) -> None:
