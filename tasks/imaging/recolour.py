@@ -1,17 +1,12 @@
 """Show the product in another colour: move its main colour in OKLab, keep texture, shading, labels and metal."""
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.imaging.colour import from_oklab, rgb_of, to_oklab
 from tasks.imaging.main_colour import fade, is_grey, main_colour, shade_of
-from tasks.imaging.pixels import Bools, Floats, Mask, Rgb, box_of, core, nearest
-from tasks.imaging.rim import mixture
+from tasks.imaging.pixels import Floats, Mask, Rgb, box_of
+from tasks.imaging.recoloured_edges import mend_inner_edges, mend_outline
 
-_EDGE_WIDTH, _EDGE_SHARE = 2, 0.003  # how far two colours are blurred into each other: pixels, and of the longer side
-_MIRRORING = 0.02  # of the longer side: how wide a grey line along the outline is taken to be a reflection
-_NOISE = 24.0  # of the sum of three levels: what is darker says little of the light on it
 _DEEPER = 1.5  # times a shade is made deeper at most, on a far lighter product: more would show the photo's noise
 _MIRRORED = 0.3  # how much lighter than the main colour all is a reflection
 _WHITE, _BLACK = 0.955, 0.235  # lightness of a white or black object in a photo; the extremes would look cut from paper
@@ -35,71 +30,11 @@ def recolour(rgb: Rgb, mask: Mask, hexadecimal: str, own: str = "") -> Rgb:
     moved = from_oklab(_moved(lab, main, target))
     before = part.astype(np.float32)
     blended = before + (moved.astype(np.float32) - before) * (belongs * cover)[..., None]
-    _mend_edges(blended, part, moved, belongs, cover)
-    _mend_rim(blended, lab, main, belongs, cover)
+    mend_inner_edges(blended, part, moved, belongs, cover)
+    mend_outline(blended, lab, main, belongs, cover)
     recoloured = rgb.copy()
     recoloured[box] = np.where(inside[box][..., None], np.rint(blended).astype(np.uint8), part)
     return recoloured
-
-
-def _mend_edges(blended: Floats, part: Rgb, moved: Rgb, belongs: Floats, cover: Mask) -> None:
-    """Give what a lens has mixed of the main colour and of another beside it, as a label's, its share of the new one.
-
-    By its hue it would belong to neither, and stay as a line around the label. In place, by the matting equation (see
-    `rim.py`) for the product's inner edges; what shades such an edge, as a seam, shades it still.
-    """
-    width = max(_EDGE_WIDTH, round(_EDGE_SHARE * max(cover.shape)))
-    within = core(belongs > 0.9, width)
-    beyond = core((belongs < 0.1) & (cover > 0.97), width - 1)
-    reach = np.ones((12 * width + 1,) * 2)
-    where = np.nonzero((cv2.dilate(within, reach) > within) & (cv2.dilate(beyond, reach) > beyond) & (cover > 0))
-    if not len(where[0]):
-        return
-    both = cv2.blur(nearest(np.dstack([part, moved]), within > 0), (3, 3))[where].astype(np.float32)
-    main, new = both[:, :3], both[:, 3:]
-    other = cv2.blur(nearest(part, beyond > 0), (3, 3))[where].astype(np.float32)
-    share, trust = mixture(part[where].astype(np.float32), other, main, np.zeros(len(main)))
-    before, after = (other + share[:, None] * (one - other) for one in (main, new))
-    shade = (part[where].sum(axis=1) + _NOISE) / (before.sum(axis=1) + _NOISE)
-    mended = np.clip(after * shade[:, None], 0.0, 255.0)
-    blended[where] += (mended - blended[where]) * (trust * cover[where])[:, None]
-
-
-def _mend_rim(blended: Floats, lab: Floats, main: Floats, belongs: Floats, cover: Mask) -> None:
-    """Give a grey line along a coloured product's outline the colour of what lies behind it.
-
-    Seen at a grazing angle a glossy surface mirrors what is around (Fresnel), and loses its own colour towards its
-    outline, but not its lightness at once, as a trim would: left as it is, it would be a line around a recoloured
-    product. In place.
-    """
-    width = max(_EDGE_WIDTH, round(_MIRRORING * max(cover.shape)))
-    behind = core((belongs > 0.97) & (cover > 0.97), 1) > 0
-    if is_grey(main) or not behind.any():
-        return
-    covered = np.pad((cover > 0.05).astype(np.uint8), width)
-    solid = cv2.morphologyEx(covered, cv2.MORPH_CLOSE, np.ones((width // 2 | 1,) * 2)) > 0  # small holes are none
-    out = _distance(solid)[width:-width, width:-width]
-    where = np.nonzero((out > 0) & (out + _distance(~behind) <= width) & ~behind & (cover > 0))
-    beyond = np.stack(np.divmod(_nearest_number(~solid)[width:-width, width:-width][where], solid.shape[1])) - width
-    inside = np.stack(np.divmod(_nearest_number(behind)[where], cover.shape[1]))
-    ways = beyond - where, inside - where
-    opposite = -(ways[0] * ways[1]).sum(axis=0) / np.linalg.norm(ways, axis=1).prod(axis=0)  # else a line ends here
-    colours, inner = lab[where], lab[*inside]
-    paler = np.hypot(colours[:, 1], colours[:, 2]) / np.hypot(main[1], main[2])
-    alike = fade(np.abs(colours[:, 0] - inner[:, 0]), 0.1, 0.2) * fade(paler, 0.8, 1.0)
-    line, trust = np.zeros((2, *cover.shape), np.float32)
-    line[where], trust[where] = 1.0, alike * fade(-opposite, -0.7, -0.3)
-    trust = cv2.blur(trust, (3, 3))[where] / cv2.blur(line, (3, 3))[where]
-    blended[where] += (cv2.blur(blended, (3, 3))[*inside] - blended[where]) * trust[:, None]
-
-
-def _distance(where: Bools) -> Floats:
-    return np.asarray(cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 5))
-
-
-def _nearest_number(where: Bools) -> NDArray[np.int32]:
-    """For each pixel the number, row by row, of the nearest one in `where`."""
-    return nearest(np.arange(where.size, dtype=np.int32).reshape(*where.shape, 1), where)[..., 0]
 
 
 def _moved(lab: Floats, main: Floats, target: Floats) -> Floats:
