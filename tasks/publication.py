@@ -19,7 +19,7 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
-from catalog_schemas.sku import SkuRecord
+from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
 from tasks.reviews import is_rejected
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, rows_of, with_retired_at
@@ -88,6 +88,20 @@ def complete_publications(store: ObjectStore, now: datetime) -> list[str]:
         store.delete([info.key])
         finished.append(publication.run.run_id)
     return finished
+
+
+def list_again(tables: Tables, skus: list[str], run_id: str) -> None:
+    """Has the next night look at those of these SKUs, of which images come back, that their catalog had lost.
+
+    It retires them again, unless the catalog lists them by then. Raises StoreError.
+    """
+    gone = [("sku", "in", [*skus, ""]), ("status", "==", "retired")]  # Arrow gives an empty list no type
+    rows = tables.read("skus", filters=gone)
+    for name, value in (("status", "published"), ("fingerprint", TO_LOOK_AT)):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.array([value] * len(rows), pa.string()))
+    if len(rows):
+        tables.merge("skus", rows, run_id, ("status", "fingerprint"))
 
 
 def _publish(store: ObjectStore, publication: Publication, now: datetime) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.review import Review, Verdict
-from tasks.publication import complete_publications
+from tasks.publication import complete_publications, list_again
 from tasks.reviews import reviewed
 from tasks.running import UNTOLD, at_work
 from tasks.storage.keys import safe_name, text_of
@@ -67,6 +67,7 @@ def review_images(store: ObjectStore, named: Mapping[Verdict, str], note: str, r
         def changed() -> pa.Table:
             nonlocal done
             down, up = _to_change(store, tables, reviews, rejected_before)
+            list_again(tables, up["sku"].unique().to_pylist(), run_id)
             done = replace(done, retired=len(down), revived=len(up))
             return pa.concat_tables([with_retired_at(down, now), with_retired_at(up, None)])
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from tasks.publication import complete_publications
+from tasks.publication import complete_publications, list_again
 from tasks.reviews import is_rejected
 from tasks.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
@@ -28,9 +28,9 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
     """The images live at `version` of `tables/images` are live again, less those rejected since; others are retired.
 
     What a killed run had begun to publish is published first, or else the next run would put it on top. The next
-    nightly run leaves it all so, SKU by SKU, until something about the SKU changes. Raises StoreError where the
-    version is not there, or where garbage collection has deleted the bytes of an image that would come back; then
-    nothing is changed.
+    nightly run leaves it all so, SKU by SKU, until something about the SKU changes; those that their catalog lists no
+    more it retires again. Raises StoreError where the version is not there, or where garbage collection has deleted the
+    bytes of an image that would come back; then nothing is changed.
     """
     with at_work(store, run_id, UNTOLD):
         complete_publications(store, now)
@@ -49,6 +49,7 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
         revived = rows.filter(pc.and_(is_wanted, pc.invert(is_live)))
         retired = rows.filter(pc.and_not(is_live, is_wanted))
         _refuse_if_lost(store, revived["key"].to_pylist(), version)
+        list_again(tables, revived["sku"].unique().to_pylist(), run_id)
         done = Rollback(len(revived), len(retired))
         return pa.concat_tables([with_retired_at(revived, None), with_retired_at(retired, now)])
 

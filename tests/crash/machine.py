@@ -32,6 +32,8 @@ GONE = 0  # in place of a photo: the SKU is not listed any more
 PHOTOS = st.integers(GONE, 3)
 CHANGES = st.lists(st.tuples(st.sampled_from(["mug", "vase", "lamp 3/ü"]), PHOTOS), min_size=1, max_size=2)
 
+AGAIN = (-1, frozenset[Any]())  # what runs have seen of a SKU that they are to look at
+
 Place = tuple[str, str]  # a SKU, and the slot among its images
 Live = dict[Place, int]  # the photo that the live image shows
 Image = tuple[str, int, str]  # a SKU, its photo, and the slot
@@ -137,7 +139,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.finish()
         else:
             self.finish()
-            self.live = self.not_rejected(self.versions[version])
+            self.bring_back(self.not_rejected(self.versions[version]))
             self.remember()
 
     @precondition(lambda self: self.live)
@@ -263,10 +265,16 @@ class StoreMachine(RuleBasedStateMachine):
         review_images(self.store, {verdict: key}, "", self.name("review"), self.clock.now())
         self.finish()
         if verdict == Verdict.APPROVED and image in self.rejected and there:
-            self.live.setdefault((sku, slot), photo)
+            self.bring_back({(sku, slot): photo} | self.live)
         self.verdicts[image] = verdict
         self.live = self.not_rejected(self.live)
         self.remember()
+
+    def bring_back(self, live: Live) -> None:
+        """Shows these images; the next run looks at SKUs that were gone and of which some have come back."""
+        back = {sku for (sku, _), _ in live.items() - self.live.items()}
+        self.live = live
+        self.seen = {sku: AGAIN if sku in back and what[0] == GONE else what for sku, what in self.seen.items()}
 
     def remember(self) -> None:
         """What the current version of the images shows."""

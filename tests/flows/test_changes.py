@@ -1,18 +1,22 @@
 """A run makes what is new or has changed, says why, and nothing else."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 from PIL import Image
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
+from catalog_schemas.review import Verdict
 from flows.start import start_run
 from flows.summary import plan_summary
 from tasks import prepare_references
 from tasks.imaging.decode import Decoded
 from tasks.imaging.decoder_process import decode_apart
 from tasks.reporting.reshoot import reshoots
+from tasks.review_images import review_images
+from tasks.upkeep.roll_back import roll_back
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop, assert_sound, tree
 
@@ -214,6 +218,32 @@ def test_a_product_that_was_left_out_for_a_night_gets_its_images_back(shop: Shop
     del shop.changes["variants"]["exclude"]
     assert shop.run().record.images_published == 1
     assert {row["sku"] for row in shop.live()} == {"a", "b"}
+
+
+def test_what_comes_back_of_a_product_that_its_catalog_lists_no_more_is_retired_by_the_next_night(shop: Shop) -> None:
+    shop.changes["variants"] = {"techniques": ["packshot"], "colours": ["original"]}
+    shop.add("a", 0)
+    shop.add("b", 1)
+    shop.run()
+    version, first = shop.tables.version("images"), next(row["key"] for row in shop.live() if row["sku"] == "a")
+
+    def say(verdict: Verdict) -> None:
+        review_images(shop.objects, {verdict: first}, "", str(verdict), datetime.now(UTC))
+
+    listed = shop.rows.pop(0)
+    shop.run()
+    roll_back(shop.objects, version, "rollback", datetime.now(UTC))
+    assert {row["sku"] for row in shop.live()} == {"a", "b"}
+    assert shop.run().record.images_retired == 1
+    say(Verdict.REJECTED)
+    say(Verdict.APPROVED)
+    assert {row["sku"] for row in shop.live()} == {"a", "b"}
+    assert shop.run().record.images_retired == 1
+    roll_back(shop.objects, version, "again", datetime.now(UTC))
+    shop.rows.insert(0, listed)
+    run = shop.run().record
+    assert (run.images_published, run.images_retired, run.skus_skipped) == (0, 0, 2), "it is listed again"
+    assert_sound(shop)
 
 
 def test_a_product_that_is_new_is_made_alone(open_shop: Shop) -> None:
