@@ -9,10 +9,12 @@ from PIL import Image
 from scipy import ndimage
 
 from tasks.imaging.measure import (
+    Palette,
     changed_cells,
     cut_out_confidence,
     fill_ratio,
     hash_distance,
+    palette_difference,
     perceptual_hash,
     sharpness,
     uniformity,
@@ -42,6 +44,17 @@ def test_blur_lowers_sharpness_and_contrast_does_not():
     assert values[0] > 10 * values[-1]
     weaker = np.rint(128 + (table.astype(float) - 128) / 2).astype(np.uint8)
     assert sharpness(weaker) == pytest.approx(sharpness(table), rel=0.15)
+
+
+def test_of_a_product_that_is_nowhere_the_whole_picture_is_measured():
+    assert sharpness(RGB, np.zeros_like(MASK)) == sharpness(RGB) > 0
+
+
+def test_of_a_products_colours_the_larger_half_decides_how_far_it_is_off():
+    red, three = np.array([[50, 60, 40]]), np.array([[50, 60, 40], [50, -60, 0], [50, 0, -60]])
+    for shares, off in (((0.6, 0.3, 0.1), False), ((0.3, 0.4, 0.3), True)):
+        difference = palette_difference(Palette(three, np.array(shares)), Palette(red, np.ones(1)))
+        assert (difference > 20) == off
 
 
 def test_the_same_product_in_another_pose_and_size_has_its_colour():

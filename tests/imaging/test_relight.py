@@ -35,7 +35,6 @@ def test_a_label_that_the_model_has_smeared_is_as_sharp_as_in_the_photo(brightne
     contrast, kept = ((np.median(one[LABEL]) - np.median(one[EMBLEM])) for one in (RGB, after))
     assert abs(np.median(drawn[cv2.resize(LABEL.astype(np.uint8), (128, 128)) > 0].astype(float)) - 238) > 60
     assert kept > 0.65 * contrast
-    assert np.median(after[LABEL]) < 250, "white is not burnt out"
     edges, sharp = (np.abs(np.diff(one[..., 1].astype(float), axis=1)).max() for one in (RGB, after))
     assert sharp > 0.65 * edges
 
@@ -52,6 +51,11 @@ def test_the_product_takes_the_light_that_was_drawn_on_it_and_what_is_around_kee
     assert 0.6 < (wanted * got).sum() / (wanted**2).sum() < 1.1
     warm, white = (to_oklab(one)[LABEL, 2].mean() for one in (after, RGB))
     assert warm > white + 0.005
+
+
+def test_white_grows_lighter_and_is_not_burnt_out():
+    label = np.median(relight(RGB, MASK, lit(RGB, np.full(3, 1.4)))[LABEL])
+    assert np.median(RGB[LABEL]) < label < 245
 
 
 def test_where_the_light_is_the_photos_nothing_changes():

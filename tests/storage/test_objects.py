@@ -2,6 +2,7 @@ import pickle
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
@@ -91,8 +92,9 @@ def test_deleting_is_idempotent(store: ObjectStore) -> None:
     for key in keys[:10]:
         store.write(key, b"1")
     store.write("gc-not", b"1")
-    store.delete(keys)
-    store.delete(keys)
+    with patch.object(objects, "_DELETE_AT_ONCE", 3):
+        store.delete(keys)
+        store.delete(keys)
     store.delete([])
     assert [entry.key for entry in store.list()] == ["gc-not"]
 
@@ -126,6 +128,24 @@ def test_a_store_travels_to_another_process_as_its_url(store: ObjectStore) -> No
     text = pickle.dumps(store)
     assert pickle.loads(text).read("a") == b"1"
     assert b"canary-secret" not in text
+    assert pickle.loads(pickle.dumps(ObjectStore(store.url, single_writer=True))).single_writer
+
+
+def test_a_key_of_another_writers_that_leads_out_of_the_folder_is_not_fetched(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.write("models/a", b"1")
+    found = [replace(entry, key="models/../../out") for entry in store.list("models")]
+    with patch.object(ObjectStore, "list", return_value=found), pytest.raises(AssertionError, match="not a store key"):
+        store.fetch_folder("models", tmp_path / "local")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def test_what_is_finished_is_not_deleted_as_unfinished(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.write("images/a", b"1")
+    with pytest.raises(AssertionError):
+        store.delete_unfinished(["images/.tmp-1", "images/a"])
+    assert store.exists("images/a")
 
 
 def test_a_local_store_is_known_by_its_path(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
+import errno
 import os
 import pickle
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog_schemas.errors import Rejected, StoreNotFound, StoreUnreachable
+from catalog_schemas.errors import CatalogError, Rejected, StoreNotFound, StoreUnreachable
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.storage.objects import open_store
@@ -56,6 +58,12 @@ def test_references_are_relative_to_the_catalog_file(shop: Path, sources: Source
         assert sources.resolve(text) == expected
     assert Sources(str(shop), OPEN).resolve("photos") == str(shop / "photos")
     assert Sources(f"file://{shop}/catalog.parquet", OPEN).resolve("photos") == str(shop / "photos")
+
+
+@pytest.mark.parametrize("uri", ["https://shop.example/catalog.parquet", "ftp://shop.example/catalog.parquet"])
+def test_a_catalog_does_not_lie_on_the_web(uri: str) -> None:
+    with pytest.raises(CatalogError, match="another kind of URL"):
+        Sources(uri, OPEN)
 
 
 FORBIDDEN = [
@@ -121,6 +129,17 @@ def test_a_link_out_of_the_folder_is_forbidden(shop: Path, sources: Sources) -> 
     assert sources.read("photos/in.png", 10) == b"a.png"
 
 
+def test_a_link_that_is_put_there_after_a_look_is_not_followed(shop: Path, sources: Sources) -> None:
+    (shop / "photos/link.png").symlink_to("../../shop-secrets/key.png")
+    with patch.object(Sources, "resolve", lambda _, uri: uri):
+        assert refused(sources.read, str(shop / "photos/link.png"), 10) == Reason.REFERENCE_MISSING
+
+
+def test_a_folder_that_may_not_be_listed_is_left_to_whoever_reads_it(shop: Path, sources: Sources) -> None:
+    with patch("os.listdir", side_effect=PermissionError(errno.EACCES, "no")):
+        assert sources.expand(["photos/mug"]) == [str(shop / "photos/mug")]
+
+
 @given(st.text(max_size=40))
 def test_nothing_resolves_to_the_outside(text: str) -> None:
     base = "/srv/shop"
@@ -169,7 +188,7 @@ def test_a_folder_stands_for_its_photos_in_order(shop: Path, sources: Sources) -
 
 def test_a_folder_names_what_stands_for_no_photo_beside_it_after_the_others_and_no_hidden_files(shop, sources) -> None:
     listed = ("a.heic", "._b.JPG", "IMG_1.HEIC", "scan.tiff", "e.jfif", "IMG_1.MOV", "x.HIF", "b.bmp", "old.gif")
-    for name in (*listed, "IMG_2.heic", "IMG_2.avif", "IMG_2.gif"):
+    for name in (*listed, "IMG_2.heic", "IMG_2.avif", "IMG_2.gif", "A.HEIF"):
         (shop / "photos/mug" / name).write_bytes(name.encode())
     names = [Path(photo).name for photo in sources.expand(["photos/mug"])]
     assert names[:5] == ["a.png", "b.JPG", "c.webp", "d.jpeg", "e.jfif"], "a.heic is a.png, b.bmp is b.JPG"
@@ -195,6 +214,15 @@ def test_the_stamp_changes_with_the_bytes(shop: Path, sources: Sources) -> None:
     (shop / "photos/mug/a.png").write_bytes(b"b.png")
     assert sources.stamp("photos/mug/a.png") != before
     assert refused(sources.stamp, "photos/mug/gone.png") == Reason.REFERENCE_MISSING
+
+
+def test_the_stamp_changes_with_another_file_in_its_place_however_alike_the_two(shop: Path, sources: Sources) -> None:
+    file, other = shop / "photos/mug/a.png", shop / "photos/other.png"
+    other.write_bytes(b"b.png")
+    os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    before = sources.stamp("photos/mug/a.png")
+    other.replace(file)
+    assert sources.stamp("photos/mug/a.png") != before
 
 
 def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(cloud: CloudServer) -> None:

@@ -1,3 +1,4 @@
+import json
 import shutil
 import threading
 import time
@@ -122,6 +123,14 @@ def test_a_filter_reads_only_what_it_names(tables: Tables) -> None:
     assert ids(tables, filters=pc.field("sku").isin(["b"]) & (pc.field("seed") > 1)) == ["b1"]
 
 
+def test_live_images_are_those_that_nothing_has_replaced_of_all_skus_or_some(tables: Tables) -> None:
+    tables.merge("images", images("a1", "a2", "b1", "c1"), "r1")
+    tables.merge("images", images("a1", "c1", retired_at=NOW), "r2", ("retired_at",))
+    for skus, live in ((None, ["a2", "b1"]), (["a", "c"], ["a2"]), (["c"], []), ([], [])):
+        rows = tables.live_images(["image_id"], skus)
+        assert (rows.column_names, sorted(rows["image_id"].to_pylist())) == (["image_id"], live)
+
+
 def test_of_a_file_only_the_groups_of_rows_that_are_asked_for_are_read(
     local: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +171,30 @@ def test_a_table_of_many_small_files_becomes_one_of_few(local: Tables) -> None:
     assert len(ids(local, version=FILES + 1)) == FILES + 1, "versions before it are still there"
 
 
+def test_what_changes_in_small_files_alone_is_not_lost_where_they_become_one(local: Tables) -> None:
+    for number in range(FILES + 1):
+        local.merge("images", images(f"a{number}", title="old"), f"r{number}")
+    assert local.merge("images", images("a0", title="new"), "last", ("title",)) == 1
+    assert len(DeltaTable(local.uri("images")).file_uris()) == 1
+    assert local.read("images", ["title"])["title"].to_pylist().count("new") == 1
+    assert len(ids(local)) == FILES + 1
+
+
+def test_small_files_become_full_ones_and_no_row_is_lost_or_counted_twice(local: Tables) -> None:
+    night = [f"{number}-{letter}" for number in range(3) for letter in "abc"]
+    new = [f"new-{number}" for number in range(10)]
+    with patch.multiple(merging, ROWS_PER_FILE=4, SMALL=4, FILES=2):
+        for number in range(3):
+            local.merge("images", images(*night[3 * number : 3 * number + 3]), f"r{number}")
+        assert local.merge("images", images(night[0], *new, title="t"), "last", ("title",)) == 11
+    assert ids(local) == sorted(night + new)
+    files = pa.table(DeltaTable(local.uri("images")).get_add_actions())
+    assert sorted(files["num_records"].to_pylist()) == [1, 4, 4, 4, 6], "two that make a full one, and what is left"
+    log = map(json.loads, local.store.read(f"tables/images/_delta_log/{4:020}.json").splitlines())
+    removed = [action["remove"]["path"] for action in log if "remove" in action]
+    assert len(removed) == len(set(removed)) == 3
+
+
 def test_keys_with_quotes_are_keys(tables: Tables) -> None:
     hostile = ["it's", "a' OR 'x'='x", 'say "hi"', "new\nline", "ü"]
     assert tables.merge("images", images(*hostile), "r'1") == 5
@@ -184,7 +217,11 @@ def test_a_table_of_an_older_version_gains_the_new_columns(tables: Tables) -> No
     assert tables.merge("images", images("a1", alt_text="now"), "r2", ("alt_text",)) == 1
 
 
-def test_a_table_of_a_newer_version_keeps_its_columns(tables: Tables) -> None:
+@pytest.mark.parametrize("few", [FILES, 0])
+def test_a_table_of_a_newer_version_keeps_its_columns(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(merging, "FILES", few)
     newer = TABLES["images"].schema.append(pa.field("mood", pa.string()))
     options = tables.store.delta_options
     DeltaTable.create(tables.uri("images"), newer, storage_options=options)
