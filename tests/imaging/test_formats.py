@@ -311,8 +311,11 @@ def test_files_of_boxes_are_told_apart_by_their_brands(brands: str, kind: str) -
     assert kind_of(struct.pack(">I", 8 + len(body)) + b"ftyp" + body) == kind
 
 
-def test_a_file_of_boxes_that_promises_gigabytes_of_brands_is_told_by_the_first() -> None:
-    assert kind_of(b"\xff\xff\xff\xffftypmif1" + bytes(4) + b"avif") == "an AVIF"
+def test_of_a_file_of_boxes_that_promises_more_brands_than_any_has_the_first_are_looked_at() -> None:
+    """Its length is the file's own word: four gigabytes of brands would be a list of a billion."""
+    promised = struct.pack(">I", 400) + b"ftypmif1" + bytes(4)
+    assert kind_of(promised + b"miaf" * 20 + b"avif") == "an AVIF"
+    assert kind_of(promised + b"miaf" * 80 + b"avif") == "a HEIC"
 
 
 def test_pillow_reads_no_format_for_bytes_that_look_like_another() -> None:
