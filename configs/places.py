@@ -38,9 +38,11 @@ def scene_at(place: str, taken: Collection[str] = ()) -> Scene:
 
 
 def _name(words: str, taken: Collection[str]) -> str:
-    plain = unicodedata.normalize("NFKD", words.lower()).encode("ascii", "ignore").decode()
-    name = "-".join(re.findall("[a-z0-9]+", plain))
-    if name and len(name) <= _NAME and name not in taken:
+    """The words in Latin letters and digits; where that drops some, cuts them off, or is taken, with a hash of them."""
+    letters = unicodedata.normalize("NFKD", words.lower())
+    name = "-".join(re.findall("[a-z0-9]+", letters.encode("ascii", "ignore").decode()))
+    is_told_whole = not any(one.isalnum() and not one.isascii() for one in letters)
+    if name and is_told_whole and len(name) <= _NAME and name not in taken:
         return name
     own = content_id(words)[:8]
     return f"{name[: _NAME - len(own) - 1].strip('-') or 'place'}-{own}"

@@ -41,6 +41,13 @@ def test_any_words_are_a_scene_or_refused(words: str) -> None:
     assert scene_at(scene.title) == scene
 
 
+def test_places_that_differ_in_letters_that_are_not_latin_alone_are_two_scenes() -> None:
+    names = [scene_at(words).name for words in ("пляж, 4K", "лес, 4K", "4K")]
+    assert names[2] == "4k"
+    assert all(re.fullmatch("4k-[0-9a-f]{8}", name) for name in names[:2])
+    assert names[0] != names[1]
+
+
 def test_a_name_that_is_taken_or_cut_off_is_made_its_own() -> None:
     library = load_library().scenes
     assert re.fullmatch("wooden-table-[0-9a-f]{8}", scene_at("wooden table", library).name)
