@@ -17,10 +17,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.review import Verdict
+from flows.asgi import Message, Receive, Send
 from flows.doors import claim_port, for_this_machine, is_let_in, refuse_open_doors, url_of
 from flows.existing_store import existing_store
 from flows.galleries import Galleries
-from flows.prefect_server import Message, Receive, Send
 from flows.signals import interruption
 from tasks.context import new_run_id
 from tasks.reporting.served import GALLERY

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketClose
 
 from catalog_schemas.errors import ConfigError
-from flows.prefect_server import App, Message, Receive, Send
+from flows.asgi import App, Message, Receive, Send
 
 
 def refuse_open_doors(host: str, variable: str, what: str) -> None:

@@ -17,8 +17,8 @@ from cachetools import LRUCache, cached
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from catalog_schemas.errors import StoreError
+from flows.asgi import App, Message, Receive, Send
 from flows.doors import is_let_in
-from flows.prefect_server import App, Message, Receive, Send
 from tasks.imaging.thumbnail import small_file
 from tasks.reporting.gallery import policy
 from tasks.reporting.served import GALLERY, SMALL, is_shown

@@ -21,19 +21,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from catalog_schemas.errors import ConfigError
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from flows.asgi import App, Message, Receive, Send
 
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 OWNER = "PACKSHOT_SERVER_OWNER"  # the environment variable that holds the id of the process that a server ends with
@@ -108,12 +103,11 @@ def without_proxy(given: Mapping[str, str], host: str) -> dict[str, str]:
 
 def with_ui() -> App:
     """The ASGI application with UI, services and the galleries of the store that is named, for `uvicorn --factory`."""
-    from flows.doors import for_this_machine
     from flows.galleries import Galleries
     from tasks.reporting.served import SERVED
 
     server, store = _mended(ephemeral=False), os.environ.get(SERVED)
-    return for_this_machine(Galleries(server, store, os.environ.get(AUTH, "")) if store else server, AUTH)
+    return _at_home(Galleries(server, store, os.environ.get(AUTH, "")) if store else server)
 
 
 def for_one_run() -> App:
@@ -121,7 +115,13 @@ def for_one_run() -> App:
     threading.Thread(target=_end_without, args=[int(os.environ[OWNER])], name="parent", daemon=True).start()
     # Blocks are for the UI, and a fifth of what a server does that begins with a new database.
     os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")
-    return _mended(ephemeral=True)
+    return _at_home(_mended(ephemeral=True))
+
+
+def _at_home(app: App) -> App:
+    from flows.doors import for_this_machine  # and Starlette, which a server alone needs
+
+    return for_this_machine(app, AUTH)
 
 
 def _mended(*, ephemeral: bool) -> App:

@@ -1,15 +1,17 @@
 """Whom a server without a password answers: a page whose name was made to lead here is not among them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 
+from flows import prefect_server
+from flows.asgi import App, Message, Receive, Send
 from flows.browse import AUTH, BrowseOptions, browse
 from flows.doors import for_this_machine
-from flows.prefect_server import App, Message, Receive, Send
 from tests.flows.shop import Shop
 
 VARIABLE = "SHOP_AUTH"
@@ -79,6 +81,19 @@ def test_events_go_to_this_machine_alone_and_starting_is_no_request() -> None:
     assert sent({"type": "websocket", "headers": [(b"host", b"127.0.0.1:4200")]}) == ["websocket.accept"]
     assert sent({"type": "websocket", "headers": [(b"host", b"evil.example")]}) == ["websocket.close"]
     assert sent({"type": "lifespan"}) == []
+
+
+@pytest.mark.parametrize("serve", [prefect_server.with_ui, prefect_server.for_one_run])
+def test_prefects_api_without_a_password_is_this_machines_alone(
+    monkeypatch: pytest.MonkeyPatch, serve: Callable[[], App]
+) -> None:
+    monkeypatch.delenv(prefect_server.AUTH, raising=False)
+    monkeypatch.setenv(prefect_server.OWNER, "1")
+    monkeypatch.setattr(prefect_server, "_mended", lambda ephemeral: _server)
+    monkeypatch.setattr(prefect_server, "_end_without", lambda owner: None)
+    app = serve()
+    assert _answer(app, "127.0.0.1:4200", "/api/health").text == "pictures"
+    assert _answer(app, "evil.example:4200", "/api/health").status_code == 421
 
 
 def test_galleries_without_a_password_are_this_machines_alone(finished: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.asgi import Message, Receive, Send
 from flows.galleries import Galleries
-from flows.prefect_server import Message, Receive, Send
 from tasks.imaging.decode import decode
 from tasks.imaging.pixels import scale_rgb
 from tasks.reporting.gallery import SCRIPTS, STYLES, policy

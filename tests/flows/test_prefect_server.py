@@ -18,7 +18,8 @@ import pytest
 from prefect.settings import Settings
 
 from flows import prefect_server
-from flows.prefect_server import OWNER, App, AsksAgain, Message, Receive, Send, server_command
+from flows.asgi import App, Message, Receive, Send
+from flows.prefect_server import OWNER, AsksAgain, server_command
 from tests.servers.prefect_home import PrefectHome
 from tests.servers.process import free_port, server_process
 
