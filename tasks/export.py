@@ -15,7 +15,7 @@ from catalog_schemas.product import Listing
 from catalog_schemas.review import Verdict
 from configs.reading import unknown
 from tasks.cells import inert
-from tasks.export_tree import write_tree
+from tasks.export_tree import is_exported_to, write_tree
 from tasks.replacing import replacing
 from tasks.reviews import reviewed
 from tasks.storage.objects import ObjectStore
@@ -46,20 +46,21 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str,
     `tree` copies the files to <to>/<sku>/<channel>/<name>, and deletes those of earlier exports that are not among
     them; `shopify` writes a product CSV with an image a row, `google` a supplemental feed (TSV) with an image link an
     item. Feeds name products as the file did that they were imported from, and need `base_url`, under which the store's
-    keys are reachable. Raises ConfigError, and StoreError also where there is nothing to export.
+    keys are reachable. Raises ConfigError, and StoreError also where there is nothing to export, nor was there before.
     """
     tables = Tables(store)
     rows = tables.live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
-    if not rows:
+    is_emptied = kind == "tree" and is_exported_to(to)
+    if not rows and not is_emptied:
         raise StoreError(f"{store.url}: no image is live here, so there is nothing to export")
     channels = sorted({row["channel"] for row in rows})
-    if faults := unknown([channel] if channel else [], channels, "--channel", "channel"):
+    if rows and (faults := unknown([channel] if channel else [], channels, "--channel", "channel")):
         raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
     rows = [row for row in rows if not channel or row["channel"] == channel]
     if approved:
         good = reviewed(tables, Verdict.APPROVED)
         rows = [row for row in rows if (row["variant_id"], row["slot"]) in good]
-        if not rows:
+        if not rows and not is_emptied:
             raise StoreError(f"{store.url}: none of the images is approved, so there is nothing to export")
     if kind != "tree" and not base_url.startswith(("https://", "http://")):
         raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")

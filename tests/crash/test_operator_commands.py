@@ -145,6 +145,25 @@ def test_an_export_of_nothing_is_refused_and_a_channel_that_is_mistyped_is_told(
     assert not (tmp_path / "feed.tsv").exists()
 
 
+def test_a_folder_is_emptied_once_nothing_is_approved_or_live(
+    store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(store, CATALOG, "one")
+    key, at = min(key for _, key in live(store)), ("--store", store.url, "--out", str(tmp_path / "tree"))
+    assert main(["review", "--store", store.url, "--approve", key]) == 0
+    capsys.readouterr()
+    assert _said(capsys, "export", "tree", *at, "--approved")[1]["images"] == 1
+    assert main(["review", "--store", store.url, "--reject", key]) == 0
+    capsys.readouterr()
+    code, answer = _said(capsys, "export", "tree", *at, "--approved")
+    assert (code, answer["images"], answer["deleted"]) == (0, 0, 1)
+    assert _said(capsys, "export", "tree", *at)[1]["images"] == len(live(store))
+    night(store, {}, "two")
+    assert _said(capsys, "export", "tree", *at)[0] == 0
+    assert list((tmp_path / "tree").rglob("*.jpg")) == []
+    assert _said(capsys, "export", "tree", "--store", store.url, "--out", str(tmp_path / "new"))[0] == 4
+
+
 def test_an_export_keeps_channels_apart_and_stays_in_its_folder(
     store: ClockedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

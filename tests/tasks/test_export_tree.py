@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog_schemas.errors import ConfigError
 from tasks.export_tree import LIST, write_tree
 from tasks.storage.objects import ObjectStore
 
@@ -38,7 +39,7 @@ def test_what_is_no_longer_live_is_deleted_with_its_folders_and_nothing_else_is(
     (tree / "mug" / "mine-000000000009.webp").write_text("mine, too")
     assert _export(store, tree, [ETSY]) == 2
     assert _files(tree) == {
-        LIST: f"{ETSY}\n",
+        LIST: f"{store.url}\n{ETSY}\n",
         ETSY: ETSY,
         "mug/web/notes.txt": "mine",
         "mug/mine-000000000009.webp": "mine, too",
@@ -81,7 +82,7 @@ def test_one_that_was_killed_leaves_no_half_file_and_the_next_goes_on(
     assert _files(tree).keys() == {LIST, ETSY, MUG}
     monkeypatch.undo()
     assert _export(store, tree, [VASE]) == 2
-    assert _files(tree) == {LIST: f"{VASE}\n", VASE: VASE}
+    assert _files(tree) == {LIST: f"{store.url}\n{VASE}\n", VASE: VASE}
 
 
 @pytest.mark.parametrize(
@@ -90,8 +91,18 @@ def test_one_that_was_killed_leaves_no_half_file_and_the_next_goes_on(
 def test_a_list_that_was_tampered_with_deletes_nothing_outside(store: ObjectStore, tree: Path, line: str) -> None:
     tree.mkdir(parents=True)
     (tree.parent / "secret.txt").write_text("kept")
-    (tree / LIST).write_text(f"{line}\n{VASE}\n")
+    (tree / LIST).write_text(f"{store.url}\n{line}\n{VASE}\n")
     assert _export(store, tree, [MUG]) == 0, "nor is there a vase"
     assert (tree.parent / "secret.txt").read_text() == "kept"
     assert store.read(f"images/{MUG}") == MUG.encode()
     assert _files(tree).keys() == {LIST, MUG}
+
+
+def test_a_folder_that_holds_another_stores_files_is_refused_and_left_as_it_is(
+    store: ObjectStore, tree: Path, tmp_path: Path
+) -> None:
+    _export(store, tree, [MUG, VASE])
+    before = _files(tree)
+    with pytest.raises(ConfigError, match=f"an export of {store.url} lies there"):
+        write_tree(ObjectStore(str(tmp_path / "other")), [], tree, "")
+    assert _files(tree) == before
