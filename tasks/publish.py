@@ -7,9 +7,9 @@ from prefect import task
 
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.product import Listing
-from catalog_schemas.rejection import PASSING
+from catalog_schemas.rejection import PASSING, Reason
 from catalog_schemas.run import RunRecord
-from catalog_schemas.sku import SkuRecord
+from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
 from tasks.context import RunContext
 from tasks.publication import Harvest, complete_publications, publish_harvest
 from tasks.stage_options import RETRIES
@@ -36,15 +36,16 @@ def finish_publishing(context: RunContext, now: datetime) -> list[str]:
 def sku_records(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest) -> tuple[SkuRecord, ...]:
     """What the next run is to know of the SKUs that this one looked at.
 
-    One with a photo that could not be had for a passing reason has no fingerprint, so that the next run looks again.
-    `jobs` are the plan's less those without a usable photo.
+    The next run looks again at one with a photo or an adapter that could not be had for a passing reason. `jobs` are
+    the plan's less those without a usable photo.
     """
     unusable = {job.product.sku for job in plan.jobs} - {job.product.sku for job in jobs}
     made = Counter(image.sku for image in harvest.images)
     records = []
-    unsure = {one.sku for one in harvest.rejections if one.reason in PASSING}
+    again = {one.sku: TO_LOOK_AT for one in harvest.rejections if one.reason in PASSING}
+    again |= {one.sku: "" for one in harvest.rejections if one.reason in PASSING - {Reason.ADAPTER_LOST}}
     for sku, seen in plan.fingerprints.items():
-        fingerprint, listing = "" if sku in unsure else seen, plan.listings.get(sku, _UNLISTED)
+        fingerprint, listing = again.get(sku, seen), plan.listings.get(sku, _UNLISTED)
         if sku in plan.held and sku not in unusable:
             records.append(_record(context, sku, fingerprint, "published", plan.held[sku] + made[sku], listing))
         else:

@@ -8,7 +8,7 @@ import pytest
 
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.review import Verdict
-from catalog_schemas.sku import SkuRecord
+from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
 from configs.schema import RunConfig
 from tasks import publication
 from tasks.context import RunContext
@@ -108,16 +108,26 @@ def test_a_run_that_ends_while_another_would_complete_it_is_left_alone(tmp_path:
     assert complete_publications(store, EPOCH) == []
 
 
-@pytest.mark.parametrize(("reason", "again"), [(Reason.REFERENCE_UNREACHABLE, True), (Reason.REFERENCE_BLANK, False)])
-def test_a_product_is_looked_at_again_where_a_photo_could_not_be_had(
-    tmp_path: Path, reason: Reason, again: bool
+@pytest.mark.parametrize(
+    ("reasons", "remembered"),
+    [
+        ([Reason.REFERENCE_UNREACHABLE], ""),
+        ([Reason.ADAPTER_LOST], TO_LOOK_AT),
+        ([Reason.ADAPTER_LOST, Reason.REFERENCE_UNREACHABLE], ""),
+        ([Reason.REFERENCE_BLANK], None),
+    ],
+)
+def test_a_product_is_looked_at_again_where_a_photo_or_its_adapter_could_not_be_had(
+    tmp_path: Path, reasons: list[Reason], remembered: str | None
 ) -> None:
+    """Without any fingerprint it waits behind new products, for a photo may be away for good; an adapter is not."""
     photos, now = write_photos(tmp_path / "photos", 0, 1, side=64), datetime.now(UTC)
     catalog = write_catalog(tmp_path / "catalog.parquet", [product_row("mug-1", **photos)])
     config = RunConfig.model_validate(tiny_config(Path("model")))
     context = RunContext("run", str(catalog), str(tmp_path / "store"), config, ModelFolder("", "", 64, ""), now)
     plan = make_plan(context, Selection())
-    verdict = Rejection("mug-1", "prepare_references", reason, "0.png", "away", "run", now)
-    [record] = sku_records(context, plan, list(plan.jobs), Harvest((), (), (verdict,)))
-    assert (record.status, record.fingerprint) == ("published", "" if again else plan.fingerprints["mug-1"])
+    verdicts = tuple(Rejection("mug-1", "stage", reason, "0.png", "away", "run", now) for reason in reasons)
+    [record] = sku_records(context, plan, list(plan.jobs), Harvest((), (), verdicts))
+    seen = plan.fingerprints["mug-1"] if remembered is None else remembered
+    assert (record.status, record.fingerprint) == ("published", seen)
     assert (record.title, record.category) == ("The mug-1", "Home > Kitchen")
