@@ -45,7 +45,7 @@ def for_this_machine(app: App, variable: str) -> App:
         return app
 
     async def answer(scope: Message, receive: Receive, send: Send) -> None:
-        asked = Headers(scope=scope).get("host", "localhost") if scope["type"] != "lifespan" else "localhost"
+        asked = Headers(raw=scope.get("headers", [])).get("host", "localhost")  # starting and ending ask for nothing
         if _means_this_machine(asked):
             await app(scope, receive, send)
         elif scope["type"] == "websocket":

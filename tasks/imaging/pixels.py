@@ -88,6 +88,11 @@ def nearest(values: npt.NDArray[_Number], where: Bools) -> npt.NDArray[_Number]:
     return np.take(values[where], numbers - 1, axis=0)
 
 
+def distance(where: Bools, mask: int = cv2.DIST_MASK_3) -> Floats:
+    """Of each pixel in `where` to the nearest that is not, about; with `cv2.DIST_MASK_5` nearer the truth."""
+    return np.asarray(cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, mask))
+
+
 def core(where: Bools, width: int) -> npt.NDArray[np.uint8]:
     """What lies deeper in `where` than `width` pixels."""
     return np.asarray(cv2.erode(where.astype(np.uint8), np.ones((2 * width + 1,) * 2)), dtype=np.uint8)

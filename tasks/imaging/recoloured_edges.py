@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.imaging.main_colour import fade, is_grey
-from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, core, nearest
+from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, core, distance, nearest
 from tasks.imaging.rim import mixture
 
 _EDGE_WIDTH, _EDGE_SHARE = 2, 0.003  # how far two colours are blurred into each other: pixels, and of the longer side
@@ -65,14 +65,11 @@ def _between(behind: Bools, cover: Mask, width: int) -> tuple[Places, NDArray[np
     the ways (2, n) from each to the nearest place out of the product, and back to the nearest one in `behind`."""
     covered = np.pad((cover > 0.05).astype(np.uint8), width)
     solid = cv2.morphologyEx(covered, cv2.MORPH_CLOSE, np.ones((width // 2 | 1,) * 2)) > 0  # small holes are no outline
-    inwards, outwards = _distance(~behind), _distance(solid)[width:-width, width:-width]
+    inwards, outwards = (distance(one, cv2.DIST_MASK_5) for one in (~behind, solid))
+    outwards = outwards[width:-width, width:-width]
     where = np.nonzero((outwards > 0) & (outwards + inwards <= width) & ~behind & (cover > 0))
     out = _nearest_place(~solid)[width:-width, width:-width][where].T - width - where
     return where, out, _nearest_place(behind)[where].T - where
-
-
-def _distance(where: Bools) -> Floats:
-    return np.asarray(cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 5))
 
 
 def _nearest_place(where: Bools) -> NDArray[np.int64]:

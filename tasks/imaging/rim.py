@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, nearest, soft_box
+from tasks.imaging.pixels import Bools, Floats, Mask, Places, Rgb, distance, nearest, soft_box
 
 _SOFT_EDGE = 0.01  # of the longer side: half the width of the widest edge
 _WITHIN, _SHARE = 3, 0.004  # how far into the product a rim reaches: pixels, and in a large photo of the longer side
@@ -40,7 +40,7 @@ def _unmixed(rgb: Rgb, mask: Mask) -> tuple[Rgb, Mask]:
     deep, far = depth > within, (depth < -_BEYOND) & (mask < 0.03)
     if not deep.any() or not far.any():
         return rgb, mask
-    rim = (depth > -_BEYOND) & ~deep & (_distance(~deep) < 2 * within + 3) & (_distance(~far) < within + _BEYOND + 2)
+    rim = (depth > -_BEYOND) & ~deep & (distance(~deep) < 2 * within + 3) & (distance(~far) < within + _BEYOND + 2)
     where = np.nonzero(rim)
     own = cv2.blur(nearest(rgb, deep), (3, 3))[where].astype(np.float32)
     old, unrest = _around(rgb, far, where, within)
@@ -82,13 +82,8 @@ def mixture(colours: Floats, own: Floats, old: Floats, unrest: Floats) -> tuple[
 
 def _depth(solid: Bools) -> Floats:
     """How many pixels each lies within the edge of `solid`, negative outside; where the frame cuts it is no edge."""
-    inside = _distance(np.pad(solid, 1, constant_values=True))[1:-1, 1:-1]
-    return inside - _distance(~solid) + np.where(solid, -0.5, 0.5)
-
-
-def _distance(where: Bools) -> Floats:
-    """Of each pixel in `where` to the nearest that is not."""
-    return np.asarray(cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 3))
+    inside = distance(np.pad(solid, 1, constant_values=True))[1:-1, 1:-1]
+    return inside - distance(~solid) + np.where(solid, -0.5, 0.5)
 
 
 def _spread(rgb: Rgb, mask: Mask) -> Rgb:
