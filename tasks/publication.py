@@ -22,7 +22,7 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
 from tasks.reviews import is_rejected
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables, rows_of, with_retired_at
+from tasks.storage.tables import Tables, rows_of, with_retired_at, with_value
 
 PENDING = "cache/publishing"
 # By table, the columns in which a row replaces the one that is there already.
@@ -95,12 +95,9 @@ def list_again(tables: Tables, skus: list[str], run_id: str) -> None:
 
     It retires them again, unless the catalog lists them by then. Raises StoreError.
     """
-    gone = [("sku", "in", [*skus, ""]), ("status", "==", "retired")]  # Arrow gives an empty list no type
-    rows = tables.read("skus", filters=gone)
-    for name, value in (("status", "published"), ("fingerprint", TO_LOOK_AT)):
-        at = rows.schema.get_field_index(name)
-        rows = rows.set_column(at, rows.schema.field(at), pa.array([value] * len(rows), pa.string()))
+    rows = tables.read("skus", filters=[("sku", "in", skus), ("status", "==", "retired")])
     if len(rows):
+        rows = with_value(with_value(rows, "status", "published"), "fingerprint", TO_LOOK_AT)
         tables.merge("skus", rows, run_id, ("status", "fingerprint"))
 
 

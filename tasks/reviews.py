@@ -27,7 +27,7 @@ class Verdicts:
     """What people have said of all pictures, or of those of some SKUs. Raises StoreError."""
 
     def __init__(self, tables: Tables, skus: Sequence[str] | None = None) -> None:
-        filters = None if skus is None else [("sku", "in", [*skus, ""])]  # Arrow gives an empty list no type
+        filters = None if skus is None else [("sku", "in", list(skus))]
         said = tables.read("reviews", ["variant_id", "slot", "verdict"], filters).combine_chunks()
         self._pictures, self._said = _pictures(said), said["verdict"]
 

@@ -81,11 +81,16 @@ def rows_of(name: str, records: Iterable[Any]) -> pa.Table:
     return rows.cast(spec.schema)
 
 
+def with_value(rows: pa.Table, column: str, value: Any) -> pa.Table:
+    """The rows, all with that value in the column."""
+    at = rows.schema.get_field_index(column)
+    kind = rows.schema.field(at)
+    return rows.set_column(at, kind, pa.array([value] * len(rows), kind.type))
+
+
 def with_retired_at(rows: pa.Table, moment: datetime | None) -> pa.Table:
     """The rows, all retired at that moment, or live where there is none."""
-    at = rows.schema.get_field_index("retired_at")
-    kind = rows.schema.field(at)
-    return rows.set_column(at, kind, pa.array([moment] * len(rows), kind.type))
+    return with_value(rows, "retired_at", moment)
 
 
 class Tables:
@@ -98,10 +103,8 @@ class Tables:
 
     def live_images(self, columns: list[str] | None = None, skus: list[str] | None = None) -> pa.Table:
         """The rows of `images` that nothing has replaced: all, or those of some SKUs."""
-        wanted = columns or TABLES["images"].schema.names
-        if skus == []:  # Arrow gives an empty list no type, and refuses to compare it
-            return TABLES["images"].schema.empty_table().select(wanted)
-        return self._live("images", wanted, None if skus is None else [("sku", "in", skus)])
+        filters = None if skus is None else [("sku", "in", skus)]
+        return self._live("images", columns or TABLES["images"].schema.names, filters)
 
     def live_adapters(self, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
         """The rows of `adapters` whose files count."""
@@ -139,6 +142,8 @@ class Tables:
         schema = TABLES[name].schema
         wanted = list(columns) if columns is not None else schema.names
         yield schema.empty_table().select(wanted)
+        if _hold_for_none(filters):
+            return
         table = self._opened(name, version)
         if table is None:
             return
@@ -321,6 +326,12 @@ def _removed(commit: bytes) -> set[str]:
     """The data files that a commit of the Delta log takes out."""
     actions = (json.loads(line) for line in commit.splitlines() if line)
     return {action["remove"]["path"] for action in actions if "remove" in action}
+
+
+def _hold_for_none(filters: Any) -> bool:
+    """Whether a row would have to be in an empty list, to which Arrow gives no type and so refuses to compare it."""
+    clauses = [clause for clause in filters if isinstance(clause, tuple)] if isinstance(filters, list) else []
+    return any(op == "in" and not len(value) for _, op, value in clauses)
 
 
 def _where(schema: pa.Schema, filters: Any) -> Where:

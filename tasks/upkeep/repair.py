@@ -11,7 +11,7 @@ from catalog_schemas.sku import TO_LOOK_AT
 from tasks.publication import complete_publications
 from tasks.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, with_retired_at
+from tasks.storage.tables import Tables, with_retired_at, with_value
 from tasks.upkeep.verify import READERS, Fault, fault_of
 
 
@@ -42,11 +42,9 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
         images = _damaged(store, tables.live_images(), "key", faults)
         adapters = tables.live_adapters()
         adapters = pa.concat_tables([_damaged(store, adapters, column, faults) for column in ("key", "embedding")])
-        seen = tables.read("skus", filters=[("sku", "in", images["sku"].unique().to_pylist())]) if len(images) else None
-        if seen is not None:  # before the images: a repair that is killed in between finds the faults again
-            at = seen.schema.get_field_index("fingerprint")
-            forgotten = seen.set_column(at, seen.schema.field(at), pa.array([TO_LOOK_AT] * len(seen)))
-            tables.merge("skus", forgotten, run_id, ("fingerprint",))
+        if len(images):  # before the images: a repair that is killed in between finds the faults again
+            seen = tables.read("skus", filters=[("sku", "in", images["sku"].unique().to_pylist())])
+            tables.merge("skus", with_value(seen, "fingerprint", TO_LOOK_AT), run_id, ("fingerprint",))
         columns = (images["key"], adapters["key"], adapters["embedding"])
         store.delete([key for column in columns for key in column.to_pylist() if key])
         return Repair(retire("images", images), retire("adapters", adapters))

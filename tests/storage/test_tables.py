@@ -131,6 +131,13 @@ def test_live_images_are_those_that_nothing_has_replaced_of_all_skus_or_some(tab
         assert (rows.column_names, sorted(rows["image_id"].to_pylist())) == (["image_id"], live)
 
 
+def test_of_an_empty_list_no_row_is_one_whatever_else_is_asked(tables: Tables) -> None:
+    tables.merge("images", images("a1", "b1"), "r1")
+    for filters in ([("sku", "in", [])], [("image_id", "==", "a1"), ("sku", "in", ())]):
+        rows = tables.read("images", ["key", "sku"], filters)
+        assert (len(rows), rows.column_names) == (0, ["key", "sku"])
+
+
 def test_of_a_file_only_the_groups_of_rows_that_are_asked_for_are_read(
     local: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
