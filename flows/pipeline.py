@@ -18,25 +18,25 @@ from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from configs.schema import RunConfig
-from flows.attempts import make_images
 from flows.chunks import slices, title
+from flows.compute.workers import Workers
+from flows.rounds import make_images
 from flows.tally import tally
-from flows.workers import Workers
-from tasks.context import RunContext
-from tasks.enlarging import size_advice
-from tasks.ledger import recorded
-from tasks.outages import outlived
-from tasks.pictures import PictureLost
+from tasks.generating.enlarging import size_advice
 from tasks.plan import plan_run
 from tasks.planning.photos import no_usable_photo
 from tasks.planning.rows import Selection
 from tasks.prepare_references import STAGE as PREPARE_REFERENCES
 from tasks.prepare_references import cut_out_advice, prepare_references
-from tasks.progress import announce
-from tasks.publication import Harvest, are_publications_left
 from tasks.publish import finish_publishing, publish, sku_records
+from tasks.publishing.publication import Harvest, are_publications_left
 from tasks.report import ReportLinks, report, show_first_images
-from tasks.running import at_work
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import recorded
+from tasks.runtime.outages import outlived
+from tasks.runtime.pictures import PictureLost
+from tasks.runtime.progress import announce
+from tasks.runtime.running import at_work
 from tasks.train_adapters import STAGE as TRAIN_ADAPTERS
 from tasks.train_adapters import train_adapters
 from tasks.train_classes import STAGE as TRAIN_CLASSES

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from catalog_schemas.review import Verdict
-from flows.existing_store import existing_store
+from flows.commands.existing_store import existing_store
 from flows.parameters import ReviewParameters
-from tasks.context import new_run_id
-from tasks.outages import outlived
 from tasks.reporting.artifacts import show_reviews
 from tasks.review_images import Reviewed
 from tasks.review_images import review_images as review
+from tasks.runtime.context import new_run_id
+from tasks.runtime.outages import outlived
 
 
 @flow(name="review-images", persist_result=False)

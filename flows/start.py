@@ -12,14 +12,14 @@ from configs.library import load_library
 from configs.places import scene_at
 from configs.preset import unknown_names
 from configs.schema import RunConfig, VariantMatrix
+from flows.compute.ray_cluster import refuse_without_ray
 from flows.parameters import MakeVariantsParameters, RunParameters
 from flows.presets import runnable_preset
-from flows.ray_cluster import refuse_without_ray
-from tasks.context import RunContext, new_run_id
 from tasks.import_catalog import granted_prefixes
-from tasks.models import find_model
-from tasks.outages import outlived
 from tasks.read_catalog import catalog_batches
+from tasks.runtime.context import RunContext, new_run_id
+from tasks.runtime.models import find_model
+from tasks.runtime.outages import outlived
 from tasks.storage.objects import open_store
 from tasks.techniques import find_guided, technique_names
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from catalog_schemas.plan import Plan, SkuJob
 from catalog_schemas.rejection import Reason
 from catalog_schemas.run import RunRecord
-from tasks.context import RunContext
-from tasks.publication import Harvest
+from tasks.publishing.publication import Harvest
+from tasks.runtime.context import RunContext
 
 
 def tally(context: RunContext, plan: Plan, jobs: list[SkuJob], harvest: Harvest, now: datetime) -> RunRecord:

@@ -16,17 +16,17 @@ from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
-from tasks.boundary import row_boundary
 from tasks.checks import SIBLING_SIDE, ProductPhotos, Subject, find_check
-from tasks.context import RunContext
-from tasks.identities import gate_id
 from tasks.imaging.pixels import shrink_rgb
-from tasks.ledger import StageResult, once
-from tasks.pictures import read_draft, read_reference
-from tasks.stage_options import RETRIES
+from tasks.runtime.boundary import row_boundary
+from tasks.runtime.context import RunContext
+from tasks.runtime.identities import gate_id
+from tasks.runtime.ledger import StageResult, once
+from tasks.runtime.pictures import read_draft, read_reference
+from tasks.runtime.stage_options import RETRIES
+from tasks.runtime.threads import each
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import find_technique
-from tasks.threads import each
 
 if TYPE_CHECKING:
     from tasks.engine.similarity import Scorer

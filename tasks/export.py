@@ -14,10 +14,10 @@ from catalog_schemas.identity import content_id
 from catalog_schemas.product import Listing
 from catalog_schemas.review import Verdict
 from configs.reading import unknown
-from tasks.cells import inert
-from tasks.export_tree import is_exported_to, write_tree
-from tasks.replacing import replacing
-from tasks.reviews import reviewed
+from tasks.exporting.cells import inert
+from tasks.exporting.tree import is_exported_to, write_tree
+from tasks.publishing.reviews import reviewed
+from tasks.runtime.replacing import replacing
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 

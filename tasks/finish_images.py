@@ -11,22 +11,22 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.rejection import Reason, Rejection
 from configs.entries import Channel
-from tasks.boundary import row_boundary
 from tasks.check_variants import CheckedDraft
-from tasks.context import RunContext
-from tasks.drawing import scene_key
-from tasks.identities import image_id, slot_of
+from tasks.generating.drawing import scene_key
 from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
-from tasks.json_columns import CHECKS, SPEC
-from tasks.ledger import StageResult, once
-from tasks.pictures import SceneReader, read_draft, scene_reader
-from tasks.stage_options import RETRIES
+from tasks.publishing.json_columns import CHECKS, SPEC
+from tasks.runtime.boundary import row_boundary
+from tasks.runtime.context import RunContext
+from tasks.runtime.identities import image_id, slot_of
+from tasks.runtime.ledger import StageResult, once
+from tasks.runtime.pictures import SceneReader, read_draft, scene_reader
+from tasks.runtime.stage_options import RETRIES
+from tasks.runtime.threads import each
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Pixels, find_technique
-from tasks.threads import each
 
 STAGE = "finish_images"
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}

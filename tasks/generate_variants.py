@@ -17,18 +17,18 @@ from catalog_schemas.plan import PlannedVariant
 from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
-from tasks.adapter_files import read_adapters
-from tasks.boundary import row_boundary
-from tasks.context import RunContext
-from tasks.drawing import draw_products, draw_scenes, has_scene, is_drawn_alone
-from tasks.enlarging import enlarged
+from tasks.generating.drawing import draw_products, draw_scenes, has_scene, is_drawn_alone
+from tasks.generating.enlarging import enlarged
 from tasks.imaging.decode import encode_png
-from tasks.ledger import StageResult, kept, once
-from tasks.pictures import PhotoReader, photo_reader
-from tasks.stage_options import ON_DEVICE
+from tasks.runtime.adapter_files import read_adapters
+from tasks.runtime.boundary import row_boundary
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult, kept, once
+from tasks.runtime.pictures import PhotoReader, photo_reader
+from tasks.runtime.stage_options import ON_DEVICE
+from tasks.runtime.threads import Threads, each, threads
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import CutOut, Material, Pixels, Rgb, find_guided, find_technique
-from tasks.threads import Threads, each, threads
 
 STAGE = "generate_variants"
 _CLEAN = 0.7  # of the best cut-out's confidence

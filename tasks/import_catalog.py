@@ -22,7 +22,7 @@ from catalog_schemas.product import CATALOG_SCHEMA, Product
 from configs.class_nouns import ClassNouns, load_class_nouns
 from tasks.importers import EXAMPLES, Found, Report, find_importer
 from tasks.read_catalog import RowReader
-from tasks.replacing import replacing
+from tasks.runtime.replacing import replacing
 
 ROW_GROUP_ROWS = 20_000
 ROW_GROUP_CHARACTERS = 64_000_000

@@ -10,7 +10,6 @@ from prefect import task
 from catalog_schemas.arrow import schema_of
 from catalog_schemas.plan import Plan
 from catalog_schemas.variant import VariantSpec
-from tasks.context import RunContext
 from tasks.planning.changes import Changes, asked_for_first, read_changes
 from tasks.planning.known import Known
 from tasks.planning.known_photos import KnownPhotos, without_placeholders
@@ -21,7 +20,8 @@ from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
 from tasks.planning.rows import Selection, changed_rows, selected_rows
 from tasks.planning.scene_photos import Keep, find_scene_photos
-from tasks.stage_options import RETRIES
+from tasks.runtime.context import RunContext
+from tasks.runtime.stage_options import RETRIES
 from tasks.storage.addresses import is_web
 from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables

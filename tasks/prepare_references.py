@@ -12,8 +12,6 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Photo, Reference
 from catalog_schemas.rejection import PASSING, Reason, Rejection
 from configs.schema import CatalogConfig
-from tasks.boundary import row_boundary
-from tasks.context import RunContext
 from tasks.imaging.cut_out import Segment, cut_out_of
 from tasks.imaging.decode import decode_mask, encode_png
 from tasks.imaging.decoder_process import decode_apart
@@ -22,16 +20,18 @@ from tasks.imaging.measure import cut_out_confidence, uniformity
 from tasks.imaging.segmenter import load_segmenter
 from tasks.imaging.thumbnail import thumbnail
 from tasks.imaging.transparency import without_shadow
-from tasks.ledger import StageResult, kept, once
-from tasks.pictures import photo_key, small_photo_key
 from tasks.planning.photos import fetched_key
-from tasks.progress import Progress
-from tasks.stage_options import RETRIES
+from tasks.runtime.boundary import row_boundary
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult, kept, once
+from tasks.runtime.pictures import photo_key, small_photo_key
+from tasks.runtime.progress import Progress
+from tasks.runtime.stage_options import RETRIES
+from tasks.runtime.threads import each
+from tasks.runtime.versions import PREPARER_VERSION
 from tasks.storage.addresses import is_web
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.sources import Sources
-from tasks.threads import each
-from tasks.versions import PREPARER_VERSION
 
 STAGE = "prepare_references"
 _REFERENCE = TypeAdapter(Reference)

@@ -10,9 +10,9 @@ from catalog_schemas.product import Listing
 from catalog_schemas.rejection import PASSING, Reason
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
-from tasks.context import RunContext
-from tasks.publication import Harvest, complete_publications, publish_harvest
-from tasks.stage_options import RETRIES
+from tasks.publishing.publication import Harvest, complete_publications, publish_harvest
+from tasks.runtime.context import RunContext
+from tasks.runtime.stage_options import RETRIES
 
 _UNLISTED = Listing("")
 

@@ -12,13 +12,13 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
-from tasks.context import RunContext
-from tasks.publication import Harvest
+from tasks.publishing.publication import Harvest
 from tasks.reporting.artifacts import show_first, show_run
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.reshoot import reshoot_csv, reshoots
 from tasks.reporting.shown import Shown, rows_to_show
-from tasks.stage_options import RETRIES
+from tasks.runtime.context import RunContext
+from tasks.runtime.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
 

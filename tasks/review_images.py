@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.review import Review, Verdict
-from tasks.publication import complete_publications, list_again
-from tasks.reviews import reviewed
-from tasks.running import UNTOLD, at_work
+from tasks.publishing.publication import complete_publications, list_again
+from tasks.publishing.reviews import reviewed
+from tasks.runtime.running import UNTOLD, at_work
 from tasks.storage.keys import safe_name, text_of
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of, with_retired_at

@@ -8,9 +8,9 @@ from catalog_schemas.adapter import AdapterFile, AdapterRecord
 from catalog_schemas.arrow import from_table
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import References
-from tasks.context import RunContext
-from tasks.ledger import StageResult, once
-from tasks.stage_options import ON_DEVICE
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult, once
+from tasks.runtime.stage_options import ON_DEVICE
 from tasks.storage.keys import snapshot_key
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables

@@ -9,9 +9,9 @@ from prefect import task
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import References
-from tasks.context import RunContext
-from tasks.ledger import StageResult, once
-from tasks.stage_options import ON_DEVICE
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult, once
+from tasks.runtime.stage_options import ON_DEVICE
 
 STAGE = "train_classes"
 

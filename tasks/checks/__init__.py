@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from catalog_schemas.variant import VariantSpec
-from tasks.by_name import find, names_in
 from tasks.imaging.pixels import shrink_rgb
+from tasks.runtime.by_name import find, names_in
 from tasks.techniques import CutOut, Pixels, Rgb
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ def load_base(
 def load_controlnet(folder: Path, base: BaseModel) -> Any:
     """The ControlNetModel in a local diffusers folder, for this base model; a second call returns the same object.
 
-    ModelError where it cannot be loaded. `tasks/models.py` has checked that it was made for this kind of model.
+    ModelError where it cannot be loaded. `tasks/runtime/models.py` has checked that it was made for this kind of model.
     """
     key = (str(folder.resolve()), base.dtype, base.device)
     with _loading:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from catalog_schemas.product import Product
-from tasks.by_name import find, names_in
+from tasks.runtime.by_name import find, names_in
 
 EXAMPLES = 20
 

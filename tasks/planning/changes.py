@@ -14,13 +14,13 @@ from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from catalog_schemas.sku import TO_LOOK_AT
 from configs.schema import VariantMatrix
-from tasks.context import RunContext
-from tasks.reviews import rejections
+from tasks.publishing.reviews import rejections
+from tasks.runtime.context import RunContext
+from tasks.runtime.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 from tasks.storage.addresses import is_web
 from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables
 from tasks.techniques import find_technique, version_of
-from tasks.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
 
 STAMPERS = 16  # web servers are asked in parallel, for all of that time is spent waiting for them
 GONE_FEW = 10  # SKUs: so many may go at once, whatever share of all they are

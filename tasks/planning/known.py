@@ -9,9 +9,9 @@ from catalog_schemas.adapter import AdapterFile, AdapterSpec
 from catalog_schemas.rejection import Reason
 from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
-from tasks.identities import slot_of
-from tasks.json_columns import SPEC
-from tasks.reviews import Picture, reviewed
+from tasks.publishing.json_columns import SPEC
+from tasks.publishing.reviews import Picture, reviewed
+from tasks.runtime.identities import slot_of
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 

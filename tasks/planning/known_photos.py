@@ -17,8 +17,8 @@ from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.reference import PhotoRecord
 from catalog_schemas.rejection import Reason
-from tasks.context import RunContext
 from tasks.planning.photos import Listed
+from tasks.runtime.context import RunContext
 from tasks.storage.sources import Seen
 from tasks.storage.tables import Tables
 

@@ -14,12 +14,12 @@ from typing import Any
 from catalog_schemas.identity import content_id
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
-from tasks.context import RunContext, config_key
 from tasks.imaging.formats import is_read_by_now
 from tasks.planning.photos import Listed
+from tasks.runtime.context import RunContext, config_key
+from tasks.runtime.threads import each
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables
-from tasks.threads import each
 
 _SIZES = [str(reason) for reason in (Reason.REFERENCE_TOO_SMALL, Reason.REFERENCE_TOO_LARGE)]
 _FORMATS = [str(reason) for reason in (Reason.REFERENCE_UNREADABLE, Reason.MASK_UNREADABLE)]

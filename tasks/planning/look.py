@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from catalog_schemas.errors import Rejected
 from catalog_schemas.product import Product
-from tasks.context import RunContext
 from tasks.planning.changes import Changes
 from tasks.planning.known_photos import KnownPhotos
 from tasks.planning.photos import Listed, list_photos
 from tasks.read_catalog import RowReader, catalog_batches
+from tasks.runtime.context import RunContext
+from tasks.runtime.threads import Threads
 from tasks.storage.sources import Sources
-from tasks.threads import Threads
 
 READERS = 8  # photos are hashed in parallel, for most of that time is spent waiting for storage
 

@@ -12,9 +12,9 @@ from datetime import datetime
 from catalog_schemas.adapter import AdapterFile, AdapterSpec
 from catalog_schemas.identity import content_id
 from catalog_schemas.plan import SkuJob
+from tasks.runtime.threads import Threads
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
-from tasks.threads import Threads
 
 ASKERS = 16  # stores are asked in parallel, for all of that time is spent waiting for them
 LOST = "adapter lost"

@@ -11,14 +11,14 @@ from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.variant import VariantSpec
 from configs.entries import Channel
-from tasks.context import RunContext
-from tasks.identities import gate_id, image_id, recipe_of, slot_of
 from tasks.planning.attempts import in_a_new_place, in_its_place
 from tasks.planning.colour_words import ColourWords
 from tasks.planning.known import Known, class_adapters
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.photos import Listed, no_usable_photo
-from tasks.versions import RENDERER_VERSION, TRAINER_VERSION
+from tasks.runtime.context import RunContext
+from tasks.runtime.identities import gate_id, image_id, recipe_of, slot_of
+from tasks.runtime.versions import RENDERER_VERSION, TRAINER_VERSION
 
 STAGE = "plan"
 CLASS_PHOTOS = 256  # that a class adapter learns from at most: the first of each SKU, then the second …

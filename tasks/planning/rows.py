@@ -7,10 +7,10 @@ import pyarrow as pa
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.product import Product
 from catalog_schemas.rejection import Rejection
-from tasks.context import RunContext
 from tasks.planning.changes import Changes
 from tasks.planning.unknown_skus import refuse_unknown
 from tasks.read_catalog import RowReader, catalog_batches
+from tasks.runtime.context import RunContext
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from catalog_schemas.errors import ConfigError, Rejected
 from catalog_schemas.identity import bytes_id
 from catalog_schemas.rejection import Reason
 from configs.entries import Scene
-from tasks.context import RunContext
-from tasks.identities import scene_photo_key
 from tasks.imaging.decode import encode_png
 from tasks.imaging.decoder_process import decode_apart
 from tasks.imaging.framing import cut_to
 from tasks.imaging.pixels import shrink_rgb
+from tasks.runtime.context import RunContext
+from tasks.runtime.identities import scene_photo_key
+from tasks.runtime.threads import each
 from tasks.storage.addresses import forbidden, is_web, normal
 from tasks.storage.objects import ObjectStore
 from tasks.storage.sources import Sources
-from tasks.threads import each
 
 _LONGEST = 3  # times the shorter side: no channel shows more of a panorama, so only its middle is kept
 Keep = Callable[[str, bytes], None]

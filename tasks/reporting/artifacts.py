@@ -15,13 +15,13 @@ from catalog_schemas.image import ImageRecord
 from catalog_schemas.plan import Plan
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
-from tasks.context import RunContext
 from tasks.imaging.thumbnail import data_uri, thumbnail
-from tasks.pictures import read_picture
-from tasks.publication import Harvest
+from tasks.publishing.publication import Harvest
 from tasks.reporting.reshoot import Reshoot
 from tasks.reporting.served import served_at
 from tasks.review_images import Reviewed
+from tasks.runtime.context import RunContext
+from tasks.runtime.pictures import read_picture
 from tasks.storage.objects import ObjectStore
 
 THUMBNAILS_SHOWN = 12  # each travels inside the artifact

@@ -15,10 +15,10 @@ from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.review import Verdict
 from configs.reading import unknown
 from tasks.planning.unknown_skus import refuse_unknown
-from tasks.replacing import replacing
+from tasks.publishing.reviews import Verdicts
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.shown import Shown, rows_to_show
-from tasks.reviews import Verdicts
+from tasks.runtime.replacing import replacing
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.rejection import Reason
-from tasks.cells import inert
-from tasks.context import RunContext
+from tasks.exporting.cells import inert
 from tasks.planning.let_through import still_refused
 from tasks.read_catalog import catalog_batches
+from tasks.runtime.context import RunContext
 from tasks.storage.tables import Tables
 
 COLUMNS = ("SKU", "title", "photo", "what is wrong", "what to do", "details")

@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
-from tasks.json_columns import CHECKS, SPEC
-from tasks.pictures import photo_key, small_photo_key
+from tasks.publishing.json_columns import CHECKS, SPEC
+from tasks.publishing.reviews import Verdicts
 from tasks.reporting.gallery import GalleryImage, GalleryPhoto
 from tasks.reporting.served import small_at
-from tasks.reviews import Verdicts
+from tasks.runtime.pictures import photo_key, small_photo_key
+from tasks.runtime.threads import Threads
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
-from tasks.threads import Threads
 
 COLUMNS = [
     "sku", "title", "channel", "scene", "colour", "background", "technique", "seed", "prompt", "key", "width", "height",

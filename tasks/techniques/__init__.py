@@ -15,7 +15,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.entries import Background, Colour, Scene
 from configs.schema import GenerationConfig
-from tasks.by_name import find, names_in, refuse_without
+from tasks.runtime.by_name import find, names_in, refuse_without
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.float32]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel, load_base
+from tasks.runtime.context import RunContext
 
 
 def base_of(context: RunContext) -> BaseModel:

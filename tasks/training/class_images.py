@@ -8,15 +8,15 @@ from functools import partial
 
 from catalog_schemas.errors import ModelError
 from catalog_schemas.identity import content_id
-from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.rendering import RenderRequest, RenderSettings, render
 from tasks.imaging.decode import encode_png
-from tasks.pictures import read_picture
+from tasks.runtime.context import RunContext
+from tasks.runtime.pictures import read_picture
+from tasks.runtime.versions import RENDERER_VERSION
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb
 from tasks.training.photos import Pictures
-from tasks.versions import RENDERER_VERSION
 
 
 def class_images(

@@ -5,12 +5,12 @@ import time
 from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference, References
-from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import DivergedAdapter, TrainingJob
 from tasks.engine.training import train_cohort
-from tasks.ledger import StageResult
-from tasks.progress import Progress
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult
+from tasks.runtime.progress import Progress
 from tasks.storage.objects import ObjectStore
 from tasks.training.base import base_of
 from tasks.training.class_images import class_images

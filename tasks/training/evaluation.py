@@ -5,12 +5,12 @@ from functools import partial
 
 from catalog_schemas.reference import References
 from configs.training import EvaluationConfig
-from tasks.context import RunContext
 from tasks.engine.evaluation import Evaluation, Score
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.rendering import RenderRequest, RenderSettings
 from tasks.engine.similarity import Scorer
-from tasks.pictures import read_picture
+from tasks.runtime.context import RunContext
+from tasks.runtime.pictures import read_picture
 from tasks.storage.objects import ObjectStore
 from tasks.techniques import Rgb
 

@@ -8,10 +8,10 @@ from catalog_schemas.identity import bytes_id, canonical_json
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Reason, Rejection
 from configs.training import TrainingConfig
-from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import TrainedAdapter
 from tasks.engine.lora_file import LoraHeader, is_lora, read_lora, write_embedding, write_lora
+from tasks.runtime.context import RunContext
 from tasks.storage.keys import adapter_folder, adapter_key
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import join_words

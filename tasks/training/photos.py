@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from catalog_schemas.reference import Reference
-from tasks.context import RunContext
 from tasks.engine.crops import TrainingPhoto, trim
-from tasks.pictures import read_reference
+from tasks.runtime.context import RunContext
+from tasks.runtime.pictures import read_reference
+from tasks.runtime.threads import AT_ONCE, each
 from tasks.storage.objects import ObjectStore
-from tasks.threads import AT_ONCE, each
 
 Named = TypeVar("Named")
 Picture = TypeVar("Picture")

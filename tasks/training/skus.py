@@ -10,16 +10,16 @@ from catalog_schemas.adapter import AdapterFile, AdapterRecord
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.reference import Reference, References
 from catalog_schemas.rejection import Reason, Rejection
-from tasks.adapter_files import read_adapters
-from tasks.context import RunContext
 from tasks.engine.evaluation import Evaluation
 from tasks.engine.jobs import DivergedAdapter, TrainingJob, steps_for
 from tasks.engine.lora_file import read_lora
 from tasks.engine.similarity import load_scorer
 from tasks.engine.snapshot import Snapshots
 from tasks.engine.training import train_cohort
-from tasks.ledger import StageResult
-from tasks.progress import Progress
+from tasks.runtime.adapter_files import read_adapters
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult
+from tasks.runtime.progress import Progress
 from tasks.storage.keys import snapshot_key
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import Rgb

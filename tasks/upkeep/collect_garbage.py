@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from tasks.context import new_run_id
-from tasks.ledger import keys_in
-from tasks.publication import PENDING
-from tasks.running import COLLECTING, runs_begun
+from tasks.publishing.publication import PENDING
+from tasks.runtime.context import new_run_id
+from tasks.runtime.ledger import keys_in
+from tasks.runtime.running import COLLECTING, runs_begun
 from tasks.storage.objects import PROBE, ObjectInfo, ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tasks.upkeep.verify import orphans

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.sku import TO_LOOK_AT
-from tasks.publication import complete_publications
-from tasks.running import UNTOLD, at_work
+from tasks.publishing.publication import complete_publications
+from tasks.runtime.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at, with_value
 from tasks.upkeep.verify import READERS, Fault, fault_of

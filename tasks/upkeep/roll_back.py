@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog_schemas.errors import StoreError
-from tasks.publication import complete_publications, list_again
-from tasks.reviews import is_rejected
-from tasks.running import UNTOLD, at_work
+from tasks.publishing.publication import complete_publications, list_again
+from tasks.publishing.reviews import is_rejected
+from tasks.runtime.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tasks.upkeep.verify import READERS

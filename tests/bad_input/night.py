@@ -16,11 +16,11 @@ from catalog_schemas.reference import Reference
 from catalog_schemas.rejection import Reason, Rejection
 from configs.library import Library, load_library
 from configs.schema import RunConfig
-from tasks.context import RunContext
-from tasks.models import ModelFolder
 from tasks.plan import plan_run
 from tasks.planning.rows import Selection
 from tasks.prepare_references import prepare_references
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import ModelFolder
 from tasks.storage.keys import safe_name
 from tasks.storage.tables import rows_of
 from tests.configs_tiny import tiny_config

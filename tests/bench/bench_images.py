@@ -27,14 +27,14 @@ from prefect import flow
 
 from configs.preset import load_preset
 from configs.schema import RunConfig
-from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
+from flows.servers.own_server import begin_server
 from infra.demo.catalog import write_demo_catalog
-from tasks.context import RunContext, new_run_id
 from tasks.engine import rendering
 from tasks.engine.base_model import pick_device
-from tasks.models import find_model
 from tasks.planning.rows import Selection
+from tasks.runtime.context import RunContext, new_run_id
+from tasks.runtime.models import find_model
 from tests.bench.architectures import PARAMETERS, build
 from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, command_line, tell

@@ -23,8 +23,8 @@ from infra.demo.renderer import Pose
 from infra.demo.scenes import SCENES
 from infra.demo.studio import shoot
 from tasks.imaging.pixels import Bools, Mask, Rgb
-from tasks.pictures import cut_free, in_colour
 from tasks.planning.colour_words import ColourWords
+from tasks.runtime.pictures import cut_free, in_colour
 from tasks.techniques import CutOut
 from tests.bench.device import occasion
 from tests.bench.tables import as_markdown, command_line, tell

@@ -36,21 +36,21 @@ from catalog_schemas.variant import VariantSpec
 from configs.entries import Channel
 from configs.preset import load_preset
 from configs.schema import VariantMatrix
-from flows.own_server import begin_server
 from flows.pipeline import run_pipeline
-from tasks.context import RunContext
-from tasks.identities import image_id, slot_of
+from flows.servers.own_server import begin_server
 from tasks.import_catalog import import_catalog
-from tasks.json_columns import SPEC
-from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.changes import read_changes
 from tasks.planning.matrix import Drawing, expand
 from tasks.planning.rows import Selection
 from tasks.planning.scene_photos import find_scene_photos
-from tasks.publication import Harvest
 from tasks.publish import publish, sku_records
+from tasks.publishing.json_columns import SPEC
+from tasks.publishing.publication import Harvest
 from tasks.read_catalog import catalog_batches
+from tasks.runtime.context import RunContext
+from tasks.runtime.identities import image_id, slot_of
+from tasks.runtime.models import ModelFolder
 from tasks.storage.tables import Tables, rows_of
 from tests.bench.device import commit, device_name
 from tests.bench.tables import RESULTS, as_markdown, keep, say

@@ -16,8 +16,8 @@ from tasks.engine.rendering import RenderRequest, render
 from tasks.imaging.compose import AS_TRAINED, on_flat
 from tasks.imaging.cut_out import cut_out
 from tasks.imaging.pixels import scale_rgb
-from tasks.pictures import cut_free
 from tasks.planning.matrix import Drawing, expand
+from tasks.runtime.pictures import cut_free
 from tasks.techniques import WHITE, CutOut, Material, Pixels, find_guided, find_technique
 from tests.bench.fidelity import Bench, Drawn, means
 from tests.bench.likeness import Product, likeness

@@ -39,7 +39,7 @@ class Served:
         """Starts it, and waits until it says where to go."""
         home.mkdir(parents=True, exist_ok=True)
         said = home / "said.txt"
-        command = [sys.executable, "-m", "flows.command_line", "serve", str(catalog), "--store", str(store)]
+        command = [sys.executable, "-m", "flows.commands.command_line", "serve", str(catalog), "--store", str(store)]
         command += ["--config", config, "--home", str(home), "--port", "0", *more]
         with said.open("w") as output:
             process = subprocess.Popen(

@@ -16,8 +16,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from catalog_schemas.errors import StoreError
 from catalog_schemas.review import Verdict
 from tasks.export import export
-from tasks.publication import Harvest
 from tasks.publish import finish_publishing, publish
+from tasks.publishing.publication import Harvest
 from tasks.review_images import review_images
 from tasks.storage.tables import Tables
 from tasks.upkeep.collect_garbage import collect_garbage

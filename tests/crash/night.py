@@ -1,8 +1,8 @@
 """A night in which training and drawing are replaced by their records: the ledger, the objects and the tables are real.
 
 It follows `flows.pipeline` step by step: what is finished is recorded, what is recorded is not made again, and
-everything becomes visible in `tasks.publication`. A stage that loses its connection is tried again, as Prefect does
-with tasks; elsewhere a lost connection ends the night.
+everything becomes visible in `tasks.publishing.publication`. A stage that loses its connection is tried again, as
+Prefect does with tasks; elsewhere a lost connection ends the night.
 """
 
 import json
@@ -22,12 +22,12 @@ from catalog_schemas.review import Verdict
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from configs.schema import RunConfig
-from tasks.context import RunContext
-from tasks.ledger import StageResult, once, record_key, recorded
-from tasks.models import ModelFolder
-from tasks.publication import Harvest
 from tasks.publish import finish_publishing, publish
-from tasks.reviews import Picture, rejections, reviewed
+from tasks.publishing.publication import Harvest
+from tasks.publishing.reviews import Picture, rejections, reviewed
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult, once, record_key, recorded
+from tasks.runtime.models import ModelFolder
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables

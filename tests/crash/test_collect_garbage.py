@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from catalog_schemas.errors import StoreError
-from tasks.running import at_work
+from tasks.runtime.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
 from tasks.upkeep.collect_garbage import Garbage
@@ -88,7 +88,7 @@ def test_a_run_that_begins_while_gc_deletes_waits_and_gc_leaves_the_rest(
     store: ClockedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.collect_garbage.BATCH", 2)
-    monkeypatch.setattr("tasks.running.POLL", 0.01)
+    monkeypatch.setattr("tasks.runtime.running.POLL", 0.01)
     night(store, CATALOG, "one")
     clock.advance(LATER)
     order = list[str]()
@@ -117,8 +117,8 @@ def test_a_run_that_begins_while_gc_deletes_waits_and_gc_leaves_the_rest(
 
 
 def test_a_run_does_not_wait_for_a_gc_that_was_killed(store: ClockedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.running.POLL", 0.01)
-    monkeypatch.setattr("tasks.running.PATIENCE", 0.05)
+    monkeypatch.setattr("tasks.runtime.running.POLL", 0.01)
+    monkeypatch.setattr("tasks.runtime.running.PATIENCE", 0.05)
     store.write("cache/collecting/dead", b"{}")
     with at_work(store, "new", b"{}"):
         assert not list(store.list("cache/collecting"))
@@ -136,7 +136,9 @@ def test_a_run_waits_for_a_gc_that_lives_however_long_it_takes(
         if len(waited) == 9:
             store.delete(["cache/collecting/alive"])
 
-    monkeypatch.setattr("tasks.running.time", SimpleNamespace(sleep=wait, monotonic=lambda: 200.0 * len(waited)))
+    monkeypatch.setattr(
+        "tasks.runtime.running.time", SimpleNamespace(sleep=wait, monotonic=lambda: 200.0 * len(waited))
+    )
     store.write("cache/collecting/alive", b"{}")
     with at_work(store, "new", b"{}"):
         assert len(waited) == 9

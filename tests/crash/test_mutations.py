@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.publication import complete_publications
 from tasks.publish import publish
+from tasks.publishing.publication import complete_publications
 from tasks.storage.disk import Disk
 from tests.crash.crashing import SCENARIOS, Uninterrupted, crash_states, lost, resume, uninterrupted
 from tests.crash.machine import StoreMachine

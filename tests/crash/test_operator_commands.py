@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pyarrow as pa
 import pytest
 
-from flows.command_line import main
+from flows.commands.command_line import main
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 from tests.crash.operated import CATALOG, CHANGED, flip, live, night
@@ -20,7 +20,7 @@ from tests.crash.watched import ClockedStore
 
 WITHOUT_PREFECT = """
 import json, sys
-from flows.command_line import main
+from flows.commands.command_line import main
 for command in json.loads(sys.argv[1]):
     assert main(command) == 0, command
 sys.exit(int("prefect" in sys.modules or "torch" in sys.modules))
@@ -28,7 +28,7 @@ sys.exit(int("prefect" in sys.modules or "torch" in sys.modules))
 
 
 def _command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "flows.command_line", *arguments]
+    command = [sys.executable, "-m", "flows.commands.command_line", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ, check=False)
 
 
@@ -79,7 +79,7 @@ def test_the_commands_gc_rollback_and_export_do_what_they_say(
     code, answer = _said(capsys, "gc", *at, "--dry-run", "--grace", "0s")
     assert (code, answer["deleted"]) == (0, False)
     assert answer["keys"]
-    with patch("flows.operator_commands.datetime", wraps=datetime) as clock:
+    with patch("flows.commands.operator_commands.datetime", wraps=datetime) as clock:
         clock.now.return_value = datetime.now(UTC) + timedelta(days=30)
         assert _said(capsys, "gc", *at)[1]["keys"] == [], "the grace period is a week, by the store's clock"
     code, answer = _said(capsys, "rollback", str(version), *at)
@@ -205,7 +205,7 @@ def test_an_export_that_cannot_be_written_is_named_and_leaves_what_was_there(
 
 def test_a_reader_that_leaves_early_is_no_bug(store: ClockedStore) -> None:
     night(store, CATALOG, "one")
-    command = [sys.executable, "-m", "flows.command_line", "verify", "--store", store.url]
+    command = [sys.executable, "-m", "flows.commands.command_line", "verify", "--store", store.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stderr
@@ -215,7 +215,7 @@ def test_a_reader_that_leaves_early_is_no_bug(store: ClockedStore) -> None:
 
 def test_an_answer_that_finds_no_room_is_told_and_no_success(store: ClockedStore) -> None:
     night(store, CATALOG, "one")
-    command = [sys.executable, "-m", "flows.command_line", "verify", "--store", store.url, "--json"]
+    command = [sys.executable, "-m", "flows.commands.command_line", "verify", "--store", store.url, "--json"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
         both = subprocess.run(command, stdout=full, stderr=full, timeout=120, check=False)
@@ -226,7 +226,7 @@ def test_an_answer_that_finds_no_room_is_told_and_no_success(store: ClockedStore
 def test_a_demo_in_a_place_that_cannot_be_written_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.own_server.begin_server", lambda: lambda: None)
+    monkeypatch.setattr("flows.servers.own_server.begin_server", lambda: lambda: None)
     (tmp_path / "file").write_text("")
     assert main(["demo", "--folder", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.startswith(f"packshot: --folder {tmp_path / 'file'}: ")

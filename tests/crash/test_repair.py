@@ -11,7 +11,7 @@ import pytest
 from catalog_schemas.adapter import AdapterFile, AdapterRecord
 from catalog_schemas.identity import bytes_id
 from tasks.planning.lost_adapters import give_up
-from tasks.running import runs_begun
+from tasks.runtime.running import runs_begun
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
 from tasks.upkeep.repair import Repair, repair

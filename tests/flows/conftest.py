@@ -9,7 +9,7 @@ import pytest
 import torch
 from prefect.context import refresh_global_settings_context
 
-from flows.own_server import begin_server
+from flows.servers.own_server import begin_server
 from tasks.engine import rendering
 from tasks.engine.rendering import RenderRequest
 from tests.flows.shop import Shop
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Three workers run all of them, so that three servers and three models serve."""
     for item in items:
         path = Path(item.path)
-        if path.parent == Path(__file__).parent:
+        if path.is_relative_to(Path(__file__).parent):
             group = "flows, in processes" if path.name in PROCESSES else "flows"
             group = "ray" if path.name == "test_ray.py" else group
             item.add_marker(pytest.mark.xdist_group(group))

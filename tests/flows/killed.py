@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 import torch
 
+from flows.compute.ray_cluster import load_engine
 from flows.parameters import RefreshParameters
-from flows.ray_cluster import load_engine
 from flows.refresh_catalog import refresh_catalog
 from tasks.storage.disk import Disk
 

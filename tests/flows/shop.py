@@ -79,7 +79,7 @@ class Shop:
         """The same as a command."""
         asked = self.parameters()
         line = [verb, asked.catalog, "--store", asked.store, "--config", asked.preset, "--json"]
-        return [sys.executable, "-m", "flows.command_line", *line]
+        return [sys.executable, "-m", "flows.commands.command_line", *line]
 
     @property
     def objects(self) -> ObjectStore:

@@ -8,11 +8,11 @@ import time
 from prefect import task
 
 from catalog_schemas.errors import CatalogError, StoreFull
-from flows.ray_cluster import Device
-from tasks.context import RunContext
-from tasks.progress import Progress
-from tasks.stage_options import DEVICE_TAG
-from tasks.threads import each
+from flows.compute.ray_cluster import Device
+from tasks.runtime.context import RunContext
+from tasks.runtime.progress import Progress
+from tasks.runtime.stage_options import DEVICE_TAG
+from tasks.runtime.threads import each
 
 ERRORS = {
     "full": StoreFull("s3://shop/store: no space left"),

@@ -9,8 +9,8 @@ from PIL import Image
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from catalog_schemas.review import Verdict
+from flows.commands.summary import plan_summary
 from flows.start import start_run
-from flows.summary import plan_summary
 from tasks import prepare_references
 from tasks.imaging.decode import Decoded
 from tasks.imaging.decoder_process import decode_apart

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line import main
+from flows.commands.command_line import main
 from flows.refresh_catalog import refresh_catalog
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop

@@ -14,9 +14,9 @@ import pytest
 from prefect import flow, task
 from prefect.futures import PrefectFuture
 
-import flows.workers
+import flows.compute.workers
 from configs.schema import ComputeConfig
-from flows.workers import Workers
+from flows.compute.workers import Workers
 from tests.flows.shop import Shop, assert_whole
 
 SECONDS = 300  # on a busy machine
@@ -24,7 +24,7 @@ HOURS = {"steps_minimum": 1_000_000, "steps_maximum": 1_000_000}
 # A command that tells where it is, and stays for ever at the places that its first argument names.
 STAYS = """
 import atexit, sys, threading
-from flows import command_line
+from flows.commands import command_line
 
 def tell(place):
     print(place, flush=True)
@@ -153,10 +153,10 @@ def test_a_stopped_run_leaves_behind_what_waits_for_a_device_that_another_run_ha
     watchdog = threading.Timer(SECONDS / 2, had.set)
     watchdog.start()
     try:
-        again = {"side_effect": KeyboardInterrupt} if stopped_again else {"wraps": flows.workers.wait}
+        again = {"side_effect": KeyboardInterrupt} if stopped_again else {"wraps": flows.compute.workers.wait}
         with (
-            patch.object(flows.workers, "STOPS_WITHIN", 0.1),
-            patch.object(flows.workers, "wait", **again),
+            patch.object(flows.compute.workers, "STOPS_WITHIN", 0.1),
+            patch.object(flows.compute.workers, "wait", **again),
             pytest.raises(KeyboardInterrupt),
         ):
             run()

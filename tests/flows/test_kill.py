@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from catalog_schemas.draft import Draft
-from tasks.ledger import recorded
+from tasks.runtime.ledger import recorded
 from tests.flows.killed import start
 from tests.flows.shop import Shop, assert_sound, assert_whole, comparable
 

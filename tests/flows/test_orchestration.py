@@ -17,8 +17,8 @@ from catalog_schemas.errors import CatalogError, ConfigError
 from flows.make_variants import make_variants
 from flows.parameters import MakeVariantsParameters
 from flows.refresh_catalog import refresh_catalog
-from tasks import progress
-from tasks.pictures import read_picture
+from tasks.runtime import progress
+from tasks.runtime.pictures import read_picture
 from tasks.upkeep.collect_garbage import collect_garbage
 from tests.flows.shop import Shop, artifacts_of, assert_sound
 

@@ -14,10 +14,10 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from flows.start import start_run
-from tasks import publication as publishing
-from tasks.context import RunContext
-from tasks.publication import Harvest, Publication
 from tasks.publish import finish_publishing, publish
+from tasks.publishing import publication as publishing
+from tasks.publishing.publication import Harvest, Publication
+from tasks.runtime.context import RunContext
 from tasks.storage.tables import Tables
 from tests.flows.shop import Shop
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from catalog_schemas.errors import StoreError
-from flows.command_line import main
+from flows.commands.command_line import main
 from tasks.upkeep.roll_back import roll_back
 from tasks.upkeep.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable

@@ -8,7 +8,7 @@ from PIL import Image
 
 from catalog_schemas.rejection import Reason
 from flows.pipeline import RunOutcome
-from tasks.cells import inert
+from tasks.exporting.cells import inert
 from tasks.reporting.reshoot import COLUMNS, _line
 from tests.drawn_products import draw_photo
 from tests.flows.shop import Shop

@@ -9,7 +9,7 @@ import pytest
 
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.review import Verdict
-from flows.command_line import main
+from flows.commands.command_line import main
 from tasks.review_images import Reviewed, review_images
 from tasks.upkeep.roll_back import roll_back
 from tasks.upkeep.verify import verify

@@ -13,9 +13,9 @@ import pytest
 
 from catalog_schemas.errors import StoreUnreachable
 from flows import start
-from flows.command_line import main
-from tasks import outages
+from flows.commands.command_line import main
 from tasks.generate_variants import generate_variants
+from tasks.runtime import outages
 from tasks.storage import objects
 from tasks.storage.objects import ObjectStore
 from tasks.training import skus

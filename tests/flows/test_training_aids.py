@@ -10,7 +10,7 @@ import pytest
 from catalog_schemas.errors import ConfigError
 from catalog_schemas.plan import SkuJob
 from flows import pipeline
-from tasks.context import RunContext
+from tasks.runtime.context import RunContext
 from tasks.training import class_images, skus
 from tasks.upkeep.verify import verify
 from tests.flows.shop import Shop, assert_sound, comparable

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.command_line import main
+from flows.commands.command_line import main
 from tasks.import_catalog import import_catalog
 from tasks.importers import find_importer, kinds
 from tasks.importers.formats.html import html_to_text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-BEGINS = "from flows.own_server import begin_server; begin_server()()"
+BEGINS = "from flows.servers.own_server import begin_server; begin_server()()"
 PrefectHome = Callable[[Path], Path]
 
 

@@ -16,12 +16,12 @@ from catalog_schemas.variant import VariantSpec
 from configs.schema import RunConfig
 from tasks.check_variants import CheckedDraft, check_variants
 from tasks.checks import colour_fidelity
-from tasks.context import RunContext
 from tasks.imaging.compose import on_flat
 from tasks.imaging.decode import encode_png
 from tasks.imaging.recolour import recolour
-from tasks.ledger import StageResult
-from tasks.models import ModelFolder
+from tasks.runtime.context import RunContext
+from tasks.runtime.ledger import StageResult
+from tasks.runtime.models import ModelFolder
 from tests.configs_tiny import tiny_config
 from tests.imaging.pictures import mug
 

@@ -10,11 +10,11 @@ from catalog_schemas.errors import ConfigError
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.rejection import Reason, Rejection
 from configs.schema import RunConfig
-from tasks.context import RunContext
-from tasks.identities import gate_id, image_id
-from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.rows import Selection
+from tasks.runtime.context import RunContext
+from tasks.runtime.identities import gate_id, image_id
+from tasks.runtime.models import ModelFolder
 from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos

@@ -12,14 +12,14 @@ from catalog_schemas.errors import ModelError
 from catalog_schemas.reference import Reference
 from configs.schema import ModelConfig, RunConfig
 from tasks import prepare_references as stage
-from tasks.context import RunContext
 from tasks.imaging import formats
 from tasks.imaging.decode import decode
-from tasks.models import find_model
-from tasks.pictures import photo_reader, read_reference
 from tasks.plan import plan_run
 from tasks.planning.rows import Selection
 from tasks.prepare_references import cut_out_advice, prepare_references
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import find_model
+from tasks.runtime.pictures import photo_reader, read_reference
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 from tests.imaging.networks import colourful

@@ -10,14 +10,14 @@ from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.review import Verdict
 from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
 from configs.schema import RunConfig
-from tasks import publication
-from tasks.context import RunContext
-from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.rows import Selection
-from tasks.publication import Harvest, Publication, are_publications_left, complete_publications
 from tasks.publish import publish, sku_records
+from tasks.publishing import publication
+from tasks.publishing.publication import Harvest, Publication, are_publications_left, complete_publications
 from tasks.review_images import review_images
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import ModelFolder
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at
 from tests.configs_tiny import tiny_config

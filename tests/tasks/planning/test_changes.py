@@ -16,13 +16,13 @@ from catalog_schemas.product import CATALOG_SCHEMA
 from catalog_schemas.rejection import Reason
 from configs.library import Library
 from configs.schema import RunConfig
-from tasks.context import RunContext, new_run_id
-from tasks.models import ModelFolder
 from tasks.plan import make_plan
 from tasks.planning.changes import read_changes, row_texts
 from tasks.planning.rows import Selection
-from tasks.publication import Harvest
 from tasks.publish import sku_records
+from tasks.publishing.publication import Harvest
+from tasks.runtime.context import RunContext, new_run_id
+from tasks.runtime.models import ModelFolder
 from tasks.storage.tables import Tables, rows_of
 from tasks.techniques import find_technique
 from tests.bad_input.night import shipped_library

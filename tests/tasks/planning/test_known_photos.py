@@ -11,10 +11,10 @@ from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason
 from configs.schema import RunConfig
-from tasks.context import RunContext
-from tasks.models import ModelFolder
 from tasks.planning.known_photos import KnownPhotos, without_placeholders
 from tasks.planning.photos import Listed
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import ModelFolder
 from tasks.storage.sources import Seen
 from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config

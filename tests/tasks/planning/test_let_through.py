@@ -10,10 +10,10 @@ from catalog_schemas.product import Product
 from catalog_schemas.reference import Photo
 from catalog_schemas.rejection import Reason, Rejection
 from configs.schema import RunConfig
-from tasks.context import RunContext, config_key
-from tasks.models import ModelFolder
 from tasks.planning.let_through import let_through, read_by_now, still_refused
 from tasks.planning.photos import Listed
+from tasks.runtime.context import RunContext, config_key
+from tasks.runtime.models import ModelFolder
 from tasks.storage.tables import Tables, rows_of
 from tests.configs_tiny import tiny_config
 

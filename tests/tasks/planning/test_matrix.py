@@ -12,7 +12,7 @@ from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from configs.library import load_library
 from configs.schema import GenerationConfig, MatrixRule, VariantMatrix
-from tasks.drawing import scene_key
+from tasks.generating.drawing import scene_key
 from tasks.imaging.pixels import box_of
 from tasks.planning.matrix import Drawing, expand
 from tasks.techniques import CutOut, Material, composite, find_guided, find_technique

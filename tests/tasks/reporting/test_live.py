@@ -17,8 +17,8 @@ from catalog_schemas.review import Review, Verdict
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
-from flows.command_line import main
-from tasks.json_columns import SPEC
+from flows.commands.command_line import main
+from tasks.publishing.json_columns import SPEC
 from tasks.reporting.live import LIVE, Asked, Live, write_gallery
 from tasks.reporting.shop import PRODUCTS_A_PAGE, Query, Shop
 from tasks.storage.keys import safe_name

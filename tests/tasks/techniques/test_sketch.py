@@ -3,8 +3,8 @@
 from catalog_schemas.product import Product
 from configs.library import load_library
 from configs.schema import GenerationConfig, VariantMatrix
-from tasks.pictures import in_colour
 from tasks.planning.matrix import Drawing, expand
+from tasks.runtime.pictures import in_colour
 from tasks.techniques import CutOut, Material, sketch
 from tests.imaging.pictures import mug
 

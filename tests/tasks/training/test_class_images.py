@@ -10,10 +10,10 @@ from typing import Any
 from unittest.mock import patch
 
 from configs.schema import RunConfig
-from tasks.context import RunContext
 from tasks.engine.base_model import load_base
 from tasks.engine.rendering import RenderRequest
-from tasks.models import ModelFolder
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import ModelFolder
 from tasks.training import class_images as module
 from tasks.training.class_images import class_images
 from tests.configs_tiny import tiny_config

@@ -13,11 +13,11 @@ from catalog_schemas.adapter import AdapterRecord, AdapterSpec
 from catalog_schemas.identity import bytes_id
 from configs.schema import ModelConfig, RunConfig
 from configs.training import TrainingConfig
-from tasks.context import RunContext
 from tasks.engine.base_model import BaseModel
 from tasks.engine.jobs import TrainedAdapter
 from tasks.engine.lora_file import LoraWeights, read_lora
-from tasks.models import ModelFolder
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import ModelFolder
 from tasks.training.keeping import instance_prompt, keep_adapter
 
 

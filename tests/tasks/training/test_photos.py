@@ -11,8 +11,8 @@ from catalog_schemas.product import Product
 from catalog_schemas.reference import Reference, References
 from configs.schema import RunConfig
 from tasks.imaging.decode import encode_png
+from tasks.runtime.threads import AT_ONCE
 from tasks.storage.objects import ObjectStore
-from tasks.threads import AT_ONCE
 from tasks.training.photos import training_photos
 from tasks.training.skus import _job
 

@@ -10,8 +10,8 @@ from catalog_schemas.adapter import AdapterSpec
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.product import Product
 from configs.schema import ComputeConfig, ModelConfig, RunConfig
-from tasks.context import RunContext
-from tasks.models import ModelFolder
+from tasks.runtime.context import RunContext
+from tasks.runtime.models import ModelFolder
 from tasks.storage.keys import snapshot_key
 from tasks.training.skus import snapshots_of
 

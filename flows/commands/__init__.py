@@ -1,0 +1,1 @@
+"""The command line: each command a thin face of a flow or a stage."""
