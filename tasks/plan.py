@@ -68,8 +68,8 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
         sources.seen = known_photos.seen()
         sources.keep = keep and (lambda content, data: keep(fetched_key(content), data))
     now_read, scene_photos = read_by_now(tables), find_scene_photos(context, keep)
-    late = {sku for sku, _ in now_read}
-    changes = read_changes(context, tables, scene_photos, sources, late) if whole else Changes()
+    skus_now_read = {sku for sku, _ in now_read}
+    changes = read_changes(context, tables, scene_photos, sources, skus_now_read) if whole else Changes()
     rows = changed_rows(context, changes) if whole else selected_rows(context, selection)
     waiting, gone = changes.put_off(rows.products, selection.limit), changes.gone()
     with look_at(context, known_photos, sources) as look:

@@ -17,7 +17,7 @@ from catalog_schemas.rejection import Reason
 from configs.library import Library
 from configs.schema import RunConfig
 from tasks.plan import make_plan
-from tasks.planning.changes import read_changes, row_texts
+from tasks.planning.fingerprints import row_texts, salt_of
 from tasks.planning.rows import Selection
 from tasks.publish import sku_records
 from tasks.publishing.publication import Harvest
@@ -69,7 +69,7 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
     def salt(model: ModelFolder) -> str:
         config = RunConfig.model_validate(tiny_config(Path("model")))
         context = RunContext("run", "catalog.parquet", str(tmp_path), config, model, datetime.now(UTC))
-        return read_changes(context, Tables(context.open()), {}).salt
+        return salt_of(context, {})
 
     assert salt(replace(MODEL, path="/elsewhere")) == salt(MODEL)
     assert salt(replace(MODEL, **changed)) != salt(MODEL)
@@ -78,7 +78,7 @@ def test_another_model_makes_a_night_look_at_every_row(changed: dict[str, str], 
 def _salt(folder: Path, scene_photos: Mapping[str, tuple[str, ...]] = {}, **settings: Any) -> str:
     config = RunConfig.model_validate(tiny_config(Path("model"), **settings))
     context = RunContext("run", "catalog.parquet", str(folder), config, MODEL, datetime.now(UTC))
-    return read_changes(context, Tables(context.open()), scene_photos).salt
+    return salt_of(context, scene_photos)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_another_version_of_what_makes_images_makes_a_night_look_at_every_row(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _salt(tmp_path)
-    monkeypatch.setattr(f"tasks.planning.changes.{name}", 99)
+    monkeypatch.setattr(f"tasks.planning.fingerprints.{name}", 99)
     assert _salt(tmp_path) != before
 
 
@@ -127,7 +127,7 @@ def test_another_entry_of_the_library_makes_a_night_look_at_every_row(
 
         config = RunConfig.model_validate(tiny_config(Path("model")))
         context = Told("run", "catalog.parquet", str(tmp_path), config, MODEL, datetime.now(UTC))
-        return read_changes(context, Tables(context.open()), {}).salt
+        return salt_of(context, {})
 
     library = shipped_library()
     entries = getattr(library, kind)
