@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from catalog_schemas.identity import content_id
 from catalog_schemas.variant import VariantSpec
 from tasks.imaging.decode import encode_png
-from tasks.imaging.framing import cut_to
+from tasks.imaging.photograph import cut_to
 from tasks.runtime.context import RunContext
 from tasks.runtime.identities import scene_photo_key
 from tasks.runtime.pictures import PictureLost, read_picture

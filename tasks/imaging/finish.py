@@ -12,8 +12,9 @@ from scipy import ndimage
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.entries import Channel
-from tasks.imaging.framing import filling, framed, widened
+from tasks.imaging.framing import filling, framed
 from tasks.imaging.marking import Marks, xmp_packet
+from tasks.imaging.photograph import widened
 from tasks.imaging.pixels import Bools, Mask, Rgb, border_of, box_of, scale_mask, scale_rgb
 
 _LOWEST_QUALITY = 40  # below, JPEG blocks show on plain surfaces

@@ -36,8 +36,8 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
     if mask is not None and (channel.fill_minimum > 0 or channel.fill_maximum < 1) and _is_flat(rgb):
         rows, columns = box_of(mask)
         pad, scale = rgb[0, 0], filling(rows, columns, width, height, scale, channel)
-    source_rows, top, inner_height = _visible(rows, rgb.shape[0], height, scale)
-    source_columns, left, inner_width = _visible(columns, rgb.shape[1], width, scale)
+    source_rows, top, inner_height = visible(rows, rgb.shape[0], height, scale)
+    source_columns, left, inner_width = visible(columns, rgb.shape[1], width, scale)
     inner = scale_rgb(np.ascontiguousarray(rgb[source_rows, source_columns]), inner_width, inner_height)
     if inner.shape[:2] == (height, width):
         return inner
@@ -49,33 +49,6 @@ def framed(rgb: Rgb, mask: Mask | None, width: int, height: int, channel: Channe
         canvas = _continued(ground, top, left, (height, width))
     canvas[top : top + inner_height, left : left + inner_width] = inner
     return canvas
-
-
-def cut_to(rgb: Rgb, width: int, height: int) -> Rgb:
-    """The largest part of the shape `width` to `height` around the middle of `rgb`, at its own size."""
-    rows, columns = _middle(rgb, width, height)
-    return rgb[rows, columns]
-
-
-def widened(rgb: Rgb, mask: Mask, photograph: Rgb) -> tuple[Rgb, Mask]:
-    """A draft in the whole of the photograph of which it shows the middle, at the draft's scale, and its mask there."""
-    height, width = rgb.shape[:2]
-    rows, columns = _middle(photograph, width, height)
-    scale = max(height / (rows.stop - rows.start), width / (columns.stop - columns.start))
-    size = max(height, round(photograph.shape[0] * scale)), max(width, round(photograph.shape[1] * scale))
-    top, left = min(round(rows.start * scale), size[0] - height), min(round(columns.start * scale), size[1] - width)
-    place = slice(top, top + height), slice(left, left + width)
-    whole, there = scale_rgb(photograph, size[1], size[0]).copy(), np.zeros(size, np.float32)
-    whole[place], there[place] = rgb, mask
-    return whole, there
-
-
-def _middle(rgb: Rgb, width: int, height: int) -> tuple[slice, slice]:
-    """The rows and columns of the largest part of that shape around the middle."""
-    scale = max(width / rgb.shape[1], height / rgb.shape[0])
-    rows, _, _ = _visible(slice(0, rgb.shape[0]), rgb.shape[0], height, scale)
-    columns, _, _ = _visible(slice(0, rgb.shape[1]), rgb.shape[1], width, scale)
-    return rows, columns
 
 
 def filling(rows: slice, columns: slice, width: int, height: int, scale: float, channel: Channel) -> float:
@@ -95,7 +68,7 @@ def _roomy(product: slice, side: int) -> float:
     return min(side, (product.stop - product.start) * (1 + 2 * _MARGIN))
 
 
-def _visible(product: slice, side: int, length: int, scale: float) -> tuple[slice, int, int]:
+def visible(product: slice, side: int, length: int, scale: float) -> tuple[slice, int, int]:
     """What of the draft is seen along one side, where it begins in a picture of `length`, and how much it takes there.
 
     The product is in the middle, as far as the draft reaches.

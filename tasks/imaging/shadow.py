@@ -18,6 +18,7 @@ _GLOOM_BLUR = 0.04
 _DEPTH = 0.2  # of a product, as a share of its width, as it is seen on the ground
 _FLATNESS = 0.55  # of a circle on the ground, seen from a little above: its height as a share of its width
 _NEAR, _FAR = 0.5, 2.0  # softness of a cast shadow where it begins and where it ends, as shares of `Shadow.blur`
+_REACH = 0.25  # of the widest blur: three times its sigma, as a share of the product's longer side
 _FADE = 0.5  # of a cast shadow's strength, lost where it ends
 _SPAN = 0.3  # of the product's width: nearer to its lowest point there is no other that it stands on
 _STEEP = 0.4  # rows per column: what rises more hangs over the ground
@@ -67,11 +68,25 @@ def darkness_of(alpha: Mask, shadow: Shadow) -> Floats:
         size = (max(1, round(length * scale)) for length in alpha.shape[::-1])
         small = darkness_of(np.asarray(cv2.resize(alpha, tuple(size), interpolation=cv2.INTER_AREA)), shadow)
         return np.asarray(cv2.resize(small, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    top, bottom, left, right = room = _room(alpha, shadow)
+    alpha = np.asarray(cv2.copyMakeBorder(alpha, *room, cv2.BORDER_CONSTANT))
     ground = _ground(alpha)
     # One is missing from the lamp's light, the other from what comes from all around.
-    left = (1.0 - shadow.cast * _cast(alpha, ground, shadow)) * (1.0 - shadow.contact * _contact(alpha, ground))
-    darkness = 1.0 - left
+    light = (1.0 - shadow.cast * _cast(alpha, ground, shadow)) * (1.0 - shadow.contact * _contact(alpha, ground))
+    darkness = (1.0 - light)[top : len(alpha) - bottom, left : alpha.shape[1] - right]
     return np.where(darkness < 0.004, 0.0, darkness)
+
+
+def _room(alpha: Mask, shadow: Shadow) -> tuple[int, int, int, int]:
+    """The pixels above, below, left and right of the picture from which a shadow that it cuts is blurred into it."""
+    rows, columns = box_of(alpha)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    margins = rows.start, alpha.shape[0] - rows.stop, columns.start, alpha.shape[1] - columns.stop
+    falls = 0.0, 0.0, max(0.0, -shadow.offset_x), max(0.0, shadow.offset_x)
+    blur = round(_REACH * side)
+    needs = (round(fall * side) + blur - margin for fall, margin in zip(falls, margins, strict=True))
+    top, bottom, left, right = (min(max(0, need), blur) for need in needs)
+    return top, bottom, left, right
 
 
 def shade(light: Floats, darkness: Floats, mean: float, shadow: Shadow) -> Floats:

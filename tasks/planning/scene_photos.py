@@ -8,7 +8,7 @@ from catalog_schemas.rejection import Reason
 from configs.entries import Scene
 from tasks.imaging.decode import encode_png
 from tasks.imaging.decoder_process import decode_apart
-from tasks.imaging.framing import cut_to
+from tasks.imaging.photograph import cut_to
 from tasks.imaging.pixels import shrink_rgb
 from tasks.runtime.context import RunContext
 from tasks.runtime.identities import scene_photo_key

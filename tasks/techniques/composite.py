@@ -7,7 +7,7 @@ from tasks.imaging.compose import Placement, on_flat, place
 from tasks.imaging.shadow import SOFT_SHADOW
 from tasks.techniques import WHITE, Material, Pixels, Words
 
-VERSION = 5
+VERSION = 6
 USES_ADAPTER = False
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
 SOURCE_TYPE: Literal["composite"] = "composite"

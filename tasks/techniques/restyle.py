@@ -12,7 +12,7 @@ from tasks.imaging.compose import AS_TRAINED
 from tasks.imaging.relight import relight
 from tasks.techniques import Material, Pixels, Words, composite, regenerate
 
-VERSION = 6
+VERSION = 7
 USES_ADAPTER = True
 DIMENSIONS = frozenset({"scene", "colour", "background", "seed"})
 SOURCE_TYPE: Literal["composite"] = "composite"

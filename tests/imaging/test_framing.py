@@ -4,8 +4,7 @@ import pytest
 from configs.entries import Channel
 from configs.library import load_library
 from tasks.imaging.compose import Placement, place
-from tasks.imaging.framing import cut_to, framed, widened
-from tasks.imaging.pixels import scale_rgb
+from tasks.imaging.framing import framed
 from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW
 from tests.imaging.pictures import gradient, mug
 
@@ -109,24 +108,3 @@ def test_a_scene_is_not_cropped_to_fill_more():
 def test_the_margin_is_no_reason_to_change_a_draft_of_the_channels_shape():
     rgb, mask = gradient(200, 200), np.ones((200, 200), np.float32)
     assert (framed(rgb, mask, 200, 200, COVERING["pinterest"]) == rgb).all()
-
-
-@pytest.mark.parametrize("shape", [(200, 330), (333, 200), (200, 200), (160, 161)])
-@pytest.mark.parametrize("grown", [1, 1.7, 0.6])
-def test_a_draft_in_its_whole_photograph_has_no_seam_and_its_product_stays_where_it_was(shape, grown):
-    photograph = gradient(*shape)
-    side = round(min(shape) * grown)
-    rgb = scale_rgb(np.ascontiguousarray(cut_to(photograph, side, side)), side, side).copy()
-    mask = np.zeros((side, side), np.float32)
-    product = slice(side // 3, side // 2), slice(side // 4, side // 3)
-    rgb[product], mask[product] = RED, 1
-    whole, there = widened(rgb, mask, photograph)
-    assert min(whole.shape[:2]) == side
-    assert max(whole.shape[:2]) == pytest.approx(max(shape) * grown, abs=1)
-    assert (whole[there == 1] == RED).all()
-    assert (there == 1).sum() == mask.sum()
-    begins = [np.flatnonzero((there == 1).any(axis=axis))[0] for axis in (1, 0)]
-    middle = [(length - side) / 2 for length in whole.shape]
-    assert begins == [pytest.approx(middle[0] + side // 3, abs=1), pytest.approx(middle[1] + side // 4, abs=1)]
-    bare = np.where(there[..., None] == 1, scale_rgb(photograph, whole.shape[1], whole.shape[0]), whole).astype(int)
-    assert max(abs(np.diff(bare, axis=axis)).max() for axis in (0, 1)) <= 8, "as smooth as the photograph"
