@@ -1,7 +1,8 @@
 """Finishes one chunk of checked drafts for their channels, and writes the image files under their final names."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 
 from prefect import task
 
@@ -16,17 +17,18 @@ from tasks.generating.drawing import scene_key
 from tasks.imaging.decode import size_of
 from tasks.imaging.finish import finish
 from tasks.imaging.marking import Marks
+from tasks.imaging.spotting import spot
 from tasks.publishing.json_columns import CHECKS, SPEC
 from tasks.runtime.boundary import row_boundary
 from tasks.runtime.context import RunContext
 from tasks.runtime.identities import image_id, slot_of
 from tasks.runtime.ledger import StageResult, once
-from tasks.runtime.pictures import SceneReader, read_draft, scene_reader
+from tasks.runtime.pictures import read_draft, scene_reader
 from tasks.runtime.stage_options import RETRIES
 from tasks.runtime.threads import each
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
-from tasks.techniques import Pixels, find_technique
+from tasks.techniques import find_technique
 
 STAGE = "finish_images"
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
@@ -48,11 +50,14 @@ def finish_images(
     def renditions(entry: CheckedDraft) -> list[ImageRecord | Rejection]:
         one = planned[entry.draft.variant_id]
         pixels = read_draft(store, entry.draft)
+        photograph = partial(photographs, scene_key(one.spec)) if one.spec.scene_photo else None
+        spotted = cache(partial(spot, pixels.rgb))  # once for all channels
+        finished = partial(finish, pixels.rgb, mask=pixels.mask, photograph=photograph, spotted=spotted)
         made: list[ImageRecord | Rejection] = []
         for channel in (library.channels[name] for name in one.channels):
             try:
                 with row_boundary(Reason.FINISH_FAILED, one.spec.name):
-                    made.append(_finish(context, one, channel, pixels, entry, store, photographs))
+                    made.append(_finish(context, one, channel, entry, finished, store))
             except Rejected as verdict:
                 made.append(_rejection(context, one, channel, verdict))
         return made
@@ -70,10 +75,9 @@ def _finish(
     context: RunContext,
     planned: PlannedVariant,
     channel: Channel,
-    pixels: Pixels,
     entry: CheckedDraft,
+    finished: Callable[..., bytes],
     store: ObjectStore,
-    photographs: SceneReader,
 ) -> ImageRecord:
     spec, alt_text = planned.spec, _alt_text(planned)
     marks = Marks(
@@ -84,8 +88,7 @@ def _finish(
         alt_text=alt_text,
         title=planned.title,
     )
-    photograph = partial(photographs, scene_key(spec)) if spec.scene_photo else None
-    data = finish(pixels.rgb, channel, marks, pixels.mask, photograph)
+    data = finished(channel=channel, marks=marks)
     sha256, (height, width) = bytes_id(data), size_of(data)
     name = f"{spec.name}-{sha256[:12]}.{SUFFIXES[channel.format]}"
     record = ImageRecord(

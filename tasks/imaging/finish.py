@@ -28,14 +28,16 @@ def finish(
     marks: Marks,
     mask: Mask | None = None,
     photograph: Callable[[], Rgb] | None = None,
+    spotted: Callable[[], Mask | None] | None = None,
 ) -> bytes:
     """The image file for `channel`: the same bytes for the same arguments.
 
     The draft is brought to the channel's shape, Lanczos-scaled, and encoded with an sRGB profile and `marks` in XMP;
     quality is lowered step by step until `max_bytes` holds. For a `white_background` channel everything around the
     product is made exactly white. `mask`, the product's mask in `rgb`, keeps the whole product in view (see `framed`)
-    and says what of a white product is not background; without it the middle is kept. Where the draft shows the middle
-    of a `photograph`, a channel of another shape shows more of that; it is asked for where it is needed.
+    and says what of a white product is not background; without it what is `spotted` is kept in view, or else the
+    middle. Where the draft shows the middle of a `photograph`, a channel of another shape shows more of that. Both are
+    asked for where they are needed.
 
     Raises `Rejected` FINISH_FAILED when a rule of the channel cannot be met.
     """
@@ -45,8 +47,10 @@ def finish(
     if channel.white_background:
         shaped, product = _on_white(rgb, mask, width, height, channel)
     else:
-        if photograph and mask is not None and channel.fit == "cover" and height != _as_high(rgb, width):
-            rgb, mask = widened(rgb, mask, photograph())
+        if channel.fit == "cover" and height != _as_high(rgb, width):
+            mask = spotted() if mask is None and spotted else mask
+            if photograph and mask is not None:
+                rgb, mask = widened(rgb, mask, photograph())
         shaped, product = framed(rgb, mask, width, height, channel), None
     return _encoded(shaped, product, channel, marks)
 

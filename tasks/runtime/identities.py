@@ -31,8 +31,7 @@ def gate_id(spec: VariantSpec, context: RunContext) -> str:
 
 def image_id(spec: VariantSpec, channel: Channel, title: str) -> str:
     """The identity of a variant's rendition for a channel, with the product's title in it: 64 hex digits."""
-    whole = ["whole"] if spec.scene_photo else []  # once only the middle of a photograph was shown
-    return content_id([spec.id, channel.rules, title, FINISHER_VERSION, *whole])
+    return content_id([spec.id, channel.rules, title, FINISHER_VERSION])
 
 
 def slot_of(spec: VariantSpec, channel: str) -> str:

@@ -3,5 +3,5 @@
 TRAINER_VERSION = 4  # adapters
 RENDERER_VERSION = 3  # drafts of all techniques, and their scenes; a technique's own VERSION is for it alone
 GATE_VERSION = 3  # verdicts of the checks that packshot brings
-FINISHER_VERSION = 4  # renditions
+FINISHER_VERSION = 5  # renditions
 PREPARER_VERSION = 4  # prepared photos, where those of an earlier run are taken

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tasks.engine.rendering import RenderRequest
 from tasks.imaging.marking import read_marks
 from tests.flows.shop import Shop
@@ -63,3 +65,15 @@ def test_before_a_flat_colour_nothing_is_drawn_and_no_mark_says_so(shop: Shop, d
     assert (marks["sage"].source_type, marks["sage"].ai_system, marks["sage"].prompt) == ("none", "", "")
     assert len(drawn) == 2
     assert {row["scene"] for row in shop.live() if row["background"] == "sage"} == {"plain"}
+
+
+def test_in_what_the_model_drew_the_product_is_spotted_once_for_all_channels_that_crop(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.add("a", 0)
+    shop.changes = {"variants": {"techniques": ["regenerate", "composite"], "scenes": ["wooden-table"]}}
+    shop.changes |= {"channels": ["web", "instagram-story", "meta-link"]}
+    looked: list[tuple[int, ...]] = []
+    monkeypatch.setattr("tasks.finish_images.spot", lambda rgb: looked.append(rgb.shape))
+    assert shop.run().record.images_published == 3 * 4
+    assert len(looked) == 2

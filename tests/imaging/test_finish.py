@@ -214,3 +214,20 @@ def test_a_white_sheet_without_a_product_is_refused():
 def test_a_mask_of_another_size_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="mask"):
         finish(RGB, channel(), MARKS, np.zeros((3, 3), np.float32))
+
+
+def test_where_no_mask_is_known_a_crop_keeps_what_is_spotted_or_else_the_middle():
+    story = CHANNELS["instagram-story"]
+    assert finish(RGB, story, MARKS, spotted=lambda: MASK) == finish(RGB, story, MARKS, MASK)
+    assert (
+        finish(RGB, story, MARKS, spotted=lambda: None) == finish(RGB, story, MARKS) != finish(RGB, story, MARKS, MASK)
+    )
+
+
+@pytest.mark.parametrize("name", ["instagram-square", "google-merchant", "amazon-main", "web"])
+def test_nothing_is_spotted_where_nothing_is_cropped(name):
+    finish(PACKSHOT, CHANNELS[name], MARKS, spotted=lambda: pytest.fail("it was"))
+
+
+def test_nothing_is_spotted_where_the_mask_is_known():
+    finish(RGB, CHANNELS["instagram-story"], MARKS, MASK, spotted=lambda: pytest.fail("it was"))
