@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from infra.demo.products import ProductSpec
-from infra.demo.scenes import Scene
+from infra.demo.materials import COLOURS, MARKS, METALS
+from infra.demo.products import classes
+from infra.demo.scenes import MOODS, SCENES, Scene
+from infra.demo.specs import ProductSpec
 
 _PATTERN_WORDS = {
     "stripes": ("striped", "with {a} stripes"),
@@ -80,10 +82,6 @@ def empty_caption(scene: Scene, mood: str, rng: np.random.Generator) -> str:
 
 def vocabulary() -> list[str]:
     """Every phrase that captions are made of."""
-    from infra.demo.materials import COLOURS, MARKS, METALS
-    from infra.demo.products import classes
-    from infra.demo.scenes import MOODS, SCENES
-
     phrases = [*classes(), *COLOURS, *METALS, *MOODS, *MARKS]
     for scene in SCENES.values():
         phrases += [*scene.places, *scene.backgrounds, *scene.empty]

@@ -29,9 +29,10 @@ from PIL import Image
 
 from catalog_schemas.product import CATALOG_SCHEMA
 from infra.demo.materials import Label, hex_of
-from infra.demo.products import GENES, ProductSpec, build, classes, random_product
+from infra.demo.products import build, classes, random_product
 from infra.demo.renderer import Pose
 from infra.demo.scenes import SCENES
+from infra.demo.specs import GENES, ProductSpec
 from infra.demo.studio import VERSION, shoot
 
 SIZE = 1024

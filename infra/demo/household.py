@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from infra.demo.materials import Decal, Material, linear
-from infra.demo.products import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 from infra.demo.shapes import (
     ball,
     box,
@@ -23,6 +22,7 @@ from infra.demo.shapes import (
     turned,
     union,
 )
+from infra.demo.specs import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 
 
 def _lamp(spec: ProductSpec, g: Genes) -> list[Part]:

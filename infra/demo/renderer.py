@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infra.demo.materials import FINISHES, albedo
-from infra.demo.products import Part
+from infra.demo.specs import Part
 from infra.demo.stage import Light, Stage
 
 FOV = 0.42  # of the frame's height, in radians: a short telephoto lens, as product photographers use

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from infra.demo import views
 from infra.demo.materials import linear
-from infra.demo.products import Part, plain
 from infra.demo.shapes import ball, lathe, moved, smooth, turned
+from infra.demo.specs import Part, plain
 from infra.demo.stage import Ground, Light, Stage
 
 Painter = Callable[[np.random.Generator], Tensor]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infra.demo.materials import noise
-from infra.demo.products import Part
+from infra.demo.specs import Part
 
 VIEW = (6.4, 5.6, -1.6)  # width, height and lowest y of the painted view, in world units
 

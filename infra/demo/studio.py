@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from infra.demo.captions import caption, empty_caption
-from infra.demo.products import Part, ProductSpec, build, random_product
+from infra.demo.products import build, classes, random_product
 from infra.demo.renderer import Photograph, Pose, photograph
 from infra.demo.scenes import SCENES, Scene, set_up
+from infra.demo.specs import Part, ProductSpec
 
 VERSION = "2"
 """Changes whenever the same seed would give another photograph."""
@@ -54,8 +55,6 @@ def shoot(
 
     `parts` may hold `build(spec)` where a product is photographed more than once.
     """
-    from infra.demo.products import classes
-
     rng = np.random.default_rng([seed, 7])
     mood = mood or str(rng.choice(scene.moods))
     stage = set_up(scene, rng, mood)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from infra.demo.materials import Material, linear
-from infra.demo.products import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 from infra.demo.shapes import ball, box, extrude, lathe, moved, outside, rod, smooth, tube, turned, union, vessel
+from infra.demo.specs import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 
 
 def _mug(spec: ProductSpec, g: Genes) -> list[Part]:

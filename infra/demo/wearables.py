@@ -3,7 +3,6 @@
 import numpy as np
 
 from infra.demo.materials import Material, linear
-from infra.demo.products import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 from infra.demo.shapes import (
     Distance,
     across,
@@ -25,6 +24,7 @@ from infra.demo.shapes import (
     turned,
     union,
 )
+from infra.demo.specs import Genes, Part, ProductClass, ProductSpec, paint, place, plain
 
 
 def _backpack(spec: ProductSpec, g: Genes) -> list[Part]:

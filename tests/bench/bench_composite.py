@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 import torch
 
-from infra.demo.products import ProductSpec, build, classes, random_product
+from infra.demo.products import build, classes, random_product
 from infra.demo.renderer import photograph
 from infra.demo.scenes import SCENES, set_up
+from infra.demo.specs import ProductSpec
 from infra.demo.studio import random_pose
 from tasks.imaging.compose import Placement, place
 from tasks.imaging.pixels import Bools, Mask, Rgb, box_of

@@ -18,9 +18,10 @@ import torch
 
 from configs.library import load_library
 from infra.demo.materials import hex_of
-from infra.demo.products import ProductSpec, build, random_product
+from infra.demo.products import build, random_product
 from infra.demo.renderer import Pose
 from infra.demo.scenes import SCENES
+from infra.demo.specs import ProductSpec
 from infra.demo.studio import shoot
 from tasks.imaging.pixels import Bools, Mask, Rgb
 from tasks.planning.colour_words import ColourWords
