@@ -18,8 +18,14 @@ def write_tree(store: ObjectStore, keys: Collection[str], to: Path, channel: str
     and none of `keys` asks for, in `channel` or, where it is empty, in all. Returns how many files it deleted.
 
     What lies there already is not read again: a key says what its bytes are. Other files than its own are let be. If it
-    is killed, the next one goes on. Raises OSError, StoreError, and ConfigError where `to` holds another store's.
+    is killed, the next one goes on. Raises OSError, StoreError, and ConfigError where `to` holds another store's export
+    or lies in the store.
     """
+    images = store.local_path("images")
+    if images and to.resolve().is_relative_to(images.parent.resolve()):
+        raise ConfigError(
+            f"--out {to}: lies in the store, whose own files an export would delete; choose another folder"
+        )
     wanted = {key.removeprefix(IMAGES) for key in keys}
     whose, written = _listed(to)
     if whose not in ("", store.url):

@@ -106,3 +106,14 @@ def test_a_folder_that_holds_another_stores_files_is_refused_and_left_as_it_is(
     with pytest.raises(ConfigError, match=f"an export of {store.url} lies there"):
         write_tree(ObjectStore(str(tmp_path / "other")), [], tree, "")
     assert _files(tree) == before
+
+
+@pytest.mark.parametrize("place", ["images", "images/mug", ".", "../store/images"])
+def test_the_store_itself_is_no_place_for_an_export_which_would_delete_its_files_later(
+    store: ObjectStore, place: str
+) -> None:
+    folder = Path(store.url) / place
+    before = _files(Path(store.url))
+    with pytest.raises(ConfigError, match="lies in the store"):
+        _export(store, folder, [MUG, VASE])
+    assert _files(Path(store.url)) == before
