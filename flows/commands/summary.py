@@ -9,6 +9,7 @@ from catalog_schemas.plan import Plan
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from flows.pipeline import RunOutcome
+from tasks.reporting.live import counted
 
 
 def run_summary(outcome: RunOutcome) -> dict[str, Any]:
@@ -61,9 +62,15 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
 def _headline(run: RunRecord) -> str:
     if run.adapters_trained or run.images_planned:
         return "Done."
-    if run.skus_quarantined or run.skus_waiting:
+    if run.skus_quarantined or run.skus_waiting or run.images_retired:
+        retired = f"{counted(run.images_retired, 'image')} retired, " if run.images_retired else ""
         others = f"{run.skus_waiting} waiting, " if run.skus_waiting else ""
-        return f"Nothing made: {_skus(run.skus_quarantined)} quarantined, {others}{run.skus_skipped} unchanged."
+        return (
+            f"Nothing made: {retired}{_skus(run.skus_quarantined)} quarantined, {others}{run.skus_skipped} unchanged."
+        )
+    if run.skus_skipped and not run.images_skipped:
+        why = "none is asked for or all were refused: see packshot plan"
+        return f"Nothing made: the store holds no image of {_skus(run.skus_skipped)}, for {why}."
     return "Nothing to do: nothing trained, nothing rendered; the store holds it all."
 
 

@@ -28,3 +28,15 @@ def test_a_night_that_only_quarantines_does_not_claim_that_all_is_well(shop: Sho
     assert any(line.startswith("Photos to mend: those of 1 SKU, listed in ") for line in lines)
     assert summary["refused"] == {"reference_unreadable": 3, "sku_no_usable_references": 1}
     assert {one["sku"] for one in summary["rejections"]} == {"spoilt"}
+
+
+def test_a_night_that_only_retires_says_so_and_one_that_nothing_is_asked_of_claims_no_images(shop: Shop) -> None:
+    shop.changes = {"variants": {"techniques": ["packshot"], "colours": ["original"]}}
+    shop.add("mug", 0)
+    assert _headline(shop) == "Done."
+    shop.changes = {"variants": {"techniques": ["packshot"], "include": [{"categories": ["Mistyped"]}]}}
+    assert _headline(shop) == "Nothing made: 1 image retired, 0 SKUs quarantined, 1 unchanged."
+    said = (
+        "Nothing made: the store holds no image of 1 SKU, for none is asked for or all were refused: see packshot plan."
+    )
+    assert _headline(shop) == said
