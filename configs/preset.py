@@ -67,7 +67,7 @@ def unknown_names(
     techniques: Collection[str] | None = None,
 ) -> list[str]:
     """One sentence for each scene, colour, background or channel that `config` names and `library` does not hold,
-    and each check and technique that it names and these do not, where they are given."""
+    and each check and technique that it or a channel of its names and these do not, where they are given."""
     scenes = {*library.scenes, *GROUPS}
     matrix = config.variants
     faults = [
@@ -80,6 +80,10 @@ def unknown_names(
         faults += unknown([check.name for check in config.checks], checks, "checks", "check")
     if techniques is not None:
         faults += unknown(matrix.techniques, techniques, "variants.techniques", "technique")
+        for at, check in enumerate(config.checks):
+            faults += unknown(check.techniques, techniques, f"checks.{at}.techniques", "technique")
+        for channel in (library.channels[name] for name in config.channels if name in library.channels):
+            faults += unknown(channel.techniques, techniques, f"channel {channel.name}", "technique")
     rules: list[tuple[str, MatrixRule]] = [(f"variants.include.{at}", rule) for at, rule in enumerate(matrix.include)]
     rules += [(f"variants.exclude.{at}", rule) for at, rule in enumerate(matrix.exclude)]
     for place, rule in rules:

@@ -188,6 +188,22 @@ def test_a_preset_may_name_colours_by_their_hex_codes(tmp_path):
         assert said in faults(load_preset, written(tmp_path / "mine.yaml", text))
 
 
+def test_techniques_are_looked_up_wherever_they_are_named(tmp_path):
+    """A check of a mistyped technique would judge nothing, and a channel would admit nothing."""
+    written(tmp_path / "own" / "channels" / "shop.yaml", "shop: {title: Shop, techniques: [packshoot]}")
+    text = """
+model: {source: a}
+checks: [{name: label, minimum: 0.7, techniques: [sketch, regenrate]}]
+channels: [web, shop]
+library: [own]
+"""
+    path = written(tmp_path / "mine.yaml", text)
+    said = faults(lambda: load_preset(path, techniques=["regenerate", "packshot", "sketch"]))
+    assert said.count("\n") == 2
+    assert "checks.0.techniques: no technique 'regenrate' (did you mean 'regenerate'?)" in said
+    assert "channel shop: no technique 'packshoot' (did you mean 'packshot'?)" in said
+
+
 def test_every_fault_of_a_preset_is_said_at_once_whatever_kind_it_is(tmp_path):
     text = """
 model: {source: a}
