@@ -117,7 +117,13 @@ def _colour(name: str) -> str:
     return hex_colour(name) if name.startswith("#") else name
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names without those that come again, which would be made, and counted, twice."""
+    return tuple(dict.fromkeys(names))
+
+
 NameOrHex = Annotated[str, AfterValidator(_colour)]
+NamesOnce = Annotated[tuple[str, ...], AfterValidator(_once)]
 
 
 class MatrixRule(Strict):
@@ -147,7 +153,7 @@ class VariantMatrix(Strict):
     places: tuple[Annotated[str, AfterValidator(_place)], ...] = ()
     colours: tuple[NameOrHex, ...] = ("original",)
     backgrounds: tuple[NameOrHex, ...] = ("scene",)
-    techniques: tuple[str, ...] = ("regenerate",)
+    techniques: NamesOnce = ("regenerate",)
     images: int = Field(1, ge=1, le=100, description="Images of each combination, each with its own seed")
     attempts: int = Field(
         3, ge=1, le=10, description="Seeds that each of them is tried with at most, until one passes the checks"
@@ -279,7 +285,7 @@ class RunConfig(Strict):
     generation: GenerationConfig = GenerationConfig()
     variants: VariantMatrix = VariantMatrix()
     checks: tuple[CheckConfig, ...] = ()
-    channels: tuple[str, ...] = ("web",)
+    channels: NamesOnce = ("web",)
     library: tuple[str, ...] = Field(
         (), description="Folders with scenes, channels, colours and backgrounds of your own"
     )

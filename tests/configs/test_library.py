@@ -188,6 +188,12 @@ def test_a_preset_may_name_colours_by_their_hex_codes(tmp_path):
         assert said in faults(load_preset, written(tmp_path / "mine.yaml", text))
 
 
+def test_a_channel_or_technique_that_is_named_twice_counts_once(tmp_path):
+    text = "model: {source: a}\nchannels: [web, etsy, web]\nvariants: {techniques: [packshot, packshot]}\n"
+    config = load_preset(written(tmp_path / "mine.yaml", text))
+    assert (config.channels, config.variants.techniques) == (("web", "etsy"), ("packshot",))
+
+
 def test_techniques_are_looked_up_wherever_they_are_named(tmp_path):
     """A check of a mistyped technique would judge nothing, and a channel would admit nothing."""
     written(tmp_path / "own" / "channels" / "shop.yaml", "shop: {title: Shop, techniques: [packshoot]}")
