@@ -92,6 +92,9 @@ def _sentences(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
             yield f"{location}: no such key{suggestion(key, _keys_at(model, fault['loc'][:-1]))}"
         elif fault["type"] == "missing":
             yield f"{location}: missing"
+        elif fault["type"] == "tuple_type":
+            such = f", such as [{fault['input']}]" if isinstance(fault["input"], str) else ""
+            yield f"{location}: expected a list{such}, got {_short(fault['input'])}"
         else:
             yield f"{location}: {fault['msg']}, got {_short(fault['input'])}"
 

@@ -73,7 +73,9 @@ class ModelConfig(Strict):
         "file, a store URL, or a hub file with its commit, id@revision/name.onnx; empty: upscaler.onnx in the model's "
         "own folder, or none, and channels scale it up",
     )
-    resolution: int = Field(0, ge=0, le=2048, description="Pixels of a side in training and drafts; 0: the model's own")
+    resolution: int = Field(
+        0, ge=0, le=2048, multiple_of=8, description="Pixels of a side in training and drafts; 0: the model's own"
+    )
 
 
 class GenerationConfig(Strict):

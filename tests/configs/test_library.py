@@ -188,6 +188,13 @@ def test_a_preset_may_name_colours_by_their_hex_codes(tmp_path):
         assert said in faults(load_preset, written(tmp_path / "mine.yaml", text))
 
 
+def test_lists_are_asked_for_as_lists_and_a_models_side_as_one_that_it_can_draw(tmp_path):
+    path = written(tmp_path / "mine.yaml", "model: {source: a, resolution: 500}\nvariants: {scenes: kitchen}\n")
+    said = faults(load_preset, path)
+    assert "variants.scenes: expected a list, such as [kitchen], got 'kitchen'" in said
+    assert "model.resolution: Input should be a multiple of 8, got 500" in said
+
+
 def test_a_channel_or_technique_that_is_named_twice_counts_once(tmp_path):
     text = "model: {source: a}\nchannels: [web, etsy, web]\nvariants: {techniques: [packshot, packshot]}\n"
     config = load_preset(written(tmp_path / "mine.yaml", text))
