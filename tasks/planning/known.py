@@ -28,15 +28,20 @@ _IMAGE_REASONS = {
     "references": "photo changed",
     "base_model": "model changed",
     "upscaler": "model changed",
+    "controlnet": "model changed",
     "adapter_id": "adapter changed",
     "colour_hex": "colour changed",
     "colour_word": "colour changed",
+    "own_colour_hex": "colour changed",
     "background_hex": "background changed",
     "prompt": "scene changed",
+    "scene_prompt": "scene changed",
     "scene_photo": "scene changed",
     "surface": "scene changed",
     "across": "scene changed",
     "size": "scene changed",
+    "renderer_version": "renderer changed",
+    "technique_version": "technique changed",
 }
 # Trying again would give the same.
 _FINAL = (Reason.TRAINING_DIVERGED, Reason.RENDER_FAILED, Reason.CHECK_FAILED, Reason.FINISH_FAILED)
@@ -117,7 +122,7 @@ class Known:
             return "new"
         old = SPEC.validate_json(held.spec)
         if old == spec:
-            return "channel changed" if held.title == title else "title changed"
+            return "channel or finisher changed" if held.title == title else "title changed"
         changed = {f.name for f in fields(VariantSpec) if getattr(old, f.name) != getattr(spec, f.name)}
         return next((why for name, why in _IMAGE_REASONS.items() if name in changed), "settings changed")
 

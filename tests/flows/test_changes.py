@@ -168,7 +168,7 @@ def test_a_channel_that_is_called_or_explained_otherwise_makes_nothing_again(ope
     open_shop.changes["library"] = [str(file.parent.parent)]
     assert not open_shop.plan().jobs
     file.write_text("web: {title: Our shop, format: webp, quality: 80}\n")
-    assert {reason for _, reason in _why(open_shop)} == {"channel changed"}
+    assert {reason for _, reason in _why(open_shop)} == {"channel or finisher changed"}
 
 
 def test_a_changed_recipe_trains_everyone_again_and_leaves_what_needs_no_adapter(open_shop: Shop) -> None:

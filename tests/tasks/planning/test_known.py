@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 
 from catalog_schemas.adapter import AdapterFile, AdapterSpec
+from catalog_schemas.variant import VariantSpec
 from tasks.planning.known import Known, LiveImage, class_adapters
+from tasks.publishing.json_columns import SPEC
+from tasks.runtime.identities import slot_of
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, rows_of
 from tests.crash.night import EPOCH, adapter_record, context_of
@@ -35,6 +38,31 @@ def test_the_reason_to_train_is_what_has_changed(field: str) -> None:
     assert known.why_train(OLD) == ""
     assert known.why_train(replace(OLD, **change)) == reason
     assert known.why_train(replace(OLD, sku="another", **change)) == "new"
+
+
+IMAGE_CHANGES = {
+    "references": (("another",), "photo changed"),
+    "controlnet": ("sha256:edges", "model changed"),
+    "scene_prompt": ("an empty kitchen", "scene changed"),
+    "own_colour_hex": ("#1a7f5a", "colour changed"),
+    "renderer_version": (2, "renderer changed"),
+    "technique_version": (2, "technique changed"),
+    "steps": (5, "settings changed"),
+}
+
+
+@pytest.mark.parametrize("field", IMAGE_CHANGES)
+def test_the_reason_to_make_an_image_again_is_what_has_changed(field: str) -> None:
+    value, reason = IMAGE_CHANGES[field]
+    change: dict[str, Any] = {field: value}
+    old = VariantSpec("mug-1", *"abcd", 0, *[""] * 6, ("photo",), 1, 1.0, "", 64, 64, 0.8, 1)
+    slot = slot_of(old, "web")
+    held = LiveImage("id", slot, SPEC.dump_json(old).decode(), "catalog", "Mug")
+    known = Known(adapters={}, specs={}, live={}, images=set(), slots={slot: held}, refused={})
+    assert known.why_render(replace(old, **change), ["web"], "Mug") == reason
+    assert known.why_render(replace(old, **change, scene="another"), ["web"], "Mug") == "new"
+    assert known.why_render(old, ["web"], "Cup") == "title changed"
+    assert known.why_render(old, ["web"], "Mug") == "channel or finisher changed"
 
 
 def test_of_class_adapters_that_were_learned_alike_the_oldest_counts(tmp_path: Path) -> None:
