@@ -26,11 +26,13 @@ def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
     """For each of `skus`, a list with the SKU seen that may have been meant, or an empty one.
 
     To compare one with each of 100,000 takes seconds. What was meant begins or ends alike, and so is near it in the
-    order of SKUs, or in the order of SKUs read backwards.
+    order of SKUs, or in the order of SKUs read backwards. Upper case may have been meant by lower case.
     """
-    ways: list[Callable[[str], str]] = [str, lambda sku: sku[::-1]]
+    ways: list[Callable[[str], str]] = [str.casefold, lambda sku: sku.casefold()[::-1]]
     orders = [(way, sorted(seen, key=way)) for way in ways]
     for sku in skus:
         at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]
-        near = {one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]}
-        yield difflib.get_close_matches(sku, sorted(near), n=1)
+        near = {
+            one.casefold(): one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]
+        }
+        yield [near[one] for one in difflib.get_close_matches(sku.casefold(), sorted(near), n=1)]

@@ -25,3 +25,9 @@ def test_mistyped_skus_of_a_large_catalog_are_found_within_seconds() -> None:
 def test_what_was_meant_is_found_at_either_end_of_a_catalog(typo: str) -> None:
     with pytest.raises(ConfigError, match=rf"- {typo} \(did you mean mug-\d\d\d\?\)$"):
         refuse_unknown([typo], {f"mug-{number:03}" for number in range(200)})
+
+
+def test_a_sku_in_other_letters_case_is_the_one_that_was_meant() -> None:
+    seen = {f"MUG-BLUE-{number}" for number in range(200)} | {f"mug-{number}" for number in range(200)}
+    with pytest.raises(ConfigError, match=r"- mug-blue-7 \(did you mean MUG-BLUE-7\?\)$"):
+        refuse_unknown(["mug-blue-7"], seen)
