@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
+from unicodedata import normalize
 
 from catalog_schemas.errors import CatalogError, ConfigError, Rejected, StoreDenied
 from catalog_schemas.identity import bytes_id
@@ -268,7 +269,7 @@ def _local(path: str) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.errno in _MISSING:
             odd = "its name holds bytes that are no UTF-8, so rename it" if "\ufffd" in path else ""
-            raise _missing(path, odd or os.strerror(error.errno)) from None
+            raise _missing(path, odd or _written_otherwise(path) or os.strerror(error.errno)) from None
         raise translate(error, path) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -278,6 +279,19 @@ def _local(path: str) -> Iterator[BinaryIO]:
             yield file
         except OSError as error:
             raise translate(error, path) from None
+
+
+def _written_otherwise(path: str) -> str:
+    """What lies in place of a missing file under a name that Windows, which knows no case, or a person, who sees no
+    difference in Unicode's forms, takes for the same; empty where nothing does."""
+    folder, name = posixpath.split(path)
+    stem, ending = posixpath.splitext(name)
+    said = {f"{stem}{one}": f"there is {stem}{one}" for one in (ending.lower(), ending.upper())}
+    forms: tuple[Literal["NFC", "NFD"], ...] = "NFC", "NFD"
+    said |= {
+        normalize(one, name): f"there is one with its accents written otherwise, in {one}: rename it" for one in forms
+    }
+    return next((why for one, why in said.items() if one != name and os.path.lexists(f"{folder}/{one}")), "")
 
 
 def _missing(uri: str, what: str = "no such object") -> Rejected:

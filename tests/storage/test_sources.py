@@ -1,6 +1,7 @@
 import errno
 import os
 import pickle
+import unicodedata
 from pathlib import Path
 from unittest.mock import patch
 
@@ -201,6 +202,24 @@ def test_a_photo_is_read_up_to_the_limit(shop: Path, sources: Sources) -> None:
     assert refused(sources.read, "photos/mug/gone.png", 4) == Reason.REFERENCE_MISSING
     assert refused(sources.read, "photos/mug", 4) == Reason.REFERENCE_MISSING
     assert refused(sources.read, "photos/mug/a.png/b.png", 4) == Reason.REFERENCE_MISSING
+
+
+@pytest.mark.parametrize(
+    ("there", "listed", "said"),
+    [
+        ("b.JPG", "b.jpg", "there is b.JPG"),
+        ("a.png", "a.PNG", "there is a.png"),
+        (unicodedata.normalize("NFD", "größe.jpg"), "größe.jpg", "there is one with its accents written otherwise"),
+        ("größe.jpg", unicodedata.normalize("NFD", "größe.jpg"), "there is one with its accents written otherwise"),
+        ("a.png", "c.png", "No such file or directory"),
+    ],
+)
+def test_who_misses_a_photo_is_told_of_one_that_is_written_otherwise(
+    shop: Path, sources: Sources, there: str, listed: str, said: str
+) -> None:
+    (shop / "photos/mug" / there).write_bytes(b"photo")
+    with pytest.raises(Rejected, match=rf"found none \({said}"):
+        sources.read(f"photos/mug/{listed}", 10)
 
 
 def test_a_pipe_is_no_photo_and_does_not_hang(shop: Path, sources: Sources) -> None:
