@@ -111,8 +111,6 @@ class Web:
         except Rejected as verdict:
             self._note(host, failed=verdict.reason in PASSING)
             raise
-        finally:
-            self._deadline.end = float("inf")
         self._note(host, failed=False)
         return answer
 

@@ -5,8 +5,11 @@ import http.server
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -16,10 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from catalog_schemas.errors import Rejected
 from catalog_schemas.rejection import Reason
 from configs.schema import WebConfig
-from tasks.storage import web
+from tasks.storage import network, web
 from tasks.storage.addresses import web_url
 from tasks.storage.network import is_public
 from tasks.storage.web import Web
+from tests.servers.process import free_port
 from tests.servers.web import WebServer, web_server
 
 INSIDE = [
@@ -151,3 +155,139 @@ def test_a_server_must_prove_its_name(secure: tuple[str, Path], monkeypatch: pyt
     assert fetch(url) == b"photo"
     with pytest.raises(Rejected, match="certificate"):
         fetch(url.replace("localhost", "127.0.0.1"))
+
+
+def _client(site: WebServer, *others: str, **settings: float) -> Web:
+    config = WebConfig(allow_private_addresses=True, **settings)  # type: ignore[arg-type]
+    return Web((f"{site.endpoint}/", *others), config)
+
+
+def _reason(client: Web, url: str, limit: int = 100) -> Reason:
+    with pytest.raises(Rejected) as caught:
+        client.fetch(url, limit)
+    return caught.value.reason
+
+
+def test_the_stamp_of_a_photo_is_what_its_server_says_of_its_version_and_no_other_answers(site: WebServer) -> None:
+    client, url = _client(site), f"{site.endpoint}/a.jpg"
+    said = ({"ETag": '"1"'}, {"ETag": '"2"'}, {"Last_Modified": "Monday"}, {"Last_Modified": "Tuesday"})
+    stamps = [client.stamp(site.photo("/a.jpg", b"photo", **headers)) for headers in said]
+    stamps.append(client.stamp(site.photo("/a.jpg", b"a longer one", ETag='"1"')))
+    assert len({*stamps, ""}) == 6
+    assert client.stamp(site.photo("/a.jpg", b"photo")) == ""
+    site.pages["/a.jpg"] = (405, {"ETag": '"of the page"'}, b"")
+    assert client.stamp(url) == ""
+    site.pages["/a.jpg"] = (410, {}, b"")
+    with pytest.raises(Rejected):
+        client.stamp(url)
+
+
+def test_a_photo_may_have_as_many_bytes_as_allowed_and_pages_that_say_no_any_number(site: WebServer) -> None:
+    client, url = _client(site), site.photo("/a.jpg", b"photo")
+    assert client.fetch(url, 5) == b"photo"
+    assert _reason(client, url, 4) == Reason.REFERENCE_TOO_LARGE
+    site.pages["/a.jpg"] = (404, {}, b"<html>not found</html>")
+    assert _reason(client, url, 4) == Reason.REFERENCE_MISSING
+
+
+def test_as_many_redirects_are_followed_as_the_configuration_says(site: WebServer) -> None:
+    site.redirect("/2", "/1")
+    site.redirect("/1", "/a.jpg")
+    assert _client(site, redirects=2).fetch(f"{site.endpoint}/2", 100) == b"photo"
+    assert _client(site, redirects=0).fetch(f"{site.endpoint}/a.jpg", 100) == b"photo"
+    assert _reason(_client(site, redirects=1), f"{site.endpoint}/2") == Reason.REFERENCE_MISSING
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason"),
+    [
+        ((401, 402, 403, 407, 451), Reason.REFERENCE_DENIED),
+        ((400, 404, 410, 501), Reason.REFERENCE_MISSING),
+        ((408, 425, 429, 500, 502, 503, 504), Reason.REFERENCE_UNREACHABLE),
+    ],
+)
+def test_a_status_tells_who_must_do_something_or_that_time_will(
+    site: WebServer, monkeypatch: pytest.MonkeyPatch, statuses: tuple[int, ...], reason: Reason
+) -> None:
+    monkeypatch.setattr(web, "PAUSES", (0.0,))
+    client, again = _client(site), reason == Reason.REFERENCE_UNREACHABLE
+    for status in statuses:
+        site.pages[f"/{status}"] = (status, {}, b"")
+        assert _reason(client, f"{site.endpoint}/{status}") == reason, status
+        assert site.asked["GET", f"/{status}"] == 1 + again, status
+
+
+def test_a_host_is_left_alone_whose_photos_fail_one_after_another_and_no_other(
+    site: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "PAUSES", ())
+    monkeypatch.setattr(web, "FAILURES", 2)
+    site.failing["/bad.jpg"] = 1000
+    good, bad = f"{site.endpoint}/a.jpg", f"{site.endpoint}/bad.jpg"
+    with web_server() as other:
+        client = _client(site, f"{other.endpoint}/")
+        for _ in range(3):
+            assert _reason(client, good, 4) == Reason.REFERENCE_TOO_LARGE, "that is no failure of the host's"
+        for _ in range(3):
+            assert _reason(client, bad) == Reason.REFERENCE_UNREACHABLE
+            assert client.fetch(good, 100) == b"photo", "another failed, and not one after another"
+        for _ in range(2):
+            assert _reason(client, bad) == Reason.REFERENCE_UNREACHABLE
+        with pytest.raises(Rejected, match="2 photos of its server could not be had one after another"):
+            client.fetch(good, 100)
+        assert client.fetch(other.photo("/a.jpg", b"other"), 100) == b"other"
+
+
+class _Clock(SimpleNamespace):
+    """Goes as others do, but `late` seconds ahead of them, and nobody sleeps by it."""
+
+    late = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.late
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"slept for {seconds} seconds")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    clock = _Clock()
+    for module in (web, network):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_waiting_for_a_turn_takes_none_of_a_photos_time(site: WebServer, clock: _Clock) -> None:
+    @contextmanager
+    def long_wait() -> Iterator[None]:
+        clock.late += 1000
+        yield
+
+    client, url = _client(site, seconds=60), f"{site.endpoint}/a.jpg"
+    client._host(url).gate = long_wait()  # type: ignore[assignment]
+    assert client.fetch(url, 100) == b"photo"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_server_is_not_asked_again_once_it_was_silent_or_where_no_time_is_left_for_that(
+    site: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = _client(site, stall_seconds=0.05, seconds=60)
+    assert _reason(client, f"{site.endpoint}/stall/a.jpg") == Reason.REFERENCE_TIMED_OUT
+    assert site.asked["GET", "/stall/a.jpg"] == 1
+    monkeypatch.setattr(web, "PAUSES", (50.0,))
+    site.failing["/a.jpg"] = 1
+    assert _reason(_client(site, seconds=60), f"{site.endpoint}/a.jpg") == Reason.REFERENCE_UNREACHABLE
+
+
+def test_a_server_that_is_not_there_is_told_from_one_that_breaks_off(
+    site: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "PAUSES", ())
+    site.down = True
+    away = f"http://127.0.0.1:{free_port()}/"
+    client = _client(site, away)
+    for url, said in ((f"{site.endpoint}/a.jpg", "its server broke off"), (f"{away}a.jpg", "cannot be connected to")):
+        with pytest.raises(Rejected, match=said):
+            client.fetch(url, 100)
