@@ -47,9 +47,12 @@ def _numbers(data: bytes) -> tuple[int, int]:
         first, properties = _body(meta, b"pitm"), _body(meta, b"iprp")
         item = struct.unpack_from(">I" if first[0] else ">H", first, 4)[0]
         store = _body(properties, b"ipco")
-        listed = [(kind, store[begin:end]) for kind, begin, end in _boxes(store)]
+        listed = [
+            (b"", b""),
+            *((kind, store[begin:end]) for kind, begin, end in _boxes(store)),
+        ]  # the first one is none
         for index in _indices(_body(properties, b"ipma"), item):
-            kind, body = listed[index - 1]
+            kind, body = listed[index]
             if kind == b"colr" and body[:4] == b"nclx":
                 primaries, curve = struct.unpack_from(">HH", body, 4)
                 return primaries, curve
@@ -77,7 +80,7 @@ def _body(data: bytes, kind: bytes) -> bytes:
 
 
 def _indices(ipma: bytes, item: int) -> Iterator[int]:
-    """The properties of an item, counted from 1."""
+    """The properties of an item, counted from 1; 0 stands for none."""
     wide, at = ipma[3] & 1, 8
     name = ">I" if ipma[0] else ">H"
     for _ in range(struct.unpack_from(">I", ipma, 4)[0]):
