@@ -51,7 +51,7 @@ def palette_difference(a: Palette, b: Palette) -> float:
     distances = color.deltaE_ciede2000(a.colours[:, None], b.colours[None]).min(axis=1)
     order = np.argsort(distances)
     middle = np.searchsorted(np.cumsum(a.shares[order]), 0.5)
-    return float(distances[order][min(middle, len(order) - 1)])
+    return float(distances[order][middle])
 
 
 def palette(rgb: Rgb, mask: Mask) -> Palette:

@@ -27,6 +27,11 @@ def test_white_on_white_has_an_outline_too() -> None:
     assert np.array_equal(product_edges(_shown(255, 255), DISC), product_edges(_shown(90, 255), DISC))
 
 
+def test_the_outline_is_where_a_soft_mask_is_half() -> None:
+    soft = np.where(DISC > 0, 0.8, np.where(RADIUS < 42, 0.3, 0.0)).astype(np.float32)
+    assert np.array_equal(product_edges(_shown(90, 255), soft), product_edges(_shown(90, 255), DISC))
+
+
 def test_what_the_product_shows_has_edges_and_what_is_around_it_none() -> None:
     rgb = _shown(90, 255)
     rgb[50:70, 40:60] = 250  # a label

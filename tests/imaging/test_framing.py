@@ -68,6 +68,44 @@ def test_what_is_continued_mirrors_what_lies_beside_the_product():
         assert abs(above[[5, -5]] - (60, 60, 200)).max() < 30
 
 
+def test_what_is_continued_shows_no_more_of_an_edge_than_there_is_and_is_softer_the_farther():
+    rgb, mask = drafted(0.8, 0.8)
+    grain = np.random.default_rng(0).integers(-40, 41, rgb.shape[:2])[..., None]
+    blue, green = (np.add(grain, colour).astype(np.uint8) for colour in ((100, 100, 160), (60, 200, 60)))
+    rgb[mask == 0] = blue[mask == 0]
+    for edge in (np.s_[:8], np.s_[-8:], np.s_[:, :8], np.s_[:, -8:]):
+        rgb[edge] = green[edge]
+    for turn in (0, 1):
+        shown, where = (np.ascontiguousarray(one.swapaxes(0, 1)) if turn else one for one in (rgb, mask))
+        seen = framed(shown, where, *((480, 200) if turn else (200, 480)), COVERING["meta-link"]).astype(int)
+        seen = seen.swapaxes(0, 1) if turn else seen
+        for half in (seen, seen[::-1]):  # the draft begins at 140
+            assert half[0, 60:-60].mean(axis=0).argmax() == 2, "far from the edge it is what lies behind the edge"
+            rough = [abs(np.diff(half[row, 60:-60], axis=0)).mean() for row in (2, 110, 142)]
+            assert 3 * rough[0] < rough[1] < 0.9 * rough[2]
+
+
+@pytest.mark.parametrize("edge", [0, 1, 2, 3])
+def test_a_product_at_an_edge_is_whole_and_not_seen_again(edge):
+    rgb, mask = gradient(200, 200) // 2 + 60, np.zeros((200, 200), np.float32)
+    place = (np.s_[:150, 40:160], np.s_[-150:, 40:160], np.s_[40:160, :150], np.s_[40:160, -150:])[edge]
+    rgb[place], mask[place] = RED, 1.0
+    for size in ((60, 120), (120, 60), (100, 110), (110, 100)):
+        seen = framed(rgb, mask, *size, COVERING["meta-link"])
+        red = abs(seen.astype(int) - RED).max(axis=2) < 60
+        rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
+        tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+        assert tall / wide == pytest.approx(mask.any(axis=1).sum() / mask.any(axis=0).sum(), rel=0.05), size
+        assert red.sum() > 0.95 * tall * wide, size
+
+
+def test_where_a_draft_is_to_be_seen_whole_the_rest_has_the_channels_colour():
+    rgb, mask = drafted(0.5, 0.5)
+    for given in (mask, None):
+        seen = framed(rgb, given, 100, 200, Channel(name="test", title="Test", fit="contain", pad="#0a0b0c"))
+        assert (seen[[0, 49, 150, -1]] == (10, 11, 12)).all()
+
+
 def test_a_flat_background_stays_exactly_flat():
     rgb, mask = drafted(0.8, 0.8)
     rgb[mask == 0] = (240, 236, 229)
@@ -85,6 +123,9 @@ def test_on_a_flat_background_the_product_fills_what_the_channel_asks_and_the_co
     seen = framed(rgb, mask, *size, rules)
     columns = np.flatnonzero((abs(seen.astype(int) - RED).max(axis=2) < 100).any(axis=0))
     assert (columns[-1] - columns[0] + 1) / size[0] == pytest.approx(filled, abs=0.015)
+    turned = framed(np.rot90(rgb).copy(), np.rot90(mask).copy(), *size[::-1], rules)
+    rows = np.flatnonzero((abs(turned.astype(int) - RED).max(axis=2) < 100).any(axis=1))
+    assert (rows[-1] - rows[0] + 1) / size[0] == pytest.approx(filled, abs=0.015), "whichever side is the longer one"
     assert abs(seen[[0, -1]].astype(int) - (207, 217, 200)).max() <= 1
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
+from skimage import color
 
 from tasks.imaging.measure import (
     Palette,
@@ -14,6 +15,7 @@ from tasks.imaging.measure import (
     cut_out_confidence,
     fill_ratio,
     hash_distance,
+    palette,
     palette_difference,
     perceptual_hash,
     sharpness,
@@ -48,6 +50,27 @@ def test_blur_lowers_sharpness_and_contrast_does_not():
 
 def test_of_a_product_that_is_nowhere_the_whole_picture_is_measured():
     assert sharpness(RGB, np.zeros_like(MASK)) == sharpness(RGB) > 0
+    assert palette_difference(palette(RGB, np.zeros_like(MASK)), palette(RGB, np.ones_like(MASK))) == 0.0
+
+
+def test_a_product_is_as_sharp_as_itself_and_not_as_what_is_around_it():
+    rgb, left = wooden_table(), np.zeros((256, 256), np.float32)
+    left[:, :128] = 1.0
+    rgb[:, 128:] = blurred(rgb, 4)[:, 128:]
+    assert sharpness(rgb, left) > 20 * sharpness(rgb, 1 - left)
+
+
+def test_a_blur_is_one_in_a_small_picture_and_a_strip_can_be_measured_too():
+    assert sharpness(scale_rgb(blurred(wooden_table(), 4), 64, 64)) < 0.001
+    assert sharpness(np.zeros((1, 3000, 3), np.uint8)) == 0.0
+
+
+def test_a_product_of_a_few_pixels_has_one_colour():
+    few = np.zeros_like(MASK)
+    few[100, 100:103] = 1.0
+    found = palette(RGB, few)
+    assert found.shares.tolist() == [1.0]
+    assert color.deltaE_ciede2000(found.colours[0], color.rgb2lab(RGB[100, 101])) < 3
 
 
 def test_of_a_products_colours_the_larger_half_decides_how_far_it_is_off():
@@ -111,6 +134,23 @@ def test_a_right_mask_is_trusted_more_than_a_wrong_one():
 def test_a_product_that_the_frame_cuts_off_is_trusted_less_than_a_whole_one(cut):
     rgb, mask = RGB[cut], np.pad(MASK[cut][2:-2, 2:-2], 2)  # GrabCut takes the outermost pixels for backdrop
     assert cut_out_confidence(rgb, mask) < 0.4 * cut_out_confidence(RGB, MASK)
+
+
+def boxes(*places: tuple[slice, slice], grain: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
+    """Dark boxes that a camera has seen, before a backdrop with as much grain, and their mask."""
+    noise = np.random.default_rng(0).normal(0, 1, (256, 256, 3))
+    rgb, mask = 235.0 + grain * noise, np.zeros((256, 256), np.float32)
+    for place in places:
+        rgb[place], mask[place] = 60 + 3 * noise[place], 1.0
+    return np.clip(rgb, 0, 255).astype(np.uint8), mask
+
+
+def test_a_product_in_one_piece_and_of_a_size_is_trusted_most():
+    whole = cut_out_confidence(*boxes(np.s_[78:178, 78:178]))
+    assert whole > 0.9
+    assert cut_out_confidence(*boxes(np.s_[78:178, 78:178], grain=0)) > 0.9, "the backdrop may be as flat as it likes"
+    assert cut_out_confidence(*boxes(np.s_[20:90, 20:90], np.s_[160:230, 160:230])) < 0.6 * whole
+    assert cut_out_confidence(*boxes(np.s_[118:138, 118:138])) < 0.1 * whole
 
 
 def test_a_drawn_logo_is_trusted_less_than_a_photo():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from infra.demo.products import random_product
 from infra.demo.scenes import SCENES
@@ -66,11 +67,24 @@ def test_a_fence_along_the_border_is_no_product():
     assert fenced is None or fenced[:, 150:].mean() < 0.1
 
 
+def test_a_crumb_beside_the_product_is_none_of_it():
+    rgb, mask = mug(256, noise=0)
+    rgb[24:34, 24:34] = 60
+    outline = outline_of(rgb)
+    assert outline is not None
+    assert outline.edges[20:38, 20:38].any()
+    fenced = fenced_off(rgb, outline)
+    assert fenced is not None
+    assert not fenced[:40, :40].any()
+    assert overlap(fenced.astype(np.float32), mask) > 0.95
+
+
 def test_a_mask_agrees_with_an_outline_that_it_follows():
     rgb, mask = mug(256, noise=0)
     outline, solid = outline_of(rgb), mask > 0.5
     assert outline is not None
-    half = solid & (np.arange(256) < 120)
+    half, large = solid & (np.arange(256) < 120), ndimage.binary_dilation(solid, iterations=25)
     whole = np.ones_like(solid)
     assert agreement(solid, outline) > 0.9 > agreement(half, outline)
+    assert agreement(large, outline) < 0.5
     assert agreement(whole, outline) == agreement(~whole, outline) == agreement(None, outline) == 0.0
