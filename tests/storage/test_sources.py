@@ -1,6 +1,7 @@
 import errno
 import os
 import pickle
+import stat
 import unicodedata
 from pathlib import Path
 from unittest.mock import patch
@@ -13,7 +14,7 @@ from catalog_schemas.errors import CatalogError, Rejected, StoreNotFound, StoreU
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
 from tasks.storage.objects import open_store
-from tasks.storage.sources import Sources
+from tasks.storage.sources import Seen, Sources
 from tests.servers.fixtures import CloudServer, use
 from tests.servers.process import free_port
 
@@ -51,6 +52,11 @@ def test_a_disk_that_fails_while_a_photo_is_read_is_named() -> None:
     sources = Sources("/proc/self/catalog.parquet", OPEN)
     with pytest.raises(StoreUnreachable, match=r"^/proc/\d+/mem: .*Input/output error"):
         sources.read("mem", 1000)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no file here says that it is empty and is not")
+def test_a_photo_that_is_larger_than_its_disk_says_is_too_large() -> None:
+    assert refused(Sources("/proc/self/catalog.parquet", OPEN).read, "status", 10) == Reason.REFERENCE_TOO_LARGE
 
 
 def test_references_are_relative_to_the_catalog_file(shop: Path, sources: Sources) -> None:
@@ -136,9 +142,30 @@ def test_a_link_that_is_put_there_after_a_look_is_not_followed(shop: Path, sourc
         assert refused(sources.read, str(shop / "photos/link.png"), 10) == Reason.REFERENCE_MISSING
 
 
-def test_a_folder_that_may_not_be_listed_is_left_to_whoever_reads_it(shop: Path, sources: Sources) -> None:
-    with patch("os.listdir", side_effect=PermissionError(errno.EACCES, "no")):
-        assert sources.expand(["photos/mug"]) == [str(shop / "photos/mug")]
+def test_a_folder_that_may_not_be_listed_or_has_gone_is_left_to_whoever_reads_it(shop: Path, sources: Sources) -> None:
+    for fault in (PermissionError(errno.EACCES, "no"), FileNotFoundError(errno.ENOENT, "gone")):
+        with patch("os.listdir", side_effect=fault):
+            assert sources.expand(["photos/mug"]) == [str(shop / "photos/mug")]
+
+
+def test_a_photo_that_may_not_be_read_costs_itself_alone(sources: Sources) -> None:
+    with patch("os.open", side_effect=PermissionError(errno.EACCES, "no")):
+        assert refused(sources.read, "photos/mug/a.png", 10) == Reason.REFERENCE_MISSING
+
+
+def test_a_name_that_no_table_can_hold_is_told_as_one_to_change(shop: Path, sources: Sources) -> None:
+    (Path(os.fsdecode(bytes(shop / "photos/mug/deeper") + b"/\xff.png"))).write_bytes(b"1")
+    [photo] = sources.expand(["photos/mug/deeper"])
+    assert photo.endswith("/\ufffd.png")
+    with pytest.raises(Rejected, match="its name holds bytes that are no UTF-8, so rename it"):
+        sources.read(photo, 10)
+    with pytest.raises(Rejected, match="No such file"):
+        sources.read("photos/mug/gone.png", 10)
+
+
+def test_what_runs_before_have_found_travels_along(sources: Sources) -> None:
+    sources.seen = {"https://shop.example/a.jpg": Seen("stamp", "content")}
+    assert pickle.loads(pickle.dumps(sources)).seen == sources.seen
 
 
 @given(st.text(max_size=40))
@@ -222,9 +249,11 @@ def test_who_misses_a_photo_is_told_of_one_that_is_written_otherwise(
         sources.read(f"photos/mug/{listed}", 10)
 
 
-def test_a_pipe_is_no_photo_and_does_not_hang(shop: Path, sources: Sources) -> None:
+def test_a_pipe_or_a_socket_is_no_photo_and_does_not_hang(shop: Path, sources: Sources) -> None:
     os.mkfifo(shop / "photos/pipe.png")
-    assert refused(sources.read, "photos/pipe.png", 4) == Reason.REFERENCE_MISSING
+    os.mknod(shop / "photos/socket.png", stat.S_IFSOCK | 0o600)
+    for name in ("pipe", "socket"):
+        assert refused(sources.read, f"photos/{name}.png", 4) == Reason.REFERENCE_MISSING
 
 
 def test_the_stamp_changes_with_the_bytes(shop: Path, sources: Sources) -> None:
@@ -247,7 +276,7 @@ def test_the_stamp_changes_with_another_file_in_its_place_however_alike_the_two(
 def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(cloud: CloudServer) -> None:
     bucket = cloud.make_bucket("catalogs")
     store = open_store(bucket)
-    for name in ("b.JPG", "a.png", "notes.txt", "deeper/c.png"):
+    for name in ("b.JPG", "a.png", "notes.txt", "deeper/c.png", "folder.png/c.png"):
         store.write(f"shop/photos/mug/{name}", name.encode())
     store.write("shop/empty.png", b"")
     store.write("other/secret.png", b"secret")
@@ -261,6 +290,7 @@ def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(cloud: Cloud
     assert refused(sources.read, "photos/mug/a.png", 4) == Reason.REFERENCE_TOO_LARGE
     assert refused(sources.read, "photos/gone.png", 4) == Reason.REFERENCE_MISSING
     assert refused(sources.read, "photos/mug", 4) == Reason.REFERENCE_MISSING
+    assert sources.expand(["photos/mug/notes.txt"]) == [f"{mug}/notes.txt"], "whatever it is called"
     assert sources.expand(["photos/none"]) == [f"{bucket}/shop/photos/none"]
     before = sources.stamp("photos/mug/a.png")
     assert sources.stamp("photos/mug/a.png") == before

@@ -4,7 +4,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog_schemas.arrow import from_table
+from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.rejection import Reason, Rejection
 from catalog_schemas.run import RunRecord
 from tasks.storage import merging
@@ -129,6 +130,17 @@ def test_live_images_are_those_that_nothing_has_replaced_of_all_skus_or_some(tab
     for skus, live in ((None, ["a2", "b1"]), (["a", "c"], ["a2"]), (["c"], []), ([], [])):
         rows = tables.live_images(["image_id"], skus)
         assert (rows.column_names, sorted(rows["image_id"].to_pylist())) == (["image_id"], live)
+
+
+def test_live_rows_come_with_all_columns_or_those_asked_for(local: Tables) -> None:
+    local.merge("images", images("a1"), "r1")
+    assert local.live_images().schema == TABLES["images"].schema
+    assert local.live_images(["retired_at", "sku"]).to_pylist() == [{"retired_at": None, "sku": "a"}]
+    schema = TABLES["adapters"].schema
+    rows = [{"adapter_id": name, "retired_at": moment} for name, moment in (("old", NOW), ("new", None))]
+    named = [{column: row.get(column) for column in schema.names} for row in rows]
+    local.merge("adapters", pa.Table.from_pylist(named, schema=schema), "r1")
+    assert local.live_adapters(["adapter_id"]).to_pylist() == [{"adapter_id": "new"}]
 
 
 def test_of_an_empty_list_no_row_is_one_whatever_else_is_asked(tables: Tables) -> None:
@@ -291,6 +303,42 @@ def test_concurrent_runs_make_no_key_twice(tables: Tables) -> None:
     )
     assert ids(tables) == expected
     assert changed == len(expected)
+
+
+def test_rows_that_follow_from_the_table_are_found_anew_after_each_lost_race(
+    local: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[int]()
+
+    def rows() -> pa.Table:
+        asked.append(local.version("images"))
+        if len(asked) < 3:
+            Tables(local.store).merge("images", images(f"b{len(asked)}"), f"other {len(asked)}")
+        return images("a1")
+
+    assert local.merge("images", rows, "r1") == 1
+    assert (asked, ids(local)) == ([0, 1, 2], ["a1", "b1", "b2"])
+    asked.clear()
+    monkeypatch.setattr("tasks.storage.tables._RACES", 1)
+    with pytest.raises(StoreUnreachable, match="other writers committed first 1 times in a row; run again"):
+        local.merge("images", lambda: publish(local.store, "third", ["c1"]) and images("a2"), "r2")
+    assert ids(local) == ["a1", "b1", "b2", "c1"]
+
+
+def test_only_old_files_that_no_version_names_are_unreferenced_and_nothing_of_the_log(local: Tables) -> None:
+    local.merge("images", images("a1"), "r1")
+    DeltaTable(local.uri("images")).create_checkpoint()
+    local.store.write("tables/images/lost.parquet", b"of a killed writer")
+    hour = timedelta(hours=1)
+    for before, found in ((-hour, []), (hour, ["tables/images/lost.parquet"])):
+        assert [file.key for file in local.unreferenced(datetime.now(UTC) + before)] == found
+
+
+def test_a_table_with_features_that_are_unknown_here_is_refused(local: Tables) -> None:
+    features = {"delta.enableDeletionVectors": "true"}
+    DeltaTable.create(local.uri("images"), TABLES["images"].schema, configuration=features)
+    with pytest.raises(StoreError, match="another program gave the table features that are unknown here"):
+        local.read("images")
 
 
 def test_one_run_published_by_three_processes_is_published_once(local: Tables) -> None:
