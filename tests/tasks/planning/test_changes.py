@@ -15,14 +15,15 @@ from catalog_schemas.plan import Plan
 from catalog_schemas.product import CATALOG_SCHEMA
 from catalog_schemas.rejection import Reason
 from configs.library import Library
-from configs.schema import RunConfig
+from configs.schema import CatalogConfig, RunConfig
 from tasks.plan import make_plan
-from tasks.planning.fingerprints import row_texts, salt_of
+from tasks.planning.fingerprints import Fingerprinter, Stamps, row_texts, salt_of
 from tasks.planning.rows import Selection
 from tasks.publish import sku_records
 from tasks.publishing.publication import Harvest
 from tasks.runtime.context import RunContext, new_run_id
 from tasks.runtime.models import ModelFolder
+from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables, rows_of
 from tasks.techniques import find_technique
 from tests.bad_input.night import shipped_library
@@ -154,8 +155,32 @@ def test_what_a_list_or_a_map_leaves_open_hides_nothing_else_of_it(beside: list[
     half: list[Row] = [{name: [uri, None]} for name in ("references", "masks") for uri in ("p/0.png", "p/1.png")]
     half += [{"attributes": {"k": None, "l": text}} for text in "vw"]
     rows = [product_row("a", ["p/0.png"]) | fields for fields in (*half, *beside)]
-    texts = row_texts(pa.RecordBatch.from_pylist(rows, schema=CATALOG_SCHEMA)).to_pylist()
+    batch = pa.RecordBatch.from_pylist(rows, schema=CATALOG_SCHEMA)
+    texts = row_texts(batch).to_pylist()
     assert len(set(texts) - {None}) == len(rows)
+    assert row_texts(batch.slice(2)).to_pylist() == texts[2:]
+
+
+def test_rows_are_looked_at_once_more_of_which_a_photo_is_read_by_now_or_images_were_turned_down() -> None:
+    batch = pa.RecordBatch.from_pylist([product_row(sku, ["p/0.png"]) for sku in "abcd"], schema=CATALOG_SCHEMA)
+    before = Fingerprinter("salt").of(batch)
+    now = Fingerprinter("salt", now_read=frozenset("ab"), rejected={"b": "1", "c": "1"}).of(batch)
+    then = Fingerprinter("salt", rejected={"b": "1", "c": "2"}).of(batch)
+    assert before[3] == now[3] == then[3]
+    assert len({*before, *now, *then}) == 4 + 3 + 2
+
+
+def test_a_row_that_lists_nothing_or_what_is_forbidden_is_known_again_too(tmp_path: Path) -> None:
+    plain = product_row("a", ["/etc/passwd"])
+    rows = [plain, plain | {"references": None, "masks": None}, plain | {"references": [None, "", "gone.png"]}]
+    schema = pa.schema([field.with_nullable(True) for field in CATALOG_SCHEMA])
+    batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+    stamps = Stamps(Sources(f"{tmp_path}/", CatalogConfig()))
+    before = Fingerprinter("salt", stamps).of(batch)
+    assert before == Fingerprinter("salt", Stamps(stamps.sources)).of(batch)
+    (tmp_path / "gone.png").write_bytes(b"it is back")
+    now = Fingerprinter("salt", Stamps(stamps.sources)).of(batch)
+    assert (before[:2], len({*before, now[2]})) == (now[:2], 4)
 
 
 def test_a_photo_or_a_mask_that_changes_under_its_name_is_noticed_unless_only_rows_are_trusted(

@@ -1,6 +1,7 @@
 """Which photos a run takes up that one before had to refuse."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def test_a_photo_that_was_refused_for_its_size_is_another_one_under_wider_bounds
     Tables(context.open()).merge("rejections", rows, "then")
     if is_known:
         context.open().write(config_key("then"), json.dumps({"catalog": NARROW}).encode())
-    [listed] = let_through(context, [Listed(MUG, PHOTOS)], frozenset())
+    jar = Listed(replace(MUG, sku="jar"), PHOTOS)
+    [listed, other] = let_through(context, [Listed(MUG, PHOTOS), jar], frozenset())
+    assert other == jar, "nobody has refused it there"
     assert [photo.id != before.id for photo, before in zip(listed.photos, PHOTOS, strict=True)] == [through, False]
     assert bool(still_refused(context, rows.to_pylist())) != through
 

@@ -8,7 +8,7 @@ from catalog_schemas.errors import Rejected
 from catalog_schemas.product import Product
 from catalog_schemas.rejection import Reason
 from configs.schema import CatalogConfig
-from tasks.planning.photos import list_photos
+from tasks.planning.photos import Listed, list_photos
 from tasks.storage.sources import Sources
 from tests.drawn_products import write_photos
 
@@ -35,11 +35,12 @@ def test_one_forbidden_photo_costs_itself_alone(tmp_path, listed) -> None:
 
 
 def test_one_forbidden_mask_costs_its_photo_alone_and_the_others_keep_theirs(tmp_path, listed) -> None:
-    masks = [listed["masks"][0], "/etc/passwd", listed["masks"][2]]
+    masks = [f"mug/../{listed['masks'][0]}", "/etc/passwd", listed["masks"][2]]
     photos, faults = _list(tmp_path, listed["references"], masks)
-    assert [(Path(photo.uri).name, Path(photo.mask_uri).name) for photo in photos] == [
-        ("0.png", "0-mask.png"),
-        ("2.png", "2-mask.png"),
+    folder = tmp_path.resolve() / "mug"
+    assert [(Path(photo.uri), photo.mask_uri) for photo in photos] == [
+        (folder / "0.png", f"{folder}/0-mask.png"),
+        (folder / "2.png", f"{folder}/2-mask.png"),
     ]
     assert [verdict.reason for _, verdict in faults] == [Reason.REFERENCE_FORBIDDEN]
 
@@ -77,6 +78,7 @@ def test_a_photo_is_what_its_bytes_are_wherever_it_lies(tmp_path, listed) -> Non
     photos, faults = _list(tmp_path, [*listed["references"], "mug/copy.png"])
     assert len(photos) == 3
     assert [verdict.reason for _, verdict in faults] == [Reason.REFERENCE_DUPLICATE]
+    assert faults[0][1].detail.startswith(f"{copy.resolve()} has the same bytes as {tmp_path.resolve()}/mug/0.png")
     alone, _ = _list(tmp_path, ["mug/copy.png"])
     assert alone[0].id == photos[0].id
 
@@ -85,6 +87,13 @@ def test_a_mask_is_part_of_the_identity(tmp_path, listed) -> None:
     plain, _ = _list(tmp_path, listed["references"])
     masked, _ = _list(tmp_path, listed["references"], listed["masks"])
     assert {photo.id for photo in plain}.isdisjoint(photo.id for photo in masked)
+
+
+def test_a_product_awaits_photos_of_which_one_may_be_had_on_another_night() -> None:
+    away, gone = (Rejected(reason, "") for reason in (Reason.REFERENCE_UNREACHABLE, Reason.REFERENCE_MISSING))
+    for faults, awaits in (([], False), ([gone], False), ([gone, away], True), ([away], True)):
+        listed = Listed(Product("mug-1", "Mug", "mug", ()), [], [("a.jpg", verdict) for verdict in faults])
+        assert listed.awaits_photos == awaits
 
 
 def test_an_empty_folder_holds_no_photo(tmp_path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from catalog_schemas.draft import Draft
 from catalog_schemas.rejection import Reason, Rejection
-from tasks.runtime.ledger import StageResult, once, recorded
+from tasks.runtime.ledger import StageResult, keys_in, once, recorded
 from tasks.storage.objects import ObjectStore
 
 DRAFT = Draft("v", "cache/drafts/v.png", "", 0.5)
@@ -40,6 +40,11 @@ def test_a_record_counts_as_none_where_it_or_something_that_it_speaks_of_is_lost
         store.write(info.key, damaged)
         with pytest.raises(AssertionError, match="done again"):
             once(store, "draw", Draft, ["a"], _never)
+
+
+def test_a_record_speaks_of_images_adapters_and_what_is_cached() -> None:
+    record = [{"image": "images/a", "files": ["adapters/b", {"deeper": "cache/c"}]}, "runs/d", "my images/e", 1, None]
+    assert keys_in(record) == {"images/a", "adapters/b", "cache/c"}
 
 
 def test_other_work_another_order_and_another_stage_are_other_records(store: ObjectStore) -> None:
