@@ -181,7 +181,7 @@ def _words(error: BaseException) -> Iterator[str]:
         yield from _meaning(_status(link))
     for reply in _replies(error):
         yield str(reply.get("Error", {}).get("Code", ""))
-        yield from _meaning(reply.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        yield from _meaning(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     yield code_of(error)
     if _is_text(error):
         text = str(error)

@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from urllib.parse import unquote
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from catalog_schemas.errors import StoreDenied, StoreError, StoreFull, StoreNotFound, StoreUnreachable
 from tasks.storage import objects
 from tasks.storage.catalogs import open_parquet
-from tasks.storage.faults import ObjectMissing, attempt, translate
+from tasks.storage.faults import ObjectMissing, attempt, patient, translate
 from tasks.storage.objects import ObjectStore, open_store
 from tasks.storage.tables import Tables
 from tests.servers.azurite import KEY, AzureServer
@@ -347,6 +348,75 @@ def test_every_fault_has_its_name_and_keeps_its_text_to_itself(error: Exception,
     assert type(fault) is kind
     assert str(fault).startswith("s3://bucket/key: ")
     assert str(error) not in _one_line(fault) or str(error) == "x"
+
+
+class _Code(Enum):
+    """As Azure's client gives it."""
+
+    BUSY = "ServerBusy"
+    NONE = "ContainerNotFound"
+
+
+class _Answered(Exception):
+    """As drivers raise it: with a status, a server's reply, or its code."""
+
+    def __init__(self, status: int = 0, code: str = "", error_code: _Code | None = None) -> None:
+        self.status, self.error_code = status, error_code
+        if code:
+            self.response = {"Error": {"Code": code}}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "shown"),
+    [
+        *((_Answered(status), StoreDenied, f"HTTP {status}") for status in (401, 403)),
+        *((_Answered(status), StoreUnreachable, f"HTTP {status}") for status in (429, 500, 503)),
+        (_Answered(507), StoreFull, "HTTP 507"),
+        (_Answered(409), StoreError, "HTTP 409"),
+        *(
+            (_Answered(409, code), StoreUnreachable, code)
+            for code in ("ConditionalRequestConflict", "OperationAborted")
+        ),
+        (_Answered(503, error_code=_Code.BUSY), StoreUnreachable, "ServerBusy"),
+        (_Answered(404, error_code=_Code.NONE), StoreNotFound, "ContainerNotFound"),
+        (_Answered(400, "my secret/\n" * 20), StoreError, "mysecret" * 8),
+        *((OSError(f"Generic LocalFileSystem error (os error {no})"), StoreFull, "OSError") for no in (122, 27)),
+        *((OSError(f"Generic GCS error: got {status} of it"), StoreUnreachable, "OSError") for status in (429, 502)),
+        (OSError("Generic GCS error: got 401 of it"), StoreDenied, "OSError"),
+        (OSError("Generic S3 error: ... <Code>ExpiredToken</Code>"), StoreDenied, "ExpiredToken"),
+        (Exception("Generic S3 error: ... <Code>NoSuchBucket</Code>"), StoreNotFound, "Exception"),
+        (OSError(errno.ENOTEMPTY, "images/Signature-of-NoSuchBucket"), StoreError, "Directory not empty"),
+        (OSError(errno.EROFS, "x"), StoreDenied, "Read-only file system"),
+    ],
+)
+def test_what_a_server_or_a_disk_answers_is_told_by_its_code(error: Exception, kind: type, shown: str) -> None:
+    fault = translate(error, "s3://bucket/key")
+    assert type(fault) is kind
+    assert f"({shown})" in _one_line(fault)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+def test_where_a_server_has_answered_its_code_counts_and_not_the_number_that_a_driver_makes_of_it(number: int) -> None:
+    error = OSError(number, "x")
+    error.__cause__ = _Answered(400, "MalformedXML")
+    fault = translate(error, "s3://bucket/key")
+    assert (type(fault), "(MalformedXML)" in str(fault)) == (StoreError, True)
+
+
+def test_who_waits_for_a_store_hears_for_how_long_it_has_been_asked() -> None:
+    told: list[float] = []
+
+    def wait(fault: StoreUnreachable, seconds: float) -> bool:
+        told.append(seconds)
+        return len(told) < 3
+
+    def fail() -> None:
+        raise ConnectionResetError
+
+    with patient(wait), pytest.raises(StoreUnreachable):
+        attempt(fail, "s3://b/k", (0.001,))
+    assert len(told) == 3
+    assert 0.0 < told[0] <= told[1] <= told[2] < 60.0
 
 
 def test_only_a_passing_fault_is_tried_again() -> None:
