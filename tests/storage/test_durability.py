@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import random
@@ -5,11 +6,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
 
 from catalog_schemas.errors import StoreFull
+from tasks.storage.disk import Disk
 from tasks.storage.keys import TEMPORARY
 from tasks.storage.objects import open_store
 from tasks.storage.tables import TABLES, Tables
@@ -75,6 +78,18 @@ def test_the_bytes_are_on_the_disk_before_their_name_is(tmp_path: Path, monkeypa
     steps.clear()
     store.create("a/c", b"1")
     assert steps == ["sync temporary", "link c", "sync a"]
+    steps.clear()
+    store.commit("a/b", lambda: None)
+    assert steps == ["sync b", "sync a", "sync shop"], "what another library has written, and nothing above the store"
+
+
+def test_a_write_that_fails_at_its_last_step_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.write("a/b", b"1")
+    with patch.object(Disk, "put_in_place", side_effect=OSError(errno.EDQUOT, "x")), pytest.raises(StoreFull):
+        store.write("a/b", b"2")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    assert store.read("a/b") == b"1"
 
 
 @pytest.fixture

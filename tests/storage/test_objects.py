@@ -164,6 +164,19 @@ def test_a_bucket_has_no_local_path(s3) -> None:
     assert open_store("s3://plain/").url == "s3://plain"
 
 
+def test_what_goes_while_it_is_listed_is_not_listed_and_below_a_file_there_is_nothing(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.write("images/a", b"1")
+    (tmp_path / "images" / "b").symlink_to("gone")
+    assert [entry.key for entry in store.list("images")] == ["images/a"]
+    assert list(store.list("images/a")) == []
+
+
+def test_a_folder_that_may_not_be_written_is_no_store(tmp_path: Path) -> None:
+    with patch("os.access", return_value=False), pytest.raises(StoreDenied, match="who owns it and its permissions"):
+        open_store(str(tmp_path / "store"))
+
+
 def test_a_file_in_place_of_the_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1")
     with pytest.raises(StoreNotFound, match="no such folder"):

@@ -1,5 +1,6 @@
 """Pictures that packshot itself has written, as they are read back: what is gone, damaged, or to be recoloured."""
 
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -7,13 +8,22 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from catalog_schemas.draft import Draft
 from catalog_schemas.errors import Rejected
 from catalog_schemas.reference import Reference
 from tasks.imaging.compose import on_flat
 from tasks.imaging.decode import decode, encode_png
 from tasks.imaging.recolour import recolour
 from tasks.runtime import pictures
-from tasks.runtime.pictures import PictureLost, cut_free, in_colour, photo_reader, read_picture
+from tasks.runtime.pictures import (
+    PictureLost,
+    cut_free,
+    in_colour,
+    photo_reader,
+    read_draft,
+    read_picture,
+    read_reference,
+)
 from tasks.storage.objects import ObjectMissing, ObjectStore
 from tasks.techniques import CutOut
 from tests.imaging.pictures import mug
@@ -62,6 +72,30 @@ def test_what_is_written_is_read_again_bit_for_bit() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
     assert (decode(encode_png(rgb), rgb.size).rgb == rgb).all()
     assert (decode(encode_png(rgb[::2, ::2, 0]), rgb.size).rgb[..., 1] == rgb[::2, ::2, 0]).all()
+
+
+def test_a_draft_and_a_photo_come_with_their_masks_as_they_were_written(store: ObjectStore) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    store.write("cache/a.png", encode_png(np.repeat(levels[..., None], 3, 2)))
+    store.write("cache/a-mask.png", encode_png(levels))
+    draft = Draft("v", "cache/a.png", "cache/a-mask.png", 0.5)
+    reference = Reference("mug", "A", "mug.jpg", draft.image_key, draft.mask_key, 16, 16, "given", 0.3, 1.0)
+    for found in (read_draft(store, draft), read_reference(store, reference)):
+        assert found.mask is not None
+        assert np.array_equal(found.mask, levels.astype(np.float32) / 255)
+        assert np.array_equal(found.rgb[..., 1], levels)
+    assert read_draft(store, replace(draft, mask_key="")).mask is None
+
+
+def test_only_a_photo_that_was_laid_on_white_gets_back_the_colours_that_it_had(store: ObjectStore) -> None:
+    rgb, mask = mug(64)
+    store.write("cache/mug.png", encode_png(rgb))
+    store.write("cache/mask.png", encode_png(mask))
+    taken = Reference("mug", "A", "mug.jpg", "cache/mug.png", "cache/mask.png", 64, 64, "given", 0.3, 1.0)
+    with patch.object(pictures, "off_white", side_effect=lambda rgb, mask: np.zeros_like(rgb)) as taken_off:
+        assert photo_reader(store)(taken, "", "").rgb.any()
+        assert not taken_off.called
+        assert not photo_reader(store)(replace(taken, mask_source="alpha"), "", "").rgb.any()
 
 
 def test_a_photo_is_recoloured_once_for_all_variants_in_a_colour(store: ObjectStore) -> None:
