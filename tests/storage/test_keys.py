@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog_schemas.adapter import AdapterSpec
-from tasks.storage.keys import adapter_key, check_key, safe_name, text_of
+from tasks.storage.keys import adapter_key, check_key, is_unfinished, safe_name, text_of
 
 HOSTILE = [
     "",
@@ -78,3 +78,13 @@ def test_the_longest_class_noun_names_a_folder_that_any_file_system_takes() -> N
     keys = {adapter_key(AdapterSpec("", noun, "model", (), "{}", 1)) for noun in ("mug", "茶" * 80, "茶" * 79 + "壶")}
     assert len(keys) == 3, "the adapter's id tells cut names apart"
     assert all(check_key(key) and max(map(len, key.split("/"))) <= 255 for key in keys)
+
+
+def test_a_class_has_a_folder_that_says_so() -> None:
+    adapters = [AdapterSpec(sku, "mug", "model", (), "{}", 1) for sku in ("", "mug")]
+    assert [adapter_key(one).split("/")[1] for one in adapters] == ["class%20mug", "mug"]
+
+
+def test_what_is_being_written_is_told_by_its_name_whoever_writes_it() -> None:
+    names = (".tmp-1", "00000000000000000001.json#1", "00000000000000000001.json", "a.tmp-1")
+    assert [is_unfinished(name) for name in names] == [True, True, False, False]

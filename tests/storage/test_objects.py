@@ -14,6 +14,7 @@ from tasks.storage import objects
 from tasks.storage.faults import ObjectMissing
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore, open_store
+from tasks.storage.s3 import S3Bucket
 
 
 def test_what_is_written_is_read_back(store: ObjectStore) -> None:
@@ -175,6 +176,15 @@ def test_what_goes_while_it_is_listed_is_not_listed_and_below_a_file_there_is_no
 def test_a_folder_that_may_not_be_written_is_no_store(tmp_path: Path) -> None:
     with patch("os.access", return_value=False), pytest.raises(StoreDenied, match="who owns it and its permissions"):
         open_store(str(tmp_path / "store"))
+
+
+def test_a_forked_process_makes_connections_of_its_own() -> None:
+    with patch.object(S3Bucket, "connect", side_effect=object):
+        bucket = S3Bucket("s3", "bucket")
+        before = bucket.files
+        assert bucket.files is before
+        with patch("os.getpid", return_value=-2):
+            assert bucket.files is not before
 
 
 def test_a_file_in_place_of_the_store_is_refused(tmp_path: Path) -> None:

@@ -306,6 +306,24 @@ def test_a_catalog_in_a_bucket_points_into_its_folder_of_the_bucket(cloud: Cloud
         assert refused(sources.read, text, 10) == Reason.REFERENCE_FORBIDDEN
 
 
+def test_a_forked_process_makes_connections_of_its_own() -> None:
+    sources = Sources("s3://shop/catalog.parquet", OPEN)
+    with patch("tasks.storage.sources.filesystem", side_effect=lambda _: Drives()) as made:
+        for _ in range(2):
+            assert sources.stamp("a.png") == "1-v"
+        assert made.call_count == 1
+        with patch("os.getpid", return_value=-2):
+            assert sources.stamp("a.png") == "1-v"
+        assert made.call_count == 2
+
+
+class Drives:
+    """A driver, as far as a look at one object needs it."""
+
+    def info(self, uri: str) -> dict[str, object]:
+        return {"type": "file", "size": 1, "ETag": '"v"'}
+
+
 def test_a_storage_that_fails_is_not_a_missing_photo(cloud: CloudServer, monkeypatch) -> None:
     catalog = cloud.url("no-such-bucket") + "/catalog.parquet"
     sources = Sources(catalog, OPEN)
