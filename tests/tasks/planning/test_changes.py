@@ -158,7 +158,8 @@ def test_what_a_list_or_a_map_leaves_open_hides_nothing_else_of_it(beside: list[
     batch = pa.RecordBatch.from_pylist(rows, schema=CATALOG_SCHEMA)
     texts = row_texts(batch).to_pylist()
     assert len(set(texts) - {None}) == len(rows)
-    assert row_texts(batch.slice(2)).to_pylist() == texts[2:]
+    for first in range(1, len(rows)):
+        assert row_texts(batch.slice(first)).to_pylist() == texts[first:]
 
 
 def test_rows_are_looked_at_once_more_of_which_a_photo_is_read_by_now_or_images_were_turned_down() -> None:
