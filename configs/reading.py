@@ -95,6 +95,8 @@ def _sentences(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
         elif fault["type"] == "tuple_type":
             such = f", such as [{fault['input']}]" if isinstance(fault["input"], str) else ""
             yield f"{location}: expected a list{such}, got {_short(fault['input'])}"
+        elif fault["type"] == "string_type" and fault["input"] is None:
+            yield f"{location}: empty; what begins with # needs quotes, or YAML takes it for a comment"
         else:
             yield f"{location}: {fault['msg']}, got {_short(fault['input'])}"
 
@@ -119,9 +121,10 @@ def unknown(names: Collection[str], known: Collection[str], place: str, kind: st
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """What may have been meant, as the end of a message; empty where nothing is close."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    """What may have been meant, in whatever case, as the end of a message; empty where nothing is close."""
+    in_one_case = {one.casefold(): one for one in sorted(known)}
+    close = difflib.get_close_matches(name.casefold(), in_one_case, n=1, cutoff=0.6)
+    return f" (did you mean {in_one_case[close[0]]!r}?)" if close else ""
 
 
 def _short(value: Any) -> str:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from catalog_schemas.errors import CatalogError, Rejected
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from catalog_schemas.rejection import Reason, Rejection
+from configs.reading import suggestion
 from tasks.storage.catalogs import open_parquet, row_batches
 from tasks.storage.keys import NAME_LENGTH, safe_name
 
@@ -176,7 +177,7 @@ def _conformed(batch: pa.RecordBatch, uri: str) -> pa.RecordBatch:
 def _conformed_column(column: pa.Array, field: pa.Field) -> pa.Array:
     if pa.types.is_timestamp(field.type):
         return _moments(column, field.type)
-    column = column.cast(field.type)
+    column = _as_map(column) if pa.types.is_struct(column.type) else column.cast(field.type)
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:  # Arrow reads text without looking at it
@@ -184,6 +185,14 @@ def _conformed_column(column: pa.Array, field: pa.Field) -> pa.Array:
     if field.name == "sku":
         return pc.utf8_trim_whitespace(pc.utf8_normalize(column, form="NFC"))
     return pc.list_slice(column, 0, LISTED_MAXIMUM + 1) if pa.types.is_list(field.type) else column
+
+
+def _as_map(column: pa.StructArray) -> pa.MapArray:
+    """What pandas makes of dictionaries: a field for each key that any of them has, null where one has it not."""
+    names = [field.name for field in column.type]
+    rows = zip(*(values.cast(pa.string()).to_pylist() for values in column.flatten()), strict=True)
+    pairs = [[(key, value) for key, value in zip(names, row, strict=True) if value is not None] for row in rows]
+    return pa.array(pairs, CATALOG_SCHEMA.field("attributes").type)
 
 
 def _moments(column: pa.Array, kind: pa.TimestampType) -> pa.Array:
@@ -213,7 +222,8 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
     for field in CATALOG_SCHEMA:
         if field.name not in schema.names:
             if not field.nullable:
-                faults.append(f"column {field.name!r} is missing; expected {field.type}")
+                meant = suggestion(field.name, schema.names)
+                faults.append(f"column {field.name!r} is missing; expected {field.type}{meant}")
         elif not _fits(schema.field(field.name).type, field.type):
             came = schema.field(field.name).type
             faults.append(f"column {field.name!r} is {came}; expected {field.type}")
@@ -230,6 +240,13 @@ def _fits(came: pa.DataType, expected: pa.DataType) -> bool:
         return pa.types.is_string(came) or pa.types.is_large_string(came) or pa.types.is_string_view(came)
     if pa.types.is_list(expected):
         return (pa.types.is_list(came) or pa.types.is_large_list(came)) and _fits(came.value_type, expected.value_type)
+    if pa.types.is_map(expected) and pa.types.is_struct(came):
+        return all(_is_plain(field.type) for field in came)
     if pa.types.is_map(expected):
         return pa.types.is_map(came) and _fits(came.key_type, pa.string()) and _fits(came.item_type, pa.string())
     return pa.types.is_timestamp(came)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a value of it is one word or number, which has a text."""
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

@@ -95,7 +95,10 @@ class Sources:
         if is_web(uri):
             why = "is a web address that no reference_prefixes of the configuration allows; copy the photo, or allow it"
             raise forbidden(reference, why)
-        why = "lies outside the catalog's folder; copy it there, or name its folder in catalog.reference_prefixes"
+        why = (
+            "lies outside the catalog's folder; copy it there, name its folder in catalog.reference_prefixes or, where "
+            "an import made the catalog, keep the file beside it whose name is the catalog's and .references"
+        )
         raise forbidden(reference, why)
 
     def expand(self, references: tuple[str, ...] | list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -37,6 +38,30 @@ def test_every_fault_of_the_schema_is_listed_at_once(tmp_path: Path) -> None:
         f"column 'references' is string; expected {pa.list_(pa.string())}",
         "column 'updated_at' is string; expected timestamp[us, tz=UTC]",
     ]
+
+
+def test_a_column_that_is_named_a_little_otherwise_is_pointed_at(tmp_path: Path) -> None:
+    table = pa.table({"SKU": ["a"], "title": ["T"], "class noun": ["mug"], "references": [["a.png"]]})
+    with pytest.raises(CatalogError) as caught:
+        _from_file(tmp_path, table)
+    assert caught.value.faults == [
+        "column 'sku' is missing; expected string (did you mean 'SKU'?)",
+        "column 'class_noun' is missing; expected string (did you mean 'class noun'?)",
+    ]
+
+
+def test_dictionaries_that_pandas_wrote_are_attributes(tmp_path: Path) -> None:
+    attributes = [{"colour": "red", "year": 2024}, None, {"material": "größe", "year": 2025}, {}]
+    rows = [product_row(f"sku-{at}", ["a.png"]) | {"attributes": one} for at, one in enumerate(attributes)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "catalog.parquet", row_group_size=3)
+    read = [row for batch in catalog_batches(str(tmp_path / "catalog.parquet")) for row in batch.to_pylist()]
+    held = [item.attributes for item in _read([row | {"attributes": dict(row["attributes"])} for row in read]).products]
+    assert held == [{"colour": "red", "year": "2024"}, {}, {"material": "größe", "year": "2025"}, {}]
+
+
+def test_attributes_within_attributes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"'attributes' is struct<size: struct<.*; expected map"):
+        _from_file(tmp_path, pa.Table.from_pylist([product_row("a", ["a.png"]) | {"attributes": {"size": {"x": 1}}}]))
 
 
 def test_the_required_columns_are_enough_and_flavours_of_text_are_text(tmp_path: Path) -> None:
