@@ -18,6 +18,7 @@ from tasks.exporting.cells import inert
 from tasks.exporting.tree import is_exported_to, write_tree
 from tasks.publishing.reviews import reviewed
 from tasks.runtime.replacing import replacing
+from tasks.runtime.wording import counted
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -34,8 +35,8 @@ class Exported:
     deleted: int = 0
 
     def __str__(self) -> str:
-        gone = f", {self.deleted} files of earlier exports deleted" if self.deleted else ""
-        return f"{self.images} images exported{gone}"
+        gone = f", {counted(self.deleted, 'file')} of earlier exports deleted" if self.deleted else ""
+        return f"{counted(self.images, 'image')} exported{gone}"
 
 
 def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str, approved: bool = False) -> Exported:

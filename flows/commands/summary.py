@@ -9,7 +9,7 @@ from catalog_schemas.plan import Plan
 from catalog_schemas.rejection import Rejection
 from catalog_schemas.run import RunRecord
 from flows.pipeline import RunOutcome
-from tasks.reporting.live import counted
+from tasks.runtime.wording import counted
 
 
 def run_summary(outcome: RunOutcome) -> dict[str, Any]:
@@ -45,10 +45,10 @@ def run_summary(outcome: RunOutcome) -> dict[str, Any]:
         ),
         "",
         *(f"! {warning}" for warning in outcome.warnings),
-        *([f"{_skus(run.skus_waiting)} left to the next run: --limit"] if run.skus_waiting else []),
+        *([f"{counted(run.skus_waiting, 'SKU')} left to the next run: --limit"] if run.skus_waiting else []),
         *_refusals(outcome.rejections, 5),
         *(
-            [f"Photos to mend: those of {_skus(links.reshoot_skus)}, listed in {links.reshoot}"]
+            [f"Photos to mend: those of {counted(links.reshoot_skus, 'SKU')}, listed in {links.reshoot}"]
             if links.reshoot
             else []
         ),
@@ -65,12 +65,11 @@ def _headline(run: RunRecord) -> str:
     if run.skus_quarantined or run.skus_waiting or run.images_retired:
         retired = f"{counted(run.images_retired, 'image')} retired, " if run.images_retired else ""
         others = f"{run.skus_waiting} waiting, " if run.skus_waiting else ""
-        return (
-            f"Nothing made: {retired}{_skus(run.skus_quarantined)} quarantined, {others}{run.skus_skipped} unchanged."
-        )
+        quarantined = f"{counted(run.skus_quarantined, 'SKU')} quarantined"
+        return f"Nothing made: {retired}{quarantined}, {others}{run.skus_skipped} unchanged."
     if run.skus_skipped and not run.images_skipped:
         why = "none is asked for or all were refused: see packshot plan"
-        return f"Nothing made: the store holds no image of {_skus(run.skus_skipped)}, for {why}."
+        return f"Nothing made: the store holds no image of {counted(run.skus_skipped, 'SKU')}, for {why}."
     return "Nothing to do: nothing trained, nothing rendered; the store holds it all."
 
 
@@ -119,10 +118,6 @@ def _refused(rejections: Sequence[Rejection]) -> dict[str, Any]:
     """The same as JSON: all of them."""
     counts = Counter(str(one.reason) for one in rejections)
     return {"refused": dict(counts), "rejections": [asdict(one) for one in rejections]}
-
-
-def _skus(count: int) -> str:
-    return "1 SKU" if count == 1 else f"{count} SKUs"
 
 
 def _counted(reasons: Counter[str]) -> str:

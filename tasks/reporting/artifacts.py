@@ -22,6 +22,7 @@ from tasks.reporting.served import served_at
 from tasks.review_images import Reviewed
 from tasks.runtime.context import RunContext
 from tasks.runtime.pictures import read_picture
+from tasks.runtime.wording import counted
 from tasks.storage.objects import ObjectStore
 
 THUMBNAILS_SHOWN = 12  # each travels inside the artifact
@@ -41,7 +42,7 @@ def show_plan(plan: Plan) -> None:
         for one in job.variants
     ]
     made = sum(job.images for job in plan.jobs)
-    note = f"{_number(made, 'image')} to make, {plan.images_skipped} there already, {len(plan.retired)} to retire"
+    note = f"{counted(made, 'image')} to make, {plan.images_skipped} there already, {len(plan.retired)} to retire"
     create_table_artifact(table=rows[:PLANNED_SHOWN] or [{"SKU": "none", "image": "none"}], description=note)
 
 
@@ -56,7 +57,7 @@ def show_run(
     """Shows what a run has made, with thumbnails, its counts, and the photos to mend. Raises StoreError."""
     shown = _first_of_each(harvest.images)
     products = len({image.sku for image in harvest.images})
-    made = f"{_number(len(harvest.images), 'image')} of {_number(products, 'product')}"
+    made = f"{counted(len(harvest.images), 'image')} of {counted(products, 'product')}"
     parts = [
         f"## {made}" if run.images_planned else "## Nothing to make: it is all there already",
         *(f"**{warning}**" for warning in warnings),
@@ -88,7 +89,7 @@ def show_reviews(done: Reviewed) -> None:
 
 def show_first(context: RunContext, images: Sequence[ImageRecord], gallery: str, to_come: int) -> None:
     """Shows what a run has made before its adapters are trained. Raises StoreError."""
-    said = f"{_number(len(images), 'image')} so far, {to_come} to come when adapters are trained"
+    said = f"{counted(len(images), 'image')} so far, {to_come} to come when adapters are trained"
     link = _link(context, "Open the gallery", "which grows")
     parts = [
         f"## {said}",
@@ -165,10 +166,6 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
 
 def _table(lines: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _plain(text: str) -> str:

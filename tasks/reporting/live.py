@@ -19,6 +19,7 @@ from tasks.publishing.reviews import Verdicts
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
 from tasks.reporting.shown import Shown, rows_to_show
 from tasks.runtime.replacing import replacing
+from tasks.runtime.wording import counted
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -49,11 +50,6 @@ class Asked:
             said = Verdict.APPROVED if self.verdict == "approved" else ""
             images = images.filter(pc.equal(images["verdict"], said))
         return images
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things, in words: "1 image", "4,800 images"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tasks.reporting.gallery import GalleryLink, GalleryPage, GalleryShop, render_gallery
-from tasks.reporting.live import Asked, Found, Live, Reviewed, counted, live_page
+from tasks.reporting.live import Asked, Found, Live, Reviewed, live_page
+from tasks.runtime.wording import counted
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
