@@ -173,6 +173,12 @@ class CheckConfig(Strict):
     maximum: float | None = None
     techniques: tuple[str, ...] = Field((), description="Techniques it applies to; none means all")
 
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "CheckConfig":
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"no value is {self.minimum:g} or more and {self.maximum:g} or less; swap the two")
+        return self
+
 
 class WebConfig(Strict):
     """How photos are fetched from web addresses, where `catalog.reference_prefixes` allows any."""
@@ -231,8 +237,8 @@ class StoreConfig(Strict):
         0.5,
         ge=0,
         le=1,
-        description="Share of a catalog's SKUs that may be gone from it at once, for then their images are retired; a "
-        "run that finds more of them gone, and more than ten, or a catalog without any, stops. 1: any",
+        description="Share of a catalog's SKUs that may lose all their images at once, being gone from it, or since "
+        "the configuration asks for none of them; a run that finds more, and more than ten, or all, stops. 1: any",
     )
 
 

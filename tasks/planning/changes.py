@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from catalog_schemas.errors import CatalogError
+from catalog_schemas.errors import CatalogError, ConfigError
 from catalog_schemas.product import Product
 from catalog_schemas.sku import TO_LOOK_AT
 from tasks.planning.fingerprints import Fingerprinter, Stamps, salt_of
@@ -101,6 +101,20 @@ class Changes:
                     f"of the others would be retired. If they are to be, run once with store.retire_maximum: 1, which "
                     f"is {share:g} now"
                 ],
+            )
+
+    def refuse_an_emptying_configuration(self, context: RunContext, emptied: int, waiting: int) -> None:
+        """Raises ConfigError where it asks for no image of so many SKUs that have some that it is rather mistaken.
+
+        `emptied` SKUs are those; they are too many as in `refuse_a_broken_catalog`, of those that do not wait.
+        """
+        having = sum(held.images > 0 and held.status != "retired" for held in self.known.values()) - waiting
+        share = context.config.store.retire_maximum
+        if share < 1 and emptied and (emptied >= having or emptied > max(GONE_FEW, share * having)):
+            raise ConfigError(
+                f"the configuration asks for no image of {emptied:,} of the {max(having, emptied):,} products that "
+                "have some, and all would be taken down: see channels, and techniques, include and exclude under "
+                f"variants. If they are to be, run once with store.retire_maximum: 1, which is {share:g} now"
             )
 
     def _is_looked_at_by_every_run(self, sku: str) -> bool:

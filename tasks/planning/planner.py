@@ -29,8 +29,8 @@ class Planner:
 
     `skipped` counts SKUs without anything to do, `held` the images that the store has, by SKU, and `images_refused`
     those that cannot be had or that a person has rejected. `displaced` lists the ids of live images that have no place
-    in the matrix any more. `quarantined` lists SKUs without a usable photo, `rejections` all that was refused.
-    `new_classes` are class adapters to be trained.
+    in the matrix any more, `emptied` counts SKUs of which it asks for none. `quarantined` lists SKUs without a usable
+    photo, `rejections` all that was refused. `new_classes` are class adapters to be trained.
     """
 
     def __init__(self, context: RunContext, known: Known, scene_photos: Mapping[str, tuple[str, ...]]) -> None:
@@ -41,7 +41,7 @@ class Planner:
         self.channels = [self.library.channels[name] for name in self.config.channels]
         self.classes: dict[str, AdapterSpec] = {}
         self.new_classes: list[AdapterSpec] = []
-        self.skipped = self.images_refused = 0
+        self.skipped = self.images_refused = self.emptied = 0
         self.held = Counter[str]()
         self.displaced: list[str] = []
         self.quarantined: list[str] = []
@@ -137,7 +137,9 @@ class Planner:
                 if wanted:
                     why = self.known.why_render(spec, wanted, product.title) if spec is first else _why_another(spec)
                     yield PlannedVariant(spec, tuple(wanted), why, product.title, attempts)
-        self.displaced += self.known.without_place(product.sku, slots)
+        displaced = self.known.without_place(product.sku, slots)
+        self.displaced += displaced
+        self.emptied += bool(displaced) and not slots
 
     def _shown(self, first: VariantSpec, channels: list[Channel]) -> dict[tuple[VariantSpec, int], list[Channel]]:
         """What these channels are to show, each attempt with its channels and with how many seeds it may be tried.

@@ -195,6 +195,15 @@ def test_lists_are_asked_for_as_lists_and_a_models_side_as_one_that_it_can_draw(
     assert "model.resolution: Input should be a multiple of 8, got 500" in said
 
 
+def test_bounds_that_no_value_keeps_and_colours_that_yaml_took_for_comments_are_refused(tmp_path):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("checks: [{name: contrast, minimum: 9, maximum: 3}]\nvariants: {colours: [\n#f5efe6\nnull]}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_preset(str(preset))
+    assert "checks.0: Value error, no value is 9 or more and 3 or less; swap the two" in str(caught.value)
+    assert "variants.colours.0: empty; what begins with # needs quotes" in str(caught.value)
+
+
 def test_a_channel_or_technique_that_is_named_twice_counts_once(tmp_path):
     text = "model: {source: a}\nchannels: [web, etsy, web]\nvariants: {techniques: [packshot, packshot]}\n"
     config = load_preset(written(tmp_path / "mine.yaml", text))

@@ -4,9 +4,10 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from catalog_schemas.errors import Rejected
+from catalog_schemas.errors import ConfigError, Rejected
 from catalog_schemas.rejection import Reason
 from catalog_schemas.review import Verdict
 from flows.commands.summary import plan_summary
@@ -296,3 +297,21 @@ def test_another_colour_in_the_catalog_trains_and_draws_its_sku_anew(shop: Shop)
     assert not shop.plan().jobs
     shop.rows[0]["attributes"] = {"colour": "blue"}
     assert [(job.product.sku, job.train) for job in shop.plan().jobs] == [("a", "colour changed")]
+
+
+def test_a_configuration_that_would_empty_the_shop_stops_before_anything_is_taken_down(shop: Shop) -> None:
+    for number in range(2):
+        shop.add(f"sku-{number}", number, category=f"Home > {number}")
+    shop.changes = {"variants": {"techniques": ["packshot"]}}
+    shop.run()
+    live = shop.live()
+    mistyped = {"variants": {"techniques": ["packshot"], "include": [{"categories": ["Hme > 0"]}]}}
+    shop.changes = mistyped
+    with pytest.raises(ConfigError, match="asks for no image of 2 of the 2 products"):
+        shop.run()
+    assert shop.live() == live != []
+    shop.changes = {"variants": {"techniques": ["packshot"], "include": [{"categories": ["Home > 0"]}]}}
+    assert shop.run().record.images_retired == len(live) / 2
+    shop.changes = mistyped | {"store": {"retire_maximum": 1}}
+    assert shop.run().record.images_retired == len(live) / 2
+    assert not shop.live()

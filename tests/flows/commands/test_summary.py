@@ -34,7 +34,8 @@ def test_a_night_that_only_retires_says_so_and_one_that_nothing_is_asked_of_clai
     shop.changes = {"variants": {"techniques": ["packshot"], "colours": ["original"]}}
     shop.add("mug", 0)
     assert _headline(shop) == "Done."
-    shop.changes = {"variants": {"techniques": ["packshot"], "include": [{"categories": ["Mistyped"]}]}}
+    shop.changes = {"variants": {"techniques": ["packshot"], "include": [{"categories": ["Other"]}]}}
+    shop.changes |= {"store": {"retire_maximum": 1}}
     assert _headline(shop) == "Nothing made: 1 image retired, 0 SKUs quarantined, 1 unchanged."
     said = (
         "Nothing made: the store holds no image of 1 SKU, for none is asked for or all were refused: see packshot plan."

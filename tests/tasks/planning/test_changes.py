@@ -1,6 +1,7 @@
 """Which rows a night looks at, and which SKUs it takes for gone."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog_schemas.errors import CatalogError
+from catalog_schemas.errors import CatalogError, ConfigError
 from catalog_schemas.plan import Plan
 from catalog_schemas.product import CATALOG_SCHEMA
 from catalog_schemas.rejection import Reason
 from configs.library import Library
 from configs.schema import CatalogConfig, RunConfig
 from tasks.plan import make_plan
+from tasks.planning.changes import Changes, LastSeen
 from tasks.planning.fingerprints import Fingerprinter, Stamps, row_texts, salt_of
 from tasks.planning.rows import Selection
 from tasks.publish import sku_records
@@ -275,6 +277,23 @@ def test_a_catalog_that_has_lost_most_of_its_skus_ends_the_run(
     allowed = {"store": {"retire_maximum": 1}} if refused else {}
     assert len(night(rows[:left], **allowed).gone) == known - left
     assert not night(rows[:left]).gone, "they went once"
+
+
+@pytest.mark.parametrize(
+    ("having", "emptied", "waiting", "refused"),
+    [(3, 3, 0, True), (3, 2, 0, False), (30, 15, 0, False), (30, 16, 0, True), (12, 10, 0, False), (30, 12, 10, True)],
+)
+def test_a_configuration_that_asks_for_no_image_of_most_products_ends_the_run(
+    having: int, emptied: int, waiting: int, refused: bool, tmp_path: Path
+) -> None:
+    seen = [("published", 2)] * having + [("published", 0), ("quarantined", 0), ("retired", 2)] * 20
+    changes = Changes({f"sku-{n}": LastSeen("print", *one) for n, one in enumerate(seen)})
+    for share, ends in ((0.5, refused), (1.0, False)):
+        config = RunConfig.model_validate(tiny_config(Path("model"), store={"retire_maximum": share}))
+        context = RunContext("run", "catalog.parquet", str(tmp_path), config, MODEL, datetime.now(UTC))
+        said = f"asks for no image of {emptied} of the {having - waiting} products.*store.retire_maximum"
+        with pytest.raises(ConfigError, match=said) if ends else nullcontext():
+            changes.refuse_an_emptying_configuration(context, emptied, waiting)
 
 
 def test_skus_that_are_gone_already_do_not_hide_how_many_go(
