@@ -112,6 +112,21 @@ def test_a_later_attempt_replaces_what_stood_in_its_place(picky: Shop, passing: 
     assert_sound(picky)
 
 
+def test_a_later_attempt_is_compared_with_what_has_passed_before_it(
+    picky: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: dict[int, int] = {}
+
+    def measure(subject: Subject) -> float:
+        beside[subject.spec.seed] = len(subject.siblings)
+        return 1.0 if subject.spec.seed == 1 else 100.0
+
+    monkeypatch.setattr(contrast, "measure", measure)
+    picky.changes["variants"] = MATRIX | {"techniques": ["regenerate"], "images": 2}
+    picky.run()
+    assert beside == {0: 0, 1: 1, 1001: 1}
+
+
 def test_a_run_that_ends_between_two_attempts_goes_on_there(
     picky: Shop, passing: Callable[[Good], None], drawn: list[RenderRequest]
 ) -> None:
