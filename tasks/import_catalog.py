@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog_schemas.errors import CatalogError, StoreError
+from catalog_schemas.errors import CatalogError, ConfigError, StoreError
 from catalog_schemas.product import CATALOG_SCHEMA, Product
 from configs.class_nouns import ClassNouns, load_class_nouns
 from tasks.importers import EXAMPLES, Found, Report, find_importer
@@ -68,18 +68,21 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-def import_catalog(kind: str, file: str, out: str, nouns: str = "", rows_per_group: int = ROW_GROUP_ROWS) -> Imported:
+def import_catalog(
+    kind: str, file: str, out: str, nouns: str = "", encoding: str = "", rows_per_group: int = ROW_GROUP_ROWS
+) -> Imported:
     """Writes the Parquet catalog `out` from `file`, which is of `kind` (`tasks.importers.kinds()`).
 
-    `nouns` is a file of class nouns over the shipped ones. At most `rows_per_group` products are held at once. `out` is
+    `nouns` is a file of class nouns over the shipped ones, `encoding` that of the file's text where it is neither UTF-8
+    nor UTF-16 with its mark, by a name of Python's. At most `rows_per_group` products are held at once. `out` is
     replaced only once everything is read. Raises CatalogError with every fault of a file that is not of its kind or
-    holds no product, ConfigError for `nouns`, and StoreError where `out` cannot be written.
+    holds no product, ConfigError for `nouns` and `encoding`, and StoreError where `out` cannot be written.
     """
     if "://" in file or "://" in out:
         raise CatalogError(file, ["an import reads and writes local files; copy the file here, and the catalog there"])
     source, catalog = Path(file), Path(out)
     importer, mapping = find_importer(kind), load_class_nouns(*filter(None, [nouns]))
-    run = _Run(source.absolute().parent, mapping)
+    run = _Run(source.absolute().parent, mapping, _known(encoding))
     with _replaced(catalog, source) as fresh, pq.ParquetWriter(fresh, CATALOG_SCHEMA) as writer:
         for batch in _batches(run.products(importer.products(source, run.report)), rows_per_group):
             writer.write_batch(batch)
@@ -111,9 +114,9 @@ def granted_prefixes(catalog: str) -> tuple[str, ...]:
 class _Run:
     """One import: it counts what passes through."""
 
-    def __init__(self, folder: Path, mapping: ClassNouns) -> None:
+    def __init__(self, folder: Path, mapping: ClassNouns, encoding: str) -> None:
         self.folder, self.mapping = folder, mapping
-        self.report, self.nouns = Report(), NounReport()
+        self.report, self.nouns = Report(encoding), NounReport()
         self.judge = RowReader("import", datetime.now(UTC))
         self.refused: Counter[str] = Counter()
         self.refusals: list[str] = []
@@ -123,12 +126,19 @@ class _Run:
         for one in found:
             product = self._completed(one)
             if not _is_text(product):
-                why = "holds bytes that are not UTF-8; save the file as UTF-8, in Excel as 'CSV UTF-8'"
-                self.report.leave_out(one.line, why)
+                self.report.leave_out(one.line, self._no_text())
                 continue
             self._judge(one.line, product)
             self.written += 1
             yield product
+
+    def _no_text(self) -> str:
+        if self.report.encoding:
+            return f"holds bytes that are not {self.report.encoding}"
+        return (
+            "holds bytes that are not UTF-8; save the file as UTF-8, in Excel as 'CSV UTF-8', or name its encoding: "
+            "--encoding cp1252 is Excel's in western Europe"
+        )
 
     def photo_remarks(self) -> Iterator[str]:
         if self.web:
@@ -202,6 +212,16 @@ def _batch(rows: list[Product]) -> pa.RecordBatch:
             values = [list(value.items()) for value in values]
         columns.append(pa.array(values, type=column.type))
     return pa.RecordBatch.from_arrays(columns, schema=CATALOG_SCHEMA)
+
+
+def _known(encoding: str) -> str:
+    try:
+        "".encode(encoding or "utf-8")
+    except LookupError:
+        raise ConfigError(
+            f"no encoding {encoding!r}; expected a name of Python's, such as cp1252, mac-roman or shift-jis"
+        ) from None
+    return encoding
 
 
 def _is_text(product: Product) -> bool:

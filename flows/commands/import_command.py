@@ -18,12 +18,20 @@ def add_import_command(add: Add) -> None:
     parser.add_argument("file", metavar="FILE", help="the file to read")
     parser.add_argument("--out", required=True, help="the Parquet file to write")
     parser.add_argument("--nouns", default="", metavar="YAML", help="class nouns of your own, over the shipped ones")
+    parser.add_argument(
+        "--encoding",
+        default="",
+        metavar="NAME",
+        help="of a text file not in UTF-8: cp1252 is Excel's in western Europe",
+    )
 
 
 def _import(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.import_catalog import import_catalog
 
-    return import_summary(import_catalog(parsed.kind, parsed.file, parsed.out, parsed.nouns), parsed.out)
+    return import_summary(
+        import_catalog(parsed.kind, parsed.file, parsed.out, parsed.nouns, parsed.encoding), parsed.out
+    )
 
 
 def import_summary(done: "Imported", out: str) -> dict[str, Any]:

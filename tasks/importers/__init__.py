@@ -34,8 +34,10 @@ class Found:
 
 @dataclass
 class Report:
-    """What a person should know about the file: bounded, however bad the file is."""
+    """What a person should know about the file: bounded, however bad the file is; and what a person knows about it, the
+    `encoding` of its text where that is neither UTF-8 nor UTF-16."""
 
+    encoding: str = ""
     left_out: int = 0
     examples: list[str] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)

@@ -18,7 +18,7 @@ def products(file: Path, report: Report) -> Iterator[Found]:
     `attributes` is an object; every field that the catalog does not know becomes an attribute too, numbers as they are
     written, anything deeper as JSON. Lines that hold no such object go into the report.
     """
-    with open_lines(file) as lines:
+    with open_lines(file, report.encoding) as lines:
         for number, line in enumerate(lines, 1):
             if number == 1 and line.lstrip().startswith("["):
                 raise CatalogError(str(file), ["expected an object on each line, got one JSON array; write JSON Lines"])

@@ -88,12 +88,13 @@ class Shop:
         self.folder = folder
         self.catalog = folder / "out" / "catalog.parquet"
 
-    def imports(self, kind: str, content: str | bytes, nouns: str = "") -> Imported:
+    def imports(self, kind: str, content: str | bytes, nouns: str = "", encoding: str = "") -> Imported:
         file = self.folder / f"file.{kind}"
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         if nouns:
             (self.folder / "nouns.yaml").write_text(nouns, encoding="utf-8")
-        return import_catalog(kind, str(file), str(self.catalog), str(self.folder / "nouns.yaml") if nouns else "")
+        own = str(self.folder / "nouns.yaml") if nouns else ""
+        return import_catalog(kind, str(file), str(self.catalog), own, encoding)
 
     def read(self) -> tuple[dict[str, Product], list[Rejection]]:
         """What a run reads of the catalog."""

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from catalog_schemas.errors import CatalogError, StoreError
+from catalog_schemas.errors import CatalogError, ConfigError, StoreError
 from configs.schema import CatalogConfig
 from tasks.import_catalog import granted_prefixes, import_catalog
 from tasks.storage.sources import Sources
@@ -113,6 +113,30 @@ def test_newlines_encodings_and_delimiters_are_found_out(shop: Shop, newline: st
     content = newline.join(delimiter.join(row) for row in rows) + newline
     products = shop.products("csv", content.encode(encoding))
     assert [product.title for product in products.values()] == ["Grüße", "B"]
+
+
+def test_an_encoding_that_nobody_can_find_out_may_be_named(shop: Shop):
+    content = (PLAIN + "1,Grüße,mug,a.jpg\n2,B,mug,b.jpg\n").encode("cp1252")
+    report = shop.imports("csv", content)
+    assert (report.products, report.left_out) == (1, 1)
+    assert "--encoding cp1252" in report.examples[0]
+    report = shop.imports("csv", content, encoding="cp1252")
+    assert (report.products, report.left_out) == (2, 0)
+    assert [product.title for product in shop.read()[0].values()] == ["Grüße", "B"]
+    report = shop.imports("csv", content, encoding="ascii")
+    assert (report.products, report.examples) == (1, ("line 2: holds bytes that are not ascii",))
+
+
+def test_jsonl_may_be_in_another_encoding_too(shop: Shop):
+    row = {"sku": "1", "title": "Grüße", "class_noun": "mug", "photos": "a.jpg"}
+    shop.imports("jsonl", json.dumps(row, ensure_ascii=False).encode("utf-16-le"), encoding="utf-16-le")
+    assert shop.read()[0]["1"].title == "Grüße"
+
+
+@pytest.mark.parametrize("name", ["cp125", "hex"])
+def test_an_encoding_that_is_none_of_texts_is_refused(shop: Shop, name: str):
+    with pytest.raises(ConfigError, match=f"no encoding '{name}'"):
+        shop.imports("csv", PLAIN + "1,A,mug,a.jpg\n", encoding=name)
 
 
 def test_a_first_line_that_tells_excel_the_delimiter_is_no_header(shop: Shop):

@@ -1,4 +1,4 @@
-"""Text files line by line: UTF-8 or UTF-16, any newlines, and no line too long to hold."""
+"""Text files line by line: UTF-8, UTF-16 or as somebody says, any newlines, and no line too long to hold."""
 
 import codecs
 from collections.abc import Iterator
@@ -22,14 +22,15 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
-def open_lines(file: Path) -> Iterator[Iterator[str]]:
+def open_lines(file: Path, encoding: str = "") -> Iterator[Iterator[str]]:
     """The lines of a text file with their own line ends; CR, LF and CR LF all end one.
 
-    Bytes that are no UTF-8 come as lone surrogates, so that only their row is lost; a longer line than LINE_MAXIMUM
-    characters is cut there. Raises CatalogError where there is no such file, or it is no text.
+    Without an `encoding` that is UTF-8, or UTF-16 with its mark. Bytes that are not come as lone surrogates, so that
+    only their row is lost; a longer line than LINE_MAXIMUM characters is cut there. Raises CatalogError where there is
+    no such file, or it is no text.
     """
-    encoding = _encoding(file)
-    with file.open(encoding=encoding, errors="surrogateescape", newline="") as text:
+    found = _encoding(file, encoding)
+    with file.open(encoding=found, errors="surrogateescape", newline="") as text:
         yield _lines(text, file)
 
 
@@ -45,13 +46,15 @@ def _lines(text: TextIO, file: Path) -> Iterator[str]:
         raise CatalogError(str(file), [f"line {number + 1}: not readable as text: {error}"]) from None
 
 
-def _encoding(file: Path) -> str:
+def _encoding(file: Path, said: str) -> str:
     head = file_head(file)
     if not head.strip():
         raise CatalogError(str(file), ["the file is empty"])
     for start, what in _BINARY.items():
         if head.startswith(start):
             raise CatalogError(str(file), [f"expected text, got {what}"])
+    if said:
+        return said
     if head.startswith(_UTF16):
         return "utf-16"
     if head.count(0) * 5 > len(head):

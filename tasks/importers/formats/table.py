@@ -49,7 +49,7 @@ def table_rows(file: Path, layout: Layout, report: Report) -> Iterator[TableRow]
     header.
     """
     csv.field_size_limit(FIELD_MAXIMUM)
-    with open_lines(file) as lines:
+    with open_lines(file, report.encoding) as lines:
         first, number = next(lines, ""), 1
         if _EXCELS.fullmatch(first.strip().strip('"')):
             first, number = next(lines, ""), 2
