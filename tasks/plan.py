@@ -82,7 +82,7 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
         planner.find_classes(usable)
     jobs, lost, lost_classes = find_lost(store, tuple(planner.jobs(usable)), known.adapters)
     if whole:
-        changes.refuse_an_emptying_configuration(context, planner.emptied, len(waiting))
+        changes.refuse_an_emptying_configuration(context, planner.emptied, waiting)
     needed = {spec.id for job in jobs for spec in (job.adapter, job.start) if spec}
     unchanged, quarantined = changes.passed["published"], changes.passed["quarantined"]
     return Plan(

@@ -103,14 +103,18 @@ class Changes:
                 ],
             )
 
-    def refuse_an_emptying_configuration(self, context: RunContext, emptied: int, waiting: int) -> None:
+    def refuse_an_emptying_configuration(self, context: RunContext, emptied: int, waiting: list[Product]) -> None:
         """Raises ConfigError where it asks for no image of so many SKUs that have some that it is rather mistaken.
 
-        `emptied` SKUs are those; they are too many as in `refuse_a_broken_catalog`, of those that do not wait.
+        `emptied` SKUs are those; they are too many as in `refuse_a_broken_catalog`, of those that are not `waiting`.
         """
-        having = sum(held.images > 0 and held.status != "retired" for held in self.known.values()) - waiting
         share = context.config.store.retire_maximum
-        if share < 1 and emptied and (emptied >= having or emptied > max(GONE_FEW, share * having)):
+        if share == 1 or not emptied:
+            return
+        later = {product.sku for product in waiting}
+        held = ((sku, one) for sku, one in self.known.items() if one.images > 0 and one.status != "retired")
+        having = sum(sku not in later for sku, _ in held)
+        if emptied >= having or emptied > max(GONE_FEW, share * having):
             raise ConfigError(
                 f"the configuration asks for no image of {emptied:,} of the {max(having, emptied):,} products that "
                 "have some, and all would be taken down: see channels, and techniques, include and exclude under "

@@ -13,7 +13,7 @@ import pytest
 
 from catalog_schemas.errors import CatalogError, ConfigError
 from catalog_schemas.plan import Plan
-from catalog_schemas.product import CATALOG_SCHEMA
+from catalog_schemas.product import CATALOG_SCHEMA, Product
 from catalog_schemas.rejection import Reason
 from configs.library import Library
 from configs.schema import CatalogConfig, RunConfig
@@ -286,6 +286,7 @@ def test_a_catalog_that_has_lost_most_of_its_skus_ends_the_run(
 def test_a_configuration_that_asks_for_no_image_of_most_products_ends_the_run(
     having: int, emptied: int, waiting: int, refused: bool, tmp_path: Path
 ) -> None:
+    later = [Product(f"sku-{n}", "Mug", "mug", ("a.png",)) for n in (*range(waiting), *range(1000, 1100))]
     seen = [("published", 2)] * having + [("published", 0), ("quarantined", 0), ("retired", 2)] * 20
     changes = Changes({f"sku-{n}": LastSeen("print", *one) for n, one in enumerate(seen)})
     for share, ends in ((0.5, refused), (1.0, False)):
@@ -293,7 +294,7 @@ def test_a_configuration_that_asks_for_no_image_of_most_products_ends_the_run(
         context = RunContext("run", "catalog.parquet", str(tmp_path), config, MODEL, datetime.now(UTC))
         said = f"asks for no image of {emptied} of the {having - waiting} products.*store.retire_maximum"
         with pytest.raises(ConfigError, match=said) if ends else nullcontext():
-            changes.refuse_an_emptying_configuration(context, emptied, waiting)
+            changes.refuse_an_emptying_configuration(context, emptied, later)
 
 
 def test_skus_that_are_gone_already_do_not_hide_how_many_go(
