@@ -9,7 +9,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -34,6 +34,9 @@ from catalog_schemas.sku import SkuRecord
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, Where, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectInfo, ObjectStore
+
+Filters = Sequence[tuple[str, str, Any]]
+"""Conditions (column, operator, value), as pyarrow's `filters_to_expression` takes them; all of them hold."""
 
 _LACKS = {  # what the Delta driver's text says of servers that only look like a cloud's
     "invalid uploadType": "the server lacks uploads by Google's XML API",
@@ -106,11 +109,11 @@ class Tables:
         filters = None if skus is None else [("sku", "in", skus)]
         return self._live("images", columns or TABLES["images"].schema.names, filters)
 
-    def live_adapters(self, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+    def live_adapters(self, columns: list[str] | None = None, filters: Filters | None = None) -> pa.Table:
         """The rows of `adapters` whose files count."""
         return self._live("adapters", columns or TABLES["adapters"].schema.names, filters)
 
-    def _live(self, name: str, wanted: list[str], filters: Any) -> pa.Table:
+    def _live(self, name: str, wanted: list[str], filters: Filters | None) -> pa.Table:
         rows = self.read(name, list(dict.fromkeys([*wanted, "retired_at"])), filters)
         return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)
 
@@ -125,29 +128,29 @@ class Tables:
         return -1 if table is None else table.version()
 
     def read(
-        self, name: str, columns: list[str] | None = None, filters: Any = None, version: int | None = None
+        self, name: str, columns: list[str] | None = None, filters: Filters | None = None, version: int | None = None
     ) -> pa.Table:
         """The rows, retired ones too, in the schema that this packshot declares; empty where there is no table.
 
-        `columns` picks and orders columns. `filters` is a pyarrow expression or [(column, op, value), …] and may name
-        any column. A declared column that the table does not have yet is null; one that is not declared is left out.
-        `version` reads an earlier commit, from 0; StoreError where it is not kept any more.
+        `columns` picks and orders columns; `filters` may name any. A declared column that the table lacks is null; one
+        that is not declared is left out. `version` reads an earlier commit, from 0; StoreError where it is not kept any
+        more.
         """
         return pa.concat_tables(self.parts(name, columns, filters, version))
 
     def parts(
-        self, name: str, columns: list[str] | None = None, filters: Any = None, version: int | None = None
+        self, name: str, columns: list[str] | None = None, filters: Filters | None = None, version: int | None = None
     ) -> Iterator[pa.Table]:
         """What `read` gives, file by file: for who keeps less of the rows than they are. The first part is empty."""
         schema = TABLES[name].schema
         wanted = list(columns) if columns is not None else schema.names
         yield schema.empty_table().select(wanted)
-        if _hold_for_none(filters):
+        if _hold_for_none(filters or ()):
             return
         table = self._opened(name, version)
         if table is None:
             return
-        where = None if filters is None else _where(schema, filters)
+        where = _where(schema, filters) if filters else None
         named = dict.fromkeys([*wanted, *(where.columns.names if where else ())])
         scanned = pa.schema([schema.field(column) for column in named])
         for file in self._files(name, table):
@@ -328,16 +331,11 @@ def _removed(commit: bytes) -> set[str]:
     return {action["remove"]["path"] for action in actions if "remove" in action}
 
 
-def _hold_for_none(filters: Any) -> bool:
+def _hold_for_none(filters: Filters) -> bool:
     """Whether a row would have to be in an empty list, to which Arrow gives no type and so refuses to compare it."""
-    clauses = [clause for clause in filters if isinstance(clause, tuple)] if isinstance(filters, list) else []
-    return any(op == "in" and not len(value) for _, op, value in clauses)
+    return any(op == "in" and not len(value) for _, op, value in filters)
 
 
-def _where(schema: pa.Schema, filters: Any) -> Where:
-    """The filter with the columns that it names: all for an expression, which hides them."""
-    if not isinstance(filters, list):
-        return Where(schema, filters)
-    clauses = [clause for group in filters for clause in ([group] if isinstance(group, tuple) else group)]
-    named = dict.fromkeys(column for column, _, _ in clauses)
-    return Where(pa.schema([schema.field(column) for column in named]), pq.filters_to_expression(filters))
+def _where(schema: pa.Schema, filters: Filters) -> Where:
+    named = dict.fromkeys(column for column, _, _ in filters)
+    return Where(pa.schema([schema.field(column) for column in named]), pq.filters_to_expression(list(filters)))

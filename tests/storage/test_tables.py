@@ -11,7 +11,6 @@ from unittest.mock import patch
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -120,8 +119,8 @@ def test_a_filter_reads_only_what_it_names(tables: Tables) -> None:
     tables.merge("images", images("a1", "a2", "b1"), "r1")
     tables.merge("images", images("a1", retired_at=NOW), "r2", ("retired_at",))
     assert ids(tables, filters=[("sku", "=", "a")]) == ["a1", "a2"]
-    assert ids(tables, filters=pc.field("retired_at").is_null()) == ["a2", "b1"]
-    assert ids(tables, filters=pc.field("sku").isin(["b"]) & (pc.field("seed") > 1)) == ["b1"]
+    assert ids(tables, filters=[("sku", "in", ["b"]), ("seed", ">", 1)]) == ["b1"]
+    assert ids(tables, filters=[]) == ["a1", "a2", "b1"]
 
 
 def test_live_images_are_those_that_nothing_has_replaced_of_all_skus_or_some(tables: Tables) -> None:
