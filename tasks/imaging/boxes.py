@@ -47,10 +47,8 @@ def _numbers(data: bytes) -> tuple[int, int]:
         first, properties = _body(meta, b"pitm"), _body(meta, b"iprp")
         item = struct.unpack_from(">I" if first[0] else ">H", first, 4)[0]
         store = _body(properties, b"ipco")
-        listed = [
-            (b"", b""),
-            *((kind, store[begin:end]) for kind, begin, end in _boxes(store)),
-        ]  # the first one is none
+        none = (b"", b"")  # what number 0 means
+        listed = [none, *((kind, store[begin:end]) for kind, begin, end in _boxes(store))]
         for index in _indices(_body(properties, b"ipma"), item):
             kind, body = listed[index]
             if kind == b"colr" and body[:4] == b"nclx":
