@@ -121,10 +121,16 @@ def unknown(names: Collection[str], known: Collection[str], place: str, kind: st
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """What may have been meant, in whatever case, as the end of a message; empty where nothing is close."""
+    """What may have been meant, as the end of a message; empty where nothing is close."""
+    close = closest(name, known)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """The name of those known that may have been meant, in whatever case; empty where nothing is close."""
     in_one_case = {one.casefold(): one for one in sorted(known)}
-    close = difflib.get_close_matches(name.casefold(), in_one_case, n=1, cutoff=0.6)
-    return f" (did you mean {in_one_case[close[0]]!r}?)" if close else ""
+    close = difflib.get_close_matches(name.casefold(), in_one_case, n=1)
+    return in_one_case[close[0]] if close else ""
 
 
 def _short(value: Any) -> str:

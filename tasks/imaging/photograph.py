@@ -1,20 +1,16 @@
 """The part of a photograph of a scene in which a product is put, and that draft in the whole of it again."""
 
 from dataclasses import replace
-from typing import TypeVar
 
-import cv2
 import numpy as np
 
 from tasks.imaging.colour import from_linear, to_linear
 from tasks.imaging.framing import visible
-from tasks.imaging.pixels import Floats, Mask, Rgb, scale_rgb
+from tasks.imaging.pixels import Floats, Mask, Rgb, scale_rgb, shrink_mask, shrink_rgb
 from tasks.imaging.shadow import CAST_SHADOW, NO_SHADOW, Shadow, darkness_of, shade
 
 _SMALL = 160  # pixels of the longer side of the pictures in which a draft's shadow is known
 _UNSEEN = 0.02  # of a mask, or of linear light: nothing is said there of what the shadow took
-
-Array = TypeVar("Array", Rgb, Mask)
 
 
 def cut_to(rgb: Rgb, width: int, height: int) -> Rgb:
@@ -37,7 +33,7 @@ def widened(rgb: Rgb, mask: Mask, photograph: Rgb) -> tuple[Rgb, Mask]:
     whole, there = scale_rgb(photograph, size[1], size[0]).copy(), np.zeros(size, np.float32)
     there[place] = mask
     scene = _light(whole[place])
-    darkness = darkness_of(there, _shadow_of(_light(rgb), scene, _small(mask)))
+    darkness = darkness_of(there, _shadow_of(_light(rgb), scene, shrink_mask(mask, _SMALL)))
     darkness[place] = 0.0
     dark = darkness > 0.0
     whole[dark] = from_linear(shade(to_linear(whole[dark]), darkness[dark], float(scene.mean()), CAST_SHADOW))
@@ -56,13 +52,7 @@ def _shadow_of(draft: Floats, scene: Floats, mask: Mask) -> Shadow:
 
 def _light(rgb: Rgb) -> Floats:
     """A small picture's linear light, of all colours together."""
-    return np.asarray(to_linear(_small(rgb)).mean(axis=2))
-
-
-def _small(picture: Array) -> Array:
-    scale = min(1.0, _SMALL / max(picture.shape[:2]))
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(to_linear(shrink_rgb(rgb, _SMALL)).mean(axis=2))
 
 
 def _middle(rgb: Rgb, width: int, height: int) -> tuple[slice, slice]:

@@ -16,6 +16,7 @@ from tasks.storage.sources import Sources
 from tasks.storage.tables import Tables
 
 GONE_FEW = 10  # SKUs: so many may go at once, whatever share of all they are
+_ONCE = "If they are to be, run once with store.retire_maximum: 1, which is {:g} now"
 
 
 class LastSeen(NamedTuple):
@@ -93,13 +94,12 @@ class Changes:
         `store.retire_maximum` of all.
         """
         known, gone, share = len(self._listed_before()), len(self.gone()), context.config.store.retire_maximum
-        if share < 1 and gone and (not any(self.seen) or gone > max(GONE_FEW, share * known)):
+        if share < 1 and gone and (not any(self.seen) or _are_many(gone, known, share)):
             raise CatalogError(
                 context.catalog,
                 [
                     f"lists {known - gone:,} of the {known:,} SKUs that it had, as if an export had failed; the images "
-                    f"of the others would be retired. If they are to be, run once with store.retire_maximum: 1, which "
-                    f"is {share:g} now"
+                    f"of the others would be retired. {_ONCE.format(share)}"
                 ],
             )
 
@@ -114,11 +114,11 @@ class Changes:
         later = {product.sku for product in waiting}
         held = ((sku, one) for sku, one in self.known.items() if one.images > 0 and one.status != "retired")
         having = sum(sku not in later for sku, _ in held)
-        if emptied >= having or emptied > max(GONE_FEW, share * having):
+        if emptied >= having or _are_many(emptied, having, share):
             raise ConfigError(
                 f"the configuration asks for no image of {emptied:,} of the {max(having, emptied):,} products that "
                 "have some, and all would be taken down: see channels, and techniques, include and exclude under "
-                f"variants. If they are to be, run once with store.retire_maximum: 1, which is {share:g} now"
+                f"variants. {_ONCE.format(share)}"
             )
 
     def _is_looked_at_by_every_run(self, sku: str) -> bool:
@@ -127,6 +127,10 @@ class Changes:
 
     def _listed_before(self) -> list[str]:
         return [sku for sku, held in self.known.items() if held.status != "retired"]
+
+
+def _are_many(skus: int, of: int, share: float) -> bool:
+    return skus > max(GONE_FEW, share * of)
 
 
 def read_changes(

@@ -1,10 +1,10 @@
 """SKUs that a run or a gallery was asked for and that are not there."""
 
-import difflib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from catalog_schemas.errors import ConfigError
+from configs.reading import closest
 
 UNKNOWN_SHOWN = 20  # SKUs, in a message
 NEIGHBOURS = 50  # SKUs on either side of one that is not in the catalog, among which it may have been meant
@@ -17,22 +17,20 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str], what: str = "are not in 
         return
     shown = unknown[:UNKNOWN_SHOWN]
     meant = list(zip(shown, _close_to(shown, seen), strict=True))
-    lines = [f"  - {sku}" + (f" (did you mean {close[0]}?)" if close else "") for sku, close in meant]
+    lines = [f"  - {sku}" + (f" (did you mean {close}?)" if close else "") for sku, close in meant]
     more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
     raise ConfigError("\n".join([f"SKUs that {what} ({len(unknown)}):", *lines, *more]))
 
 
-def _close_to(skus: list[str], seen: Set[str]) -> Iterator[list[str]]:
-    """For each of `skus`, a list with the SKU seen that may have been meant, or an empty one.
+def _close_to(skus: list[str], seen: Set[str]) -> Iterator[str]:
+    """For each of `skus`, the SKU seen that may have been meant, or nothing.
 
     To compare one with each of 100,000 takes seconds. What was meant begins or ends alike, and so is near it in the
-    order of SKUs, or in the order of SKUs read backwards. Upper case may have been meant by lower case.
+    order of SKUs, or in the order of SKUs read backwards, in whatever case.
     """
     ways: list[Callable[[str], str]] = [str.casefold, lambda sku: sku.casefold()[::-1]]
     orders = [(way, sorted(seen, key=way)) for way in ways]
     for sku in skus:
         at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]
-        near = {
-            one.casefold(): one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]
-        }
-        yield [near[one] for one in difflib.get_close_matches(sku.casefold(), sorted(near), n=1)]
+        near = {one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]}
+        yield closest(sku, near)
