@@ -4,11 +4,15 @@ import argparse
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from catalog_schemas.errors import ConfigError
 from flows.commands.existing_store import existing_store
+from tasks.storage.objects import ObjectStore
+
+VERSIONS_SHOWN = 20  # of a rollback, the last ones
 
 Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argparse.ArgumentParser]
 
@@ -42,7 +46,9 @@ def add_operator_commands(add: Add) -> None:
     gc.add_argument("--grace", default="7d", help="such as 7d, 12h or 30m; longer than the longest run")
     gc.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     rollback = add("rollback", _rollback, "make an earlier version of the published images current again")
-    rollback.add_argument("version", type=int, help="a version of tables/images, from 0")
+    rollback.add_argument(
+        "version", type=int, nargs="?", help="a version of tables/images; without it, they are listed"
+    )
     export = add("export", _export, "write the live images as a plain tree of files, or as a feed")
     export.add_argument("kind", choices=["tree", "shopify", "google"], help="what to write")
     export.add_argument("--out", required=True, help="the folder, or the feed's file")
@@ -117,10 +123,26 @@ def _rollback(parsed: argparse.Namespace) -> dict[str, Any]:
     from tasks.runtime.context import new_run_id
     from tasks.upkeep.roll_back import roll_back
 
+    store = existing_store(parsed.store)
+    if parsed.version is None:
+        return _versions(store)
     now = datetime.now(UTC)
-    done = roll_back(existing_store(parsed.store), parsed.version, f"rollback-{new_run_id(now)}", now)
+    done = roll_back(store, parsed.version, f"rollback-{new_run_id(now)}", now)
     text = f"version {parsed.version} is current again: {done.revived} images came back, {done.retired} were retired"
     return {"text": text, "revived": done.revived, "retired": done.retired}
+
+
+def _versions(store: ObjectStore) -> dict[str, Any]:
+    from tasks.upkeep.roll_back import versions
+
+    found = list(islice(versions(store), VERSIONS_SHOWN))
+    lines = ["version  since             live images  made by"]
+    lines += [f"{one.version:7}  {one.at:%Y-%m-%d %H:%M}  {one.images:11,}  {one.run_id}" for one in found]
+    lines += ["Times are UTC. Give a version, and its images are live again"]
+    if not found:
+        lines = [f"{store.url} has no version with live images"]
+    listed = [vars(one) | {"at": one.at.isoformat()} for one in found]
+    return {"text": "\n".join(lines), "versions": listed}
 
 
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:

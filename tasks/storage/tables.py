@@ -31,9 +31,10 @@ from catalog_schemas.rejection import Rejection
 from catalog_schemas.review import Review
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
+from tasks.storage.delta_log import Commit, commit_of, removed
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, Where, changes, conformed, first_of_each, parquet_bytes
-from tasks.storage.objects import ObjectInfo, ObjectStore
+from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
 
 Filters = Sequence[tuple[str, str, Any]]
 """Conditions (column, operator, value), as pyarrow's `filters_to_expression` takes them; all of them hold."""
@@ -127,6 +128,15 @@ class Tables:
         table = self._opened(name)
         return -1 if table is None else table.version()
 
+    def commits(self, name: str) -> Iterator[Commit]:
+        """The commits whose files of the log are kept, the last one first."""
+        for version in range(self.version(name), -1, -1):
+            try:
+                log = self.store.read(f"tables/{name}/_delta_log/{version:020}.json")
+            except ObjectMissing:
+                return
+            yield commit_of(version, log)
+
     def read(
         self, name: str, columns: list[str] | None = None, filters: Filters | None = None, version: int | None = None
     ) -> pa.Table:
@@ -197,7 +207,7 @@ class Tables:
             named = {file.path for file in self._files(name, table)}
             for file in files:
                 if "/_delta_log/" in file.key and file.key.endswith(".json") and file.modified >= before:
-                    named |= _removed(self.store.read(file.key))
+                    named |= removed(self.store.read(file.key))
             for file in files:
                 path = file.key.removeprefix(f"tables/{name}/")
                 if path.endswith(".parquet") and "/" not in path and file.modified < before and path not in named:
@@ -323,12 +333,6 @@ class Tables:
             return True
 
         return self.store.commit(f"tables/{name}/_delta_log/{version:020}.json", once)
-
-
-def _removed(commit: bytes) -> set[str]:
-    """The data files that a commit of the Delta log takes out."""
-    actions = (json.loads(line) for line in commit.splitlines() if line)
-    return {action["remove"]["path"] for action in actions if "remove" in action}
 
 
 def _hold_for_none(filters: Filters) -> bool:

@@ -1,5 +1,6 @@
 """Makes an earlier version of the published images current again, as a new commit on top."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,13 +25,35 @@ class Rollback:
     retired: int
 
 
+@dataclass(frozen=True)
+class Version:
+    """A version of `tables/images` that a rollback can bring back: when it came, of which run, and its live images."""
+
+    version: int
+    at: datetime
+    run_id: str
+    images: int
+
+
+def versions(store: ObjectStore) -> Iterator[Version]:
+    """The versions with live images, the last one first. Raises StoreError."""
+    tables = Tables(store)
+    for one in tables.commits("images"):
+        try:
+            images = len(_live_at(tables, one.version))
+        except ObjectMissing:  # garbage collection keeps none that are older
+            return
+        if images:
+            yield Version(one.version, one.at, one.run_id, images)
+
+
 def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:
     """The images live at `version` of `tables/images` are live again, less those rejected since; others are retired.
 
     What a killed run had begun to publish is published first, or else the next run would put it on top. The next
     nightly run leaves it all so, SKU by SKU, until something about the SKU changes; those that their catalog lists no
-    more it retires again. Raises StoreError where the version is not there, or where garbage collection has deleted the
-    bytes of an image that would come back; then nothing is changed.
+    more it retires again. Raises StoreError where the version is not there, where it would leave no image at all, or
+    where garbage collection has deleted the bytes of an image that would come back; then nothing is changed.
     """
     with at_work(store, run_id, UNTOLD):
         complete_publications(store, now)
@@ -39,7 +62,7 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
 
 def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:
     tables, done = Tables(store), Rollback(0, 0)
-    wanted = _live_at(tables, version)
+    wanted = _wanted(tables, version)
 
     def changed() -> pa.Table:
         nonlocal done
@@ -48,6 +71,11 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
         is_wanted = pc.and_(pc.is_in(rows["image_id"], wanted), pc.invert(is_rejected(tables, rows)))
         revived = rows.filter(pc.and_(is_wanted, pc.invert(is_live)))
         retired = rows.filter(pc.and_not(is_live, is_wanted))
+        if len(retired) and not pc.any(is_wanted).as_py():
+            raise StoreError(
+                f"{tables.uri('images')}: of version {version} no image would be live, and the {len(retired):,} that "
+                "are would be taken down; choose a later one"
+            )
         _refuse_if_lost(store, revived["key"].to_pylist(), version)
         list_again(tables, revived["sku"].unique().to_pylist(), run_id)
         done = Rollback(len(revived), len(retired))
@@ -57,18 +85,23 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
     return done
 
 
-def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:
-    """The ids of the images that were live at a version."""
+def _wanted(tables: Tables, version: int) -> pa.ChunkedArray:
+    """`_live_at`, of a version that somebody has named. Raises StoreError where there is none, or none any more."""
     last = tables.version("images")
     if not 0 <= version <= last:
         has = f"has the versions 0 to {last}" if last >= 0 else "does not exist yet"
         raise StoreError(f"{tables.uri('images')}: {has}; there is no version {version}")
     try:
-        then = tables.read("images", ["image_id", "retired_at"], version=version)
+        return _live_at(tables, version)
     except ObjectMissing:
         raise StoreError(
             f"{tables.uri('images')}: version {version} is older than what garbage collection keeps; choose a later one"
         ) from None
+
+
+def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:
+    """The ids of the images that were live at a version. Raises ObjectMissing where its files are deleted."""
+    then = tables.read("images", ["image_id", "retired_at"], version=version)
     return then.filter(pc.is_null(then["retired_at"]))["image_id"]
 
 

@@ -82,6 +82,9 @@ def test_the_commands_gc_rollback_and_export_do_what_they_say(
     with patch("flows.commands.operator_commands.datetime", wraps=datetime) as clock:
         clock.now.return_value = datetime.now(UTC) + timedelta(days=30)
         assert _said(capsys, "gc", *at)[1]["keys"] == [], "the grace period is a week, by the store's clock"
+    code, answer = _said(capsys, "rollback", *at)
+    assert (code, [one["version"] for one in answer["versions"]]) == (0, [version + 1, version])
+    assert [line.split()[3:] for line in answer["text"].splitlines()[1:3]] == [["4", "two"], ["4", "one"]]
     code, answer = _said(capsys, "rollback", str(version), *at)
     assert (code, answer["revived"], answer["retired"]) == (0, 2, 2)
     code, answer = _said(capsys, "export", "tree", *at, "--out", str(tmp_path / "tree"))

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from catalog_schemas.errors import StoreError
 from tasks.storage.tables import Tables
-from tasks.upkeep.roll_back import Rollback, roll_back
+from tasks.upkeep.roll_back import Rollback, roll_back, versions
 from tests.crash.crashing import OTHERS, crash_hook
 from tests.crash.operated import CATALOG, CHANGED, LATER, gc, killed_at, live, night
 from tests.crash.soundness import content, read_tables, violations
@@ -28,7 +29,6 @@ def test_a_rollback_brings_an_earlier_version_back_and_can_itself_be_rolled_back
     assert live(store) == second
     assert roll_back(store, newer, "stay", clock.now()) == Rollback(0, 0)
     assert roll_back(store, Tables(store).version("images"), "last", clock.now()) == Rollback(0, 0)
-    assert roll_back(store, 0, "first", clock.now()) == Rollback(0, 4), "when there was no image yet"
     assert violations(store) == []
     assert gc(store, dry_run=True).keys == (), "it has ended"
 
@@ -42,6 +42,41 @@ def test_a_rollback_whose_bytes_are_gone_is_refused_and_changes_nothing(store: C
     before = content(read_tables(store))
     with pytest.raises(StoreError, match=rf"the bytes of 1 images of version {version} are deleted, the first: {lost}"):
         roll_back(store, version, "back", clock.now())
+    assert content(read_tables(store)) == before
+    assert gc(store, dry_run=True).keys == (), "it has ended"
+
+
+def test_the_versions_that_a_rollback_can_bring_back_are_listed(store: ClockedStore, clock: Clock) -> None:
+    assert list(versions(store)) == []
+    night(store, CATALOG, "one")
+    first = Tables(store).version("images")
+    night(store, CHANGED, "two")
+    roll_back(store, first, "back", clock.now())
+    listed = list(versions(store))
+    assert [(one.run_id, one.images) for one in listed] == [("back", 4), ("two", 4), ("one", 4)]
+    assert [one.version for one in listed] == [first + 2, first + 1, first]
+    assert listed[0].at >= listed[1].at >= listed[2].at
+    clock.advance(LATER)
+    gc(store)
+    assert [one.run_id for one in versions(store)] == ["back"], "of the others garbage collection has deleted files"
+
+
+def test_versions_whose_commits_another_program_has_cleared_away_are_not_listed(store: ClockedStore) -> None:
+    night(store, CATALOG, "one")
+    night(store, CHANGED, "two")
+    table = DeltaTable(Tables(store).uri("images"))
+    table.create_checkpoint()
+    for log in Path(table.table_uri.removeprefix("file://")).glob("_delta_log/*.json"):
+        if int(log.stem) < table.version():
+            log.unlink()
+    assert [one.run_id for one in versions(store)] == ["two"]
+
+
+def test_a_rollback_that_would_leave_nothing_is_refused(store: ClockedStore, clock: Clock) -> None:
+    night(store, CATALOG, "one")
+    before = content(read_tables(store))
+    with pytest.raises(StoreError, match=r"of version 0 no image would be live, and the 4 that are would be"):
+        roll_back(store, 0, "back", clock.now())
     assert content(read_tables(store)) == before
     assert gc(store, dry_run=True).keys == (), "it has ended"
 
