@@ -12,8 +12,15 @@ from catalog_schemas.errors import Rejected
 from catalog_schemas.identity import content_id
 from catalog_schemas.product import CATALOG_SCHEMA
 from configs.schema import VariantMatrix
+from tasks.planning.own_colours import colours_named
 from tasks.runtime.context import RunContext
-from tasks.runtime.versions import FINISHER_VERSION, GATE_VERSION, RENDERER_VERSION, TRAINER_VERSION
+from tasks.runtime.versions import (
+    FINISHER_VERSION,
+    GATE_VERSION,
+    OWN_COLOUR_VERSION,
+    RENDERER_VERSION,
+    TRAINER_VERSION,
+)
 from tasks.storage.addresses import is_web
 from tasks.storage.sources import Sources
 from tasks.techniques import find_technique, version_of
@@ -84,6 +91,7 @@ def salt_of(context: RunContext, scene_photos: Mapping[str, tuple[str, ...]]) ->
     fields = VariantMatrix.model_fields
     unused = {name for name in ("attempts", "places") if getattr(config.variants, name) == fields[name].default}
     own = {name: version for name in config.variants.techniques if (version := version_of(find_technique(name)))}
+    is_recoloured = any(colour.hex for colour in colours_named(config.variants.colours, library))
     return content_id(
         [
             config.model_dump(mode="json", exclude={"compute": True, "store": True, "model": True, "variants": unused}),
@@ -97,6 +105,7 @@ def salt_of(context: RunContext, scene_photos: Mapping[str, tuple[str, ...]]) ->
             # left out where there are none: fingerprints from before there could be any stay as they are
             *([own] if own else []),
             *([dict(scene_photos)] if scene_photos else []),
+            *([{"own colour": OWN_COLOUR_VERSION}] if is_recoloured else []),
         ]
     )
 

@@ -119,7 +119,7 @@ class Planner:
             resolution=self.context.resolution,
             renderer_version=RENDERER_VERSION,
             colour=adapter.colour,
-            colour_hex=self.colour_words.hex_of(product.in_words(self.config.generation.colour_attributes)),
+            colour_hex=self.colour_words.of_product(product, self.config.generation.colour_attributes),
             controlnet=model.controlnet_identity,
             upscaler=model.upscaler_identity,
             scene_photos=self.scene_photos,

@@ -5,3 +5,4 @@ RENDERER_VERSION = 3  # drafts of all techniques, and their scenes; a technique'
 GATE_VERSION = 3  # verdicts of the checks that packshot brings
 FINISHER_VERSION = 5  # renditions
 PREPARER_VERSION = 4  # prepared photos, where those of an earlier run are taken
+OWN_COLOUR_VERSION = 1  # of what a catalog's words for a product's colour are taken for, where it is recoloured

@@ -57,18 +57,20 @@ def test_an_adapter_does_not_know_the_order_of_its_photos(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("attributes", "meant"),
+    ("fields", "meant"),
     [
-        ({"color": "Navy blue / White"}, "#1d2b4f"),
-        ({"colour": "#1A7F5A", "color": "red"}, "#1a7f5a"),
-        ({"colour": "Ocean breeze"}, ""),
-        ({"accent": "red"}, ""),
+        ({"attributes": {"color": "Navy blue / White"}}, "#1d2b4f"),
+        ({"attributes": {"colour": "#1A7F5A", "color": "red"}}, "#1a7f5a"),
+        ({"attributes": {"colour": "Ocean breeze"}}, ""),
+        ({"attributes": {"accent": "red"}}, ""),
+        ({"title": "Navy blue mug, red handle"}, "#1d2b4f"),
+        ({"title": "Mug with a navy blue handle"}, ""),
     ],
 )
 def test_a_recoloured_picture_knows_what_the_catalog_calls_the_products_colour(
-    tmp_path: Path, attributes: dict[str, str], meant: str
+    tmp_path: Path, fields: dict[str, Any], meant: str
 ) -> None:
-    row = product_row("mug-1", **write_photos(tmp_path / "photos", 0, 1, side=64), attributes=attributes)
+    row = product_row("mug-1", **write_photos(tmp_path / "photos", 0, 1, side=64), **fields)
     catalog = write_catalog(tmp_path / "catalog.parquet", [row])
     variants = {"techniques": ["packshot"], "colours": ["original", "sage"], "backgrounds": ["scene"]}
     _, job = _planned(catalog, variants=variants)

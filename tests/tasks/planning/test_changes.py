@@ -106,6 +106,17 @@ def test_another_version_of_what_makes_images_makes_a_night_look_at_every_row(
     assert _salt(tmp_path) != before
 
 
+@pytest.mark.parametrize(
+    ("colours", "counts"), [(["original", "sage"], True), (["#1a7f5a"], True), (["original"], False)]
+)
+def test_another_way_to_read_a_products_colour_makes_a_night_look_at_every_row_where_some_are_recoloured(
+    colours: list[str], counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _salt(tmp_path, variants={"colours": colours})
+    monkeypatch.setattr("tasks.planning.fingerprints.OWN_COLOUR_VERSION", 99)
+    assert (_salt(tmp_path, variants={"colours": colours}) != before) == counts
+
+
 def test_another_photograph_of_a_scene_makes_a_night_look_at_every_row(tmp_path: Path) -> None:
     assert len({_salt(tmp_path, {"loft": (photo,)}) for photo in ("1", "2")} | {_salt(tmp_path)}) == 3
 

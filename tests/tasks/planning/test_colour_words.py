@@ -2,6 +2,7 @@
 
 import pytest
 
+from catalog_schemas.product import Product
 from configs.library import load_library
 from tasks.planning.colour_words import ColourWords, _shops_words
 
@@ -52,6 +53,44 @@ def test_a_hex_code_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize("text", ["", " / ", "Forest camouflage", "No. 7", "multicolour", "original", "Redwood", "#xy"])
 def test_what_names_no_colour_means_none(text: str) -> None:
     assert WORDS.hex_of(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Nord Mug in Teal", "teal"),
+        ("Black leather satchel", "black"),
+        ("Satchel - Black / Brown", "black"),
+        ("Light-grey felt slippers", "light-grey"),
+        ("Tasse in Weiß, 300 ml", "white"),
+        ("White mug with light grey dots", "white"),
+        ("Becher mit rotem Henkel, weiß", ""),
+        ("Mug with a blue stripe", ""),
+        ("Mug (also in red)", ""),
+        ("Navy blue bag", "navy"),
+        ("Teal lagoon bag, blue", "teal"),
+        ("Rose garden mug blue", ""),
+        ("Twin-bell alarm clock", ""),
+        ("#1 Dad mug", ""),
+        ("", ""),
+    ],
+)
+def test_a_title_names_a_colour_where_it_names_one_of_the_product_itself(title: str, name: str) -> None:
+    assert WORDS.in_title(title, "mug") == (COLOURS[name].hex if name else "")
+
+
+def test_a_class_noun_is_no_colour() -> None:
+    assert WORDS.in_title("Preserved rose", "rose") == ""
+    assert WORDS.in_title("Preserved rose, red", "rose") == COLOURS["red"].hex
+    assert WORDS.in_title("Rose gold ring", "ring") == WORDS.hex_of("rose gold")
+
+
+def test_a_products_colour_is_its_attribute_s_or_else_its_title_s() -> None:
+    def colour(**attributes: str) -> str:
+        return WORDS.of_product(Product("M", "Red mug", "mug", ("a.jpg",), attributes=attributes), ("colour", "color"))
+
+    assert colour() == colour(colour="Multicolour") == colour(color="") == COLOURS["red"].hex
+    assert colour(color="Black") == COLOURS["black"].hex
 
 
 def test_a_librarys_own_colour_is_a_word_and_replaces_what_it_meant() -> None:
