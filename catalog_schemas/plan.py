@@ -65,6 +65,7 @@ class Plan:
     `gone` the SKUs whose row is gone. `classes` holds the class adapters that the store lacks, `photos` the photos
     that the next run is to know, and `listings`, by SKU, what the shop calls the products that were looked at. Of the
     adapters that jobs need and the tables name, `adapters` holds the files by id, and `lost` those that are gone.
+    `warnings` are sentences for whoever wrote the configuration.
     """
 
     jobs: tuple[SkuJob, ...]
@@ -84,3 +85,4 @@ class Plan:
     listings: dict[str, Listing] = field(default_factory=dict)
     adapters: dict[str, AdapterFile] = field(default_factory=dict)
     lost: dict[str, AdapterFile] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -58,6 +58,10 @@ class Product:
     locale: str = ""
     updated_at: datetime | None = None
 
+    def is_in(self, category: str) -> bool:
+        """Whether its category contains this text, in whatever case: the way in which people ask for one."""
+        return category.lower() in self.category.lower()
+
     @property
     def listing(self) -> Listing:
         """What importers have left in the attributes about where the product came from."""

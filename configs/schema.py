@@ -98,7 +98,7 @@ class GenerationConfig(Strict):
     colour_attributes: tuple[str, ...] = Field(
         ("colour", "color"),
         description="Attributes that hold a product's colour, in words or as a hex code. The first that a product has "
-        "says which part of it is recoloured, where it has several colours",
+        "says which part of it is recoloured, where it has several colours; without one its title does",
     )
     side_maximum: int = Field(
         2048,
@@ -131,7 +131,7 @@ NamesOnce = Annotated[tuple[str, ...], AfterValidator(_once)]
 class MatrixRule(Strict):
     """Variants that it matches: every given list must hold the variant's value; an empty list matches all.
 
-    `scenes` may hold groups of scenes too.
+    `categories` are parts of a product's category, in whatever case; `scenes` may hold groups of scenes too.
     """
 
     skus: tuple[str, ...] = ()

@@ -112,7 +112,7 @@ def _run(context: RunContext, selection: Selection) -> RunOutcome:
     publish(context, _as_it_is(harvest), record)
     _forget(context, workers, adapters)
     advice = (*cut_out_advice(context, chain.from_iterable(references.values())), *size_advice(context, images))
-    warnings = tuple(filter(None, (context.model.warning, *advice)))
+    warnings = tuple(filter(None, (context.model.warning, *plan.warnings, *advice)))
     links = report(context, _as_it_is(jobs), _as_it_is(harvest), record, warnings)
     return RunOutcome(record, links, warnings, harvest.rejections)
 

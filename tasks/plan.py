@@ -1,6 +1,7 @@
 """Compares the catalog and the configuration with the store, and lists what is missing, and why."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from prefect import task
 
 from catalog_schemas.arrow import schema_of
 from catalog_schemas.plan import Plan
+from catalog_schemas.product import Product
 from catalog_schemas.variant import VariantSpec
 from tasks.planning.changes import Changes, asked_for_first, read_changes
 from tasks.planning.known import Known
@@ -20,6 +22,7 @@ from tasks.planning.photos import fetched_key
 from tasks.planning.planner import Planner
 from tasks.planning.rows import Selection, changed_rows, selected_rows
 from tasks.planning.scene_photos import Keep, find_scene_photos
+from tasks.planning.unmet_rules import unmet_categories, unmet_skus
 from tasks.runtime.context import RunContext
 from tasks.runtime.stage_options import RETRIES
 from tasks.storage.addresses import is_web
@@ -103,4 +106,13 @@ def make_plan(context: RunContext, selection: Selection, keep: Keep | None = Non
         listings={one.product.sku: one.product.listing for one in listed},
         adapters={name: known.adapters[name] for name in needed & known.adapters.keys() - lost.keys()},
         lost=lost,
+        warnings=tuple(_warnings(context, changes, [*rows.products, *waiting])) if whole else (),
     )
+
+
+def _warnings(context: RunContext, changes: Changes, products: list[Product]) -> Iterator[str]:
+    """What the rules of the matrix name in vain. Of rows that are passed over only the SKU is known."""
+    matrix = context.config.variants
+    yield from unmet_skus(matrix, changes.seen)
+    if not any(changes.passed.values()):
+        yield from unmet_categories(matrix, (product.category for product in products))

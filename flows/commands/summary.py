@@ -87,6 +87,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         f"images to make:    {_counted(images)}",
         f"images unchanged:  {plan.images_skipped}; refused before: {plan.images_refused}",
         f"images to retire:  {len(plan.retired) or 'none'}",
+        *(f"! {warning}" for warning in plan.warnings),
         *_refusals(plan.rejections, 20),
     ]
     return {
@@ -101,6 +102,7 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "images_unchanged": plan.images_skipped,
         "images_refused": plan.images_refused,
         "images_retired": len(plan.retired),
+        "warnings": list(plan.warnings),
         **_refused(plan.rejections),
     }
 

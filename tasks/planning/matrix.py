@@ -124,13 +124,13 @@ def _is_wanted(one: _Combination, item: Product, matrix: VariantMatrix) -> bool:
 def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
     pairs = (
         (rule.skus, (item.sku,)),
-        (rule.categories, (item.category,)),
         (rule.scenes, (one.scene.name, one.scene.group)),
         (rule.colours, (one.colour.name, one.colour.hex)),
         (rule.backgrounds, (one.background.name, one.background.hex)),
         (rule.techniques, (one.technique,)),
     )
-    return all(not allowed or not set(allowed).isdisjoint(values) for allowed, values in pairs)
+    is_in_category = not rule.categories or any(map(item.is_in, rule.categories))
+    return is_in_category and all(not allowed or not set(allowed).isdisjoint(values) for allowed, values in pairs)
 
 
 def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawing: Drawing) -> VariantSpec:

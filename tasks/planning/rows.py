@@ -32,7 +32,7 @@ class Selection:
     def holds(self, product: Product) -> bool:
         """Whether the product is meant: its SKU is named, and its category contains the one asked for."""
         named = not self.skus or product.sku in self.skus
-        return named and self.category.lower() in product.category.lower()
+        return named and product.is_in(self.category)
 
 
 @dataclass(frozen=True)

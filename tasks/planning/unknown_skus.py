@@ -16,13 +16,13 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str], what: str = "are not in 
     if not unknown:
         return
     shown = unknown[:UNKNOWN_SHOWN]
-    meant = list(zip(shown, _close_to(shown, seen), strict=True))
+    meant = list(zip(shown, close_to(shown, seen), strict=True))
     lines = [f"  - {sku}" + (f" (did you mean {close}?)" if close else "") for sku, close in meant]
     more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
     raise ConfigError("\n".join([f"SKUs that {what} ({len(unknown)}):", *lines, *more]))
 
 
-def _close_to(skus: list[str], seen: Set[str]) -> Iterator[str]:
+def close_to(skus: list[str], seen: Set[str]) -> Iterator[str]:
     """For each of `skus`, the SKU seen that may have been meant, or nothing.
 
     To compare one with each of 100,000 takes seconds. What was meant begins or ends alike, and so is near it in the

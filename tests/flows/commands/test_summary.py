@@ -8,6 +8,32 @@ def _headline(shop: Shop) -> str:
     return str(run_summary(shop.run())["text"]).splitlines()[0]
 
 
+def test_a_rule_that_names_what_no_product_has_is_told(shop: Shop) -> None:
+    shop.add("mug-1", 0)
+    shop.add("mug-2", 1)
+    shop.limit = 1
+    rules = {
+        "exclude": [{"skus": ["Mug-1", "mug-2"]}, {"categories": ["kitchen", "Gardn"]}],
+        "include": [{"skus": ["x"]}],
+    }
+    shop.changes["variants"] = {**shop.changes.get("variants", {}), **rules}
+    told = [
+        "! variants.include.0.skus: the catalog has no SKU x",
+        "! variants.exclude.0.skus: the catalog has no SKU Mug-1 (did you mean mug-1?)",
+        "! variants.exclude.1.categories: no product has a category that contains 'Gardn'",
+    ]
+    assert [line for line in plan_summary(shop.plan())["text"].splitlines() if line.startswith("!")] == told
+    assert [line for line in run_summary(shop.run())["text"].splitlines() if line.startswith("!")] == told
+
+
+def test_a_rule_s_category_is_not_missed_in_a_night_that_looks_at_no_product_of_it(shop: Shop) -> None:
+    shop.add("mug-1", 0)
+    shop.changes["variants"] = {"exclude": [{"skus": ["mug-1"], "categories": ["kitchen"], "colours": ["sage"]}]}
+    shop.run()
+    shop.add("shoe-1", 1, category="Shoes")
+    assert plan_summary(shop.plan())["warnings"] == []
+
+
 def test_a_night_that_only_quarantines_does_not_claim_that_all_is_well(shop: Shop) -> None:
     shop.add("good", 0)
     shop.add("spoilt", 1)

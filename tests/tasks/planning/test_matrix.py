@@ -349,10 +349,10 @@ def test_places_in_words_come_beside_scenes_for_every_product() -> None:
 
 
 @pytest.mark.parametrize("section", ["include", "exclude"])
-def test_a_rule_may_name_categories(section: str) -> None:
-    matrix = VariantMatrix(scenes=("wooden-table",)).model_copy(
-        update={section: (MatrixRule(categories=("Home > Kitchen",)),)}
-    )
+@pytest.mark.parametrize("category", ["Home > Kitchen", "kitchen"])
+def test_a_rule_may_name_categories_by_a_part(section: str, category: str) -> None:
+    rules = (MatrixRule(categories=("Garden", category)),)
+    matrix = VariantMatrix(scenes=("wooden-table",)).model_copy(update={section: rules})
     shoe = dataclasses.replace(MUG, category="Footwear")
     assert [bool(_expand(matrix, one)) for one in (MUG, shoe)] == [section == "include", section == "exclude"]
 
