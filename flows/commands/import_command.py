@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.operator_commands import Add
+from flows.commands.arguments import Add
 from tasks.importers import EXAMPLES, kinds
 
 if TYPE_CHECKING:

@@ -2,19 +2,17 @@
 
 import argparse
 import unicodedata
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from catalog_schemas.errors import ConfigError
+from flows.commands.arguments import Add, count
 from flows.commands.existing_store import existing_store
 from tasks.storage.objects import ObjectStore
 
 VERSIONS_SHOWN = 20  # of a rollback, the last ones
-
-Add = Callable[[str, Callable[[argparse.Namespace], dict[str, Any]], str], argparse.ArgumentParser]
 
 
 def add_operator_commands(add: Add) -> None:
@@ -57,13 +55,6 @@ def add_operator_commands(add: Add) -> None:
     export.add_argument("--base-url", default="", help="for feeds: the URL that the store is reached by")
     for parser in (gallery, review, verify, gc, rollback, export):
         parser.add_argument("--store", required=True, help="folder or URL of the store")
-
-
-def count(text: str) -> int:
-    """A number of products or devices, as argparse is to read it."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, not {text!r}")
-    return int(text)
 
 
 def _gallery(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -24,7 +24,7 @@ HOURS = {"steps_minimum": 1_000_000, "steps_maximum": 1_000_000}
 # A command that tells where it is, and stays for ever at the places that its first argument names.
 STAYS = """
 import atexit, sys, threading
-from flows.commands import command_line
+from flows.commands import command_line, run_commands
 
 def tell(place):
     print(place, flush=True)
@@ -43,7 +43,7 @@ def plan(parsed):
     return {"text": ""}
 
 atexit.register(tell, "exiting")
-command_line._plan = plan
+run_commands._plan = plan
 sys.exit(command_line.main())
 """
 ON_TWO_DEVICES = {"devices": 2, "device": "cpu"}
