@@ -5,6 +5,7 @@ from contextlib import suppress
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any, cast
 
 from catalog_schemas.errors import ConfigError
 from configs.hex_colours import hex_colour
@@ -20,10 +21,58 @@ def load_preset(
 ) -> RunConfig:
     """The run configuration of a shipped preset ("demo") or of a YAML file ("my/preset.yaml").
 
-    Its library's folders are looked for beside the file, or in the package. Raises `ConfigError` with every fault at
-    once: unknown keys, wrong values, and names that are neither in the shipped library nor in the configuration's own
-    folders, or not among `checks` and `techniques`, where these are given.
+    A file may name another preset as its `base`: see `_on_top`. Its library's folders are looked for beside the file,
+    or in the package. Raises `ConfigError` with every fault at once: unknown keys, wrong values, and names that are
+    neither in the shipped library nor in the configuration's own folders, or not among `checks` and `techniques`, where
+    these are given.
     """
+    faults: list[str] = []
+    values = _values(name_or_path, faults)
+    config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
+    right = config or what_is_right(RunConfig, values or {})
+    library = read_library(right.library, faults)
+    faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
+    if faults or config is None:
+        raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    return config
+
+
+def _values(name_or_path: str | Path, faults: list[str], heirs: tuple[Path, ...] = ()) -> dict[str, Any] | None:
+    """What a preset's file says, and its bases; None where one of them cannot be read, which is noted."""
+    values = read_yaml(_file(name_or_path), faults)
+    if values is None or not is_path(name_or_path):
+        return values
+    path = Path(name_or_path).absolute()
+    if isinstance(values.get("library"), list):
+        values["library"] = [_placed(one, path) if isinstance(one, str) else one for one in values["library"]]
+    if "base" not in values:
+        return values
+    base = values.pop("base")
+    if not isinstance(base, str) or not base:
+        faults.append(f"{name_or_path}: base: expected the name of a preset or the path of a YAML file, got {base!r}")
+        return None
+    below = path.parent / Path(base).expanduser() if is_path(base) else base
+    files = (*heirs, path.resolve())
+    if isinstance(below, Path) and below.resolve() in files:
+        faults.append(f"{name_or_path}: base: {base} is built on this file itself")
+        return None
+    held = _values(below, faults, files)
+    return None if held is None else _on_top(held, values)
+
+
+def _on_top(below: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`below`, with `values` in the place of what it says: sections field by field, lists as wholes. A model with a
+    source of its own takes nothing of the other's, whose files and revision it has not."""
+    merged = dict(below)
+    for key, value in values.items():
+        held = below.get(key)
+        are_fields = isinstance(held, dict) and isinstance(value, dict) and not (key == "model" and "source" in value)
+        merged[key] = _on_top(cast(dict[str, Any], held), value) if are_fields else value
+    return merged
+
+
+def _file(name_or_path: str | Path) -> Traversable:
+    """The preset's file. Raises ConfigError where there is none."""
     if is_path(name_or_path):
         source: Traversable = Path(name_or_path)
     else:
@@ -34,23 +83,12 @@ def load_preset(
             f"{name_or_path}: no such preset{suggestion(str(name_or_path), shipped)}; expected one of "
             f"{', '.join(shipped)}, or the path of a YAML file"
         )
-    faults: list[str] = []
-    values = read_yaml(source, faults)
-    config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
-    right = config or what_is_right(RunConfig, values or {})
-    if is_path(name_or_path):
-        folders = tuple(_placed(folder, Path(name_or_path)) for folder in right.library)
-        right = right.model_copy(update={"library": folders})
-    library = read_library(right.library, faults)
-    faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]
-    if faults or config is None:
-        raise ConfigError("The preset cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    return right
+    return source
 
 
 def _placed(folder: str, file: Path) -> str:
     """Where a library's folder is: beside the preset's file or, as it was given, in the package."""
-    beside = file.absolute().parent / Path(folder).expanduser()
+    beside = file.parent / Path(folder).expanduser()
     return folder if not beside.is_dir() and (PACKAGE / folder).is_dir() else str(beside)
 
 
