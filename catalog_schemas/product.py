@@ -72,8 +72,10 @@ class Product:
     def in_words(self, names: tuple[str, ...]) -> str:
         """The first of these attributes that it has, as a prompt may name it: lower case, single spaces.
 
-        Empty where it has none, or where the value is too long for a colour's name: above `WORDS_MAXIMUM` characters.
+        Attributes may be named in any case. Empty where it has none, or where the value is too long for a colour:
+        above `WORDS_MAXIMUM` characters.
         """
-        value = next((self.attributes[name] for name in names if self.attributes.get(name)), "")
+        held = {name.casefold(): value for name, value in self.attributes.items() if value}
+        value = next((held[name.casefold()] for name in names if name.casefold() in held), "")
         words = " ".join(value.lower().split())
         return words if len(words) <= WORDS_MAXIMUM else ""

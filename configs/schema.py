@@ -96,7 +96,7 @@ class GenerationConfig(Strict):
         0.8, gt=0, le=2, description="How much the product's edges count where the technique sketch draws along them"
     )
     colour_attributes: tuple[str, ...] = Field(
-        ("colour", "color"),
+        ("colour", "color", "farbe", "couleur", "colore", "kleur", "cor"),
         description="Attributes that hold a product's colour, in words or as a hex code. The first that a product has "
         "says which part of it is recoloured, where it has several colours; without one its title does",
     )

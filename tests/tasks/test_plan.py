@@ -63,6 +63,7 @@ def test_an_adapter_does_not_know_the_order_of_its_photos(tmp_path: Path) -> Non
         ({"attributes": {"colour": "#1A7F5A", "color": "red"}}, "#1a7f5a"),
         ({"attributes": {"colour": "Ocean breeze"}}, ""),
         ({"attributes": {"accent": "red"}}, ""),
+        ({"attributes": {"Farbe": "Dunkelblau"}}, "#1d2b4f"),
         ({"title": "Navy blue mug, red handle"}, "#1d2b4f"),
         ({"title": "Mug with a navy blue handle"}, ""),
     ],

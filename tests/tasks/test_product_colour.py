@@ -19,6 +19,7 @@ def test_the_first_attribute_that_a_product_has_is_its_colour() -> None:
     assert MUG.in_words(NAMES) == "dark teal"
     assert replace(MUG, attributes={"colour": "red", "color": "blue"}).in_words(NAMES) == "red"
     assert replace(MUG, attributes={"colour": "", "color": "blue"}).in_words(NAMES) == "blue"
+    assert replace(MUG, attributes={"Colour": "", "COLOR": "blue"}).in_words(NAMES) == "blue"
     assert MUG.in_words(()) == ""
 
 
