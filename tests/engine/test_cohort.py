@@ -180,6 +180,7 @@ def test_skus_finished_before_memory_ran_out_are_not_trained_again(base):
     outcomes = train_cohort(base, jobs, recipe(), RESOLUTION, 2, fails_once)
     assert [outcome.sku for outcome in outcomes] == ["SKU-0", "SKU-1", "SKU-2"]
     assert len(steps) == 4 + 1 + 2
+    assert steps[-1] == 10, "those of the finished ones count"
 
 
 def test_training_lowers_each_skus_loss(base):

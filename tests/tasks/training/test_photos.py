@@ -10,6 +10,7 @@ from catalog_schemas.plan import SkuJob
 from catalog_schemas.product import Product
 from catalog_schemas.reference import Reference, References
 from configs.schema import RunConfig
+from tasks.engine.crops import LOOSEST
 from tasks.imaging.decode import encode_png
 from tasks.runtime.threads import AT_ONCE
 from tasks.storage.objects import ObjectStore
@@ -33,12 +34,21 @@ def test_photos_are_read_few_at_a_time_and_again_for_whoever_asks_again(tmp_path
     store = Counting(str(tmp_path))
     store.write("photo.png", encode_png(np.full((64, 64, 3), 200, np.uint8)))
     store.write("mask.png", encode_png(np.ones((64, 64), np.float32)))
-    photos = training_photos(SimpleNamespace(resolution=64), [_photo("id")] * 11, store)
+    photos = training_photos(SimpleNamespace(resolution=64), [_photo("id")] * (AT_ONCE + 1), store)
     assert not store.seen
     assert next(iter(photos)).rgb.shape == (64, 64, 3)
     assert len(store.seen) == 2 * AT_ONCE
-    assert len(list(photos)) == 11
-    assert len(store.seen) == 2 * (AT_ONCE + 11)
+    assert len(list(photos)) == AT_ONCE + 1
+    assert len(store.seen) == 2 * (AT_ONCE + AT_ONCE + 1)
+
+
+def test_of_a_large_photo_no_more_is_held_than_crops_show(tmp_path: Path) -> None:
+    store, mask = Counting(str(tmp_path)), np.zeros((400, 400), np.float32)
+    mask[180:220, 180:220] = 1
+    store.write("photo.png", encode_png(np.full((400, 400, 3), 200, np.uint8)))
+    store.write("mask.png", encode_png(mask))
+    [photo] = training_photos(SimpleNamespace(resolution=64), [_photo("id")], store)
+    assert max(photo.rgb.shape) < 2 * 40 * LOOSEST
 
 
 def test_the_order_of_a_skus_photos_changes_neither_what_it_learns_from_nor_what_judges_it(tmp_path: Path) -> None:
