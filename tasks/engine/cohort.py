@@ -131,8 +131,8 @@ class Cohort:
         return self.rehearsals[job.prior]
 
     def _shrink(self) -> None:
-        """With nobody left to admit, the rows of those who are gone leave the batch."""
-        if not self.queue and not self.static:
+        """The rows of those who are gone, and whose slots nobody else has taken, leave the batch."""
+        if not self.static:
             self.tenants = {slot: tenant for slot, tenant in self.tenants.items() if tenant.reserved}
 
     def _step(self) -> None:
@@ -224,7 +224,7 @@ class Cohort:
             steps = best_of(tenant.watch.points, self.evaluation).step
             self.bank.weights[tenant.slot].copy_(tenant.watch.row)
         after = self.objective.probe(tenant)
-        if not (math.isfinite(after) and after < RUNAWAY * tenant.loss_before):
+        if not after < RUNAWAY * tenant.loss_before:  # nor is a loss that is not finite
             return self._diverged(tenant, after)
         weights = self.bank.save(tenant.slot, self.recipe.rank, self.recipe.alpha, self.recipe.token)
         job = tenant.job

@@ -83,7 +83,7 @@ def _train(
         if step % CHECK_EVERY == 0 and not math.isfinite(float(loss.detach())):
             return _diverged(tenant, float(loss.detach()), recipe)
     after = objective.probe(tenant)
-    if not (math.isfinite(after) and after < RUNAWAY * tenant.loss_before):
+    if not after < RUNAWAY * tenant.loss_before:  # nor is a loss that is not finite
         return _diverged(tenant, after, recipe)
     weights = LoraWeights({}, 1, 1.0, differences=_differences(before, learned))
     return TrainedAdapter(job.adapter_id, job.sku, weights, job.steps, tenant.loss_before, after)

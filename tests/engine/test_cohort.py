@@ -10,6 +10,7 @@ from tasks.engine.base_model import load_base
 from tasks.engine.cohort import Cohort
 from tasks.engine.conditioning import encode_prompt, predict
 from tasks.engine.jobs import DivergedAdapter, TrainedAdapter, rate_at, steps_for
+from tasks.engine.objective import Objective
 from tasks.engine.training import recomputing, train_cohort
 from tests.engine.material import job, photo, poisoned, recipe, train, weights_of
 from tests.models.tiny import RESOLUTION
@@ -43,6 +44,16 @@ def test_a_learning_rate_that_blows_up_gives_diverged_adapters_instead_of_noise(
     outcomes = train(base, [job(0, 8), job(1, 8)], recipe(learning_rate=0.1, alpha=1e6))
     assert [type(outcome) for outcome in outcomes] == [DivergedAdapter] * 2
     assert "learning_rate" in outcomes[0].detail
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"), [(3.9, TrainedAdapter), (4.1, DivergedAdapter), (float("nan"), DivergedAdapter)]
+)
+def test_a_sku_whose_loss_ran_away_gives_no_adapter_though_it_is_finite(base, monkeypatch, after, outcome):
+    losses = iter([1.0, after])
+    monkeypatch.setattr(Objective, "probe", lambda objective, tenant: next(losses))
+    [found] = train(base, [job(0, 1)], recipe())
+    assert type(found) is outcome
 
 
 def test_a_heavy_prior_is_not_taken_for_a_runaway_loss(base):
@@ -166,6 +177,17 @@ def test_half_precision_learns_nearly_what_single_precision_learns(folders, prec
     start = weights_of(train(load_base(folders["sd"], "float32", "cpu"), [job(0, 1)], recipe(learning_rate=1e-12))[0])
     assert torch.cosine_similarity(learned[0] - start, learned[1] - start, 0) > likeness
     assert learned[1].dtype == torch.float32
+
+
+def test_half_precisions_gradients_are_as_large_as_single_precisions_where_they_are_clipped(folders):
+    norms = list[float]()
+    for precision in ("float32", "float16"):
+        model, how = load_base(folders["sd"], precision, "cpu"), recipe(gradient_clip=1e6)
+        Cohort(
+            model, [job(0, 1)], how, RESOLUTION, 1, {},
+            after_step=lambda cohort: norms.append(float(cohort.bank.gradients.norm())),
+        ).run()  # fmt: skip
+    assert norms[1] == pytest.approx(norms[0], rel=0.05)
 
 
 def test_skus_finished_before_memory_ran_out_are_not_trained_again(base):

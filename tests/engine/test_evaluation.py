@@ -35,7 +35,7 @@ def judged(scores, every=2, seen=None, **options):
             seen.setdefault(job.sku, []).append(images)
         return Score(*next(looks[job.sku]))
 
-    settings = dataclasses.replace(SETTINGS, steps=2)
+    settings = dataclasses.replace(SETTINGS, steps=2, scheduler="euler")
     return Evaluation(every, lambda job: PROMPTS, settings, score, batch_size=3, **options)
 
 
@@ -103,12 +103,14 @@ def test_a_sku_that_gains_no_more_ends_and_makes_room(base):
     assert seen[-1] == (14, 14)
 
 
-def test_looks_show_each_sku_its_own_images_and_change_nothing(base):
+@pytest.mark.parametrize("method", [{}, {"method": "pivotal", "text_encoder": True}])
+def test_looks_show_each_sku_its_own_images_and_change_nothing(base, method):
     """Four images of two SKUs, three at a time; the images are those of the finished files."""
     seen, scores = {}, {f"SKU-{n}": [(0.1, 1), (0.2, 1)] for n in (0, 2)}
     jobs = [job(0, 4), poisoned(1, 4), job(2, 4)]
+    jobs = [dataclasses.replace(one, instance="a photo of sks mug") for one in jobs]
     evaluation = judged(scores, seen=seen)
-    how = recipe(learning_rate=2e-2)
+    how = recipe(learning_rate=2e-2, **method)
     outcomes = train_cohort(base, jobs, how, RESOLUTION, 3, quiet, evaluation=evaluation)
     for number, plain in enumerate(train(base, jobs, how)):
         if number != 1:

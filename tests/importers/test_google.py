@@ -1,6 +1,10 @@
+import tracemalloc
+
 import pytest
 
 from catalog_schemas.errors import CatalogError
+from tasks.importers import EXAMPLES, Report
+from tasks.importers.google import products
 from tests.importers.shop import Shop, feed, fields, table
 
 COLUMNS = [
@@ -138,6 +142,25 @@ def test_an_endless_item_or_tag_is_refused_in_bounded_memory(shop: Shop):
     assert report.left_out == 1
     with pytest.raises(CatalogError, match="tag or comment"):
         shop.imports("google", "<rss><!--" + "x" * 20_000_000)
+    file, found = shop.folder / "huge.xml", Report()
+    file.write_text(feed(fields(id="1", title="x" * 40_000_000)))
+    tracemalloc.start()
+    try:
+        assert not list(products(file, found))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+    assert "more than 4,000,000 characters" in found.examples[0]
+
+
+def test_of_many_lines_that_are_left_out_or_remarked_on_the_first_are_told_and_all_are_counted():
+    report = Report()
+    for line in range(1, 100):
+        report.leave_out(line, "bad")
+        report.remark(line, "odd")
+    assert (report.left_out, report.examples) == (99, [f"line {line}: bad" for line in range(1, EXAMPLES + 1)])
+    assert report.lines() == ("odd: 99 (first: line 1)",)
 
 
 def test_feeds_in_utf_16_and_with_a_mark_are_read(shop: Shop):

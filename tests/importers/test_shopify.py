@@ -85,6 +85,41 @@ def test_a_photo_that_does_not_say_its_colour_goes_to_none(shop: Shop):
     assert "photos that do not say which look they show, left out: 2 (first: line 2)" in report.remarks
 
 
+def test_of_colours_that_begin_alike_a_photo_shows_the_one_whose_whole_name_it_says(shop: Shop):
+    products = shop.products(
+        "shopify",
+        table(
+            SHOPIFY,
+            FIRST | shirt("Navy", "S", "1.jpg") | photo("1.jpg", 1),
+            shirt("Navy Blue", "S", "2.jpg") | photo("2.jpg", 2),
+            photo("3.jpg", 3, "A navy blue sleeve"),
+            photo("4.jpg", 4, "A navy sleeve"),
+        ),
+    )
+    assert products["tee.navy"].references == (named("1.jpg"), named("4.jpg"))
+    assert products["tee.navy-blue"].references == (named("2.jpg"), named("3.jpg"))
+
+
+def test_a_look_is_called_by_what_tells_it_from_the_others_and_shown_by_the_first_image_of_its_variants(shop: Shop):
+    """What all of them are made of is in no SKU, and a size without an image of its own looks like the others."""
+    wool = {"Option3 Value": "Wool"}
+    products = shop.products(
+        "shopify",
+        table(
+            [*SHOPIFY, "Option3 Name", "Option3 Value"],
+            FIRST | {"Option3 Name": "Material"} | shirt("Red", "S", "1.jpg") | wool | photo("1.jpg", 1),
+            shirt("Red", "M") | wool,
+            shirt("Blue", "S", "2.jpg") | wool | photo("2.jpg", 2),
+            shirt("Blue", "M") | wool,
+        ),
+    )
+    assert {sku: (one.title, one.references) for sku, one in products.items()} == {
+        "tee.red": ("Plain Tee, Red", (named("1.jpg"),)),
+        "tee.blue": ("Plain Tee, Blue", (named("2.jpg"),)),
+    }
+    assert [one.attributes["material"] for one in products.values()] == ["Wool", "Wool"]
+
+
 def test_a_product_without_variant_images_is_one_sku_with_its_photos_in_order(shop: Shop):
     report = shop.imports(
         "shopify",

@@ -48,10 +48,11 @@ class Engine:
         return [DivergedAdapter(job.adapter_id, job.sku, f"{job.sku} ran away") for job in jobs]
 
 
-def context_of(store: Path, **training: Any) -> RunContext:
+def context_of(store: Path, snapshot_steps: int = 0, **training: Any) -> RunContext:
     """A run into an empty store."""
     training = {"steps_per_photo": 2, "steps_minimum": 1, "steps_maximum": 9, "seed": 3, "backdrop": "white"} | training
-    config = RunConfig.model_validate(tiny_config(Path("model"), training=training))
+    compute = {"snapshot_steps": snapshot_steps}
+    config = RunConfig.model_validate(tiny_config(Path("model"), training=training, compute=compute))
     return RunContext("run", "", str(store), config, ModelFolder("", "", 64, ""), datetime.now(UTC))
 
 

@@ -5,12 +5,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import torch
 
-from catalog_schemas.adapter import AdapterSpec
+from catalog_schemas.adapter import AdapterFile, AdapterSpec
+from catalog_schemas.identity import bytes_id
 from catalog_schemas.plan import SkuJob
 from catalog_schemas.product import Product
 from catalog_schemas.reference import References
+from catalog_schemas.rejection import Reason
 from configs.schema import ComputeConfig, ModelConfig, RunConfig
+from tasks.engine.lora_file import LoraWeights, write_lora
 from tasks.runtime.context import RunContext
 from tasks.runtime.models import ModelFolder
 from tasks.storage.keys import snapshot_key
@@ -18,6 +22,7 @@ from tasks.training import skus
 from tasks.training.keeping import seed_of
 from tasks.training.photos import Pictures
 from tasks.training.skus import snapshots_of, train_skus
+from tests.engine.material import HEADER
 from tests.tasks.training.engine import Engine, context_of, job_of, photos_of
 
 
@@ -47,7 +52,7 @@ def test_a_cohort_goes_on_from_a_snapshot_unless_another_run_has_just_trained_it
 def test_each_sku_learns_its_own_photos_under_its_own_prompt_seed_and_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, context = Engine(skus, monkeypatch), context_of(tmp_path)
+    engine, context = Engine(skus, monkeypatch), context_of(tmp_path, snapshot_steps=50)
     jobs = [job_of("a", colour="teal"), job_of("b"), job_of("c", "vase")]
     photos = {"a": photos_of("a", "p3", "p1", "p2"), "b": photos_of("b", "p4"), "c": photos_of("c", "p5")}
     result = train_skus(context, "train", jobs, photos, {}, context.open())
@@ -62,6 +67,7 @@ def test_each_sku_learns_its_own_photos_under_its_own_prompt_seed_and_steps(
     assert [job.steps for job in engine.jobs] == [6, 2, 2]
     assert [job.seed for job in engine.jobs] == [seed_of(job.own_adapter, 3) for job in jobs]
     assert [job.class_images for job in engine.jobs] == [(f"an image of {job.prior}",) for job in engine.jobs]
+    assert engine.options["snapshots"].every == 50
     assert engine.options["slots"] == context.config.compute.slots == 2
     assert engine.rehearsed == ["a photo of a mug", "a photo of a vase"], "once for all SKUs of a noun"
     assert [one.sku for one in result.rejections] == ["a", "b", "c"]
@@ -95,6 +101,31 @@ def test_a_sku_is_judged_by_its_last_photos_which_it_does_not_learn_unless_it_ha
     }
     assert [job.steps for job in engine.jobs] == [4, 2, 2], "photos that judge give no steps"
     assert engine.options["evaluation"] == "looks"
+
+
+def test_only_skus_that_begin_with_a_lost_class_adapter_are_refused_and_each_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, context = Engine(skus, monkeypatch), context_of(tmp_path)
+    mugs, vases = (AdapterSpec("", noun, "model", (), "{}", 1) for noun in ("mug", "vase"))
+    learned = write_lora(LoraWeights({"mid": (torch.ones(2, 8), torch.zeros(8, 2))}, 2, 1.0), HEADER)
+    context.open().write("vases", learned)
+    starts = {mugs.id: AdapterFile("mugs", "", 0), vases.id: AdapterFile("vases", bytes_id(learned), len(learned))}
+    jobs = [job_of("a", start=mugs), job_of("b", "vase", start=vases), job_of("c", start=mugs), job_of("d")]
+    photos = {job.product.sku: photos_of(job.product.sku, "p") for job in jobs}
+    result = train_skus(context, "train", jobs, photos, starts, context.open())
+    assert [(one.sku, one.reason) for one in result.rejections] == [
+        ("a", Reason.ADAPTER_LOST),
+        ("c", Reason.ADAPTER_LOST),
+        ("b", Reason.TRAINING_DIVERGED),
+        ("d", Reason.TRAINING_DIVERGED),
+    ]
+    assert [(job.sku, job.start is not None) for job in engine.jobs] == [("b", True), ("d", False)]
+
+    engine.jobs.clear()
+    result = train_skus(context, "train", [jobs[0]], photos, starts, context.open())
+    assert [one.reason for one in result.rejections] == [Reason.ADAPTER_LOST]
+    assert not engine.jobs, "nothing is left to train"
 
 
 def _names(photos: object) -> list[str]:
