@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flows.commands.command_line import main
 from tasks.import_catalog import import_catalog
 from tasks.importers import find_importer, kinds
+from tasks.importers.formats import lines
 from tasks.importers.formats.html import html_to_text
 from tests.importers.shop import ROW, SAMPLES, Shop, feed, fields, imported
 
@@ -87,10 +88,19 @@ def test_any_html_becomes_text(html: str):
         ("a < b", "a < b"),
         ("<script>never closed", ""),
         ("<![if IE]>x", "x"),
+        ("Mug<svg/> with <iframe src='x'/>handle", "Mug with handle"),
+        (f"Mug &#{'9' * 5000};", f"Mug &#{'9' * 5000};"),
     ],
 )
 def test_html_reads_as_a_person_would(html: str, expected: str):
     assert html_to_text(html) == expected
+
+
+def test_a_line_that_is_too_long_to_hold_is_one_line_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lines, "LINE_MAXIMUM", 10)
+    (tmp_path / "file").write_text("x" * 25 + "\n" + "y" * 10 + "\r\nend")
+    with lines.open_lines(tmp_path / "file") as read:
+        assert list(read) == ["x" * 10, "y" * 10, "end"]
 
 
 def test_long_html_takes_no_time():

@@ -17,8 +17,8 @@ def _table(row: dict[str, str]) -> str:
 
 def test_every_column_finds_its_place(shop: Shop):
     content = (
-        "SKU;Title;Class Noun;Photos;Masks;Category;Brand;Locale;Updated at;Neck width;Glaze\n"
-        "V-1;Vase;vase;a.jpg|b.jpg;a.png | b.png;Decor > Vases;Kilnworks;en;2026-03-01T10:00:00+02:00;4 cm; \n"
+        "SKU;Title;Class Noun;Photos;Masks;Category;Brand;Locale;Updated at;Neck width;Glaze;\n"
+        "V-1;Vase;vase;a.jpg|b.jpg;a.png | b.png;Decor > Vases;Kilnworks;en;2026-03-01T10:00:00+02:00;4 cm; ;unnamed\n"
     )
     vase = shop.products("csv", content)["V-1"]
     assert vase.references == (str(shop.folder / "a.jpg"), str(shop.folder / "b.jpg"))
@@ -26,7 +26,7 @@ def test_every_column_finds_its_place(shop: Shop):
     assert (vase.category, vase.brand, vase.locale) == ("Decor > Vases", "Kilnworks", "en")
     assert vase.updated_at is not None
     assert vase.updated_at.isoformat() == "2026-03-01T08:00:00+00:00"
-    assert vase.attributes == {"neck width": "4 cm"}, "an empty cell says nothing"
+    assert vase.attributes == {"neck width": "4 cm"}, "an empty cell says nothing, nor does a column without a name"
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ MUG = {
 }
 
 
-def sneaker(number: int, colour: str, size: str, image: str = "", group: str = "RUN") -> dict[str, str]:
+def sneaker(number: int, colour: str, size: str, image: str = "", group: str = "RUN", **more: str) -> dict[str, str]:
     image = image or f"https://cdn.example.com/{colour}.jpg"
     row = {"id": f"RUN-{number}", "title": f"Runner {colour} {size}", "image link": image, "color": colour}
-    return row | {"size": size, "item_group_id": group, "product_type": "Women > Sneakers"}
+    return row | {"size": size, "item_group_id": group, "product_type": "Women > Sneakers"} | more
 
 
 def test_a_tab_separated_feed_becomes_products(shop: Shop):
@@ -86,6 +86,44 @@ def test_sizes_of_an_item_group_are_one_product_and_colours_are_not(shop: Shop):
         "google ids": "RUN-1\nRUN-3",
     }
     assert any("in size alone, and share its product: 1" in remark for remark in report.remarks)
+
+
+def test_a_group_is_told_apart_by_whom_it_is_for_and_not_by_how_its_colour_is_spelled(shop: Shop):
+    rows = [
+        sneaker(1, "Red", "38", gtin="111") | {"gender": "female"},
+        sneaker(2, "red", "39", gtin="222") | {"gender": "female"},
+        sneaker(3, "red", "39") | {"gender": "male"},
+        sneaker(4, "red", "39") | {"gender": "male", "age_group": "kids"},
+        sneaker(2, "red", "39", gtin="222") | {"gender": "female"},
+    ]
+    products = shop.products("google", table([*COLUMNS, "gender", "age_group"], *rows, delimiter="\t"))
+    assert list(products) == ["RUN-1", "RUN-3", "RUN-4"]
+    attributes = products["RUN-1"].attributes
+    assert (attributes["google ids"], attributes["gtin"]) == ("RUN-1\nRUN-2", "111, 222")
+
+
+def test_a_header_may_have_googles_prefix_a_note_in_brackets_and_further_columns_of_photos(shop: Shop):
+    header = "g:id\tG:Title\timage link [url]\tadditional image link\tadditional image link\tproduct type"
+    row = "MUG-1\tMug\thttps://x/1.jpg\thttps://x/2.jpg\thttps://x/3.jpg\tKitchen > Mugs"
+    mug = shop.products("google", f"{header}\n{row}\n")["MUG-1"]
+    assert mug.references == ("https://x/1.jpg", "https://x/2.jpg", "https://x/3.jpg")
+
+
+def test_an_item_without_a_photo_is_refused_for_that_and_googles_category_goes_before_the_shops_own(shop: Shop):
+    of_google = {"google_product_category": "Home & Garden > Drinkware > Mugs", "product_type": "Gifts > Cups"}
+    report = shop.imports(
+        "google", table(COLUMNS, MUG | of_google, MUG | {"id": "B", "image link": ""}, delimiter="\t")
+    )
+    products, _ = shop.read()
+    assert products["MUG-1"].category == of_google["google_product_category"]
+    assert "B" in products, "additional photos are photos"
+    report = shop.imports("google", feed(fields(id="C", title="Mug", product_type="Mugs")))
+    assert report.refused == {"row_no_references": 1}
+
+
+def test_rss_without_an_id_of_googles_is_known_by_its_guid(shop: Shop):
+    item = "<guid>V-1</guid>" + fields(title="Vase", image_link="v.jpg", product_type="Vases")
+    assert list(shop.products("google", feed(item))) == ["V-1"]
 
 
 def test_items_of_a_group_without_a_colour_are_told_apart_by_their_photo(shop: Shop):

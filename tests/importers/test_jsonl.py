@@ -10,7 +10,7 @@ MUG = {"sku": "1", "title": "Mug", "class_noun": "mug", "references": ["a.jpg"]}
 
 def test_every_field_finds_its_place(shop: Shop):
     row = MUG | {
-        "attributes": {"colour": "blue", "empty": "", "size": {"h": 9.50}},
+        "attributes": {"colour": "blue", "empty": "", "size": {"h": 9.50}, "glaze": ["Céladon"]},
         "weight": 1.10,
         "count": 12345678901234567890,
         "glazed": True,
@@ -24,6 +24,7 @@ def test_every_field_finds_its_place(shop: Shop):
     assert mug.attributes == {
         "colour": "blue",
         "size": '{"h": "9.5"}',
+        "glaze": '["Céladon"]',
         "weight": "1.1",
         "count": "12345678901234567890",
         "glazed": "true",

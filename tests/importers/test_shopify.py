@@ -111,10 +111,11 @@ def test_a_look_is_called_by_what_tells_it_from_the_others_and_shown_by_the_firs
             shirt("Red", "M") | wool,
             shirt("Blue", "S", "2.jpg") | wool | photo("2.jpg", 2),
             shirt("Blue", "M") | wool,
+            photo("3.jpg", 3, "The red wool tee") | {"Image Position": "²"},
         ),
     )
     assert {sku: (one.title, one.references) for sku, one in products.items()} == {
-        "tee.red": ("Plain Tee, Red", (named("1.jpg"),)),
+        "tee.red": ("Plain Tee, Red", (named("1.jpg"), named("3.jpg"))),
         "tee.blue": ("Plain Tee, Blue", (named("2.jpg"),)),
     }
     assert [one.attributes["material"] for one in products.values()] == ["Wool", "Wool"]
