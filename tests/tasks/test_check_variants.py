@@ -122,6 +122,17 @@ def test_an_image_that_breaks_a_check_is_refused_alone(tmp_path: Path, monkeypat
     assert "unexpected ZeroDivisionError" in judged.rejections[0].detail
 
 
+def test_a_refusal_says_what_was_measured_and_every_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [spec] = _variants({})
+    monkeypatch.setattr(colour_fidelity, "measure", lambda subject: -0.125)
+    bounds = {"name": "colour_fidelity", "minimum": 0, "maximum": 5}
+    checks = [{"name": "contrast", "minimum": 1}, bounds, {"name": "fill", "maximum": 0.25}]
+    [refused] = _judged(tmp_path, checks, [(spec, RGB, True)]).rejections
+    assert "mug" in refused.detail
+    assert "colour_fidelity is -0.125, expected at least 0 and at most 5; fill is 0." in refused.detail
+    assert refused.detail.endswith("expected at most 0.25")
+
+
 def test_a_draft_that_was_missing_once_is_judged_when_it_is_there(tmp_path: Path) -> None:
     [spec] = _variants({})
     config = RunConfig.model_validate(tiny_config(Path("model"), checks=[{"name": "contrast", "minimum": 1}]))

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 
+from catalog_schemas.errors import ConfigError
 from flows.servers import prefect_server
 from flows.servers.asgi import App, Message, Receive, Send
 from flows.servers.browse import AUTH, BrowseOptions, browse
-from flows.servers.doors import for_this_machine
+from flows.servers.doors import for_this_machine, refuse_open_doors
 from tests.flows.shop import Shop
 
 VARIABLE = "SHOP_AUTH"
@@ -32,6 +34,19 @@ def _answer(app: App, host: str, path: str = "/") -> httpx.Response:
             return await client.get(f"http://localhost{path}", headers={"host": host})
 
     return asyncio.run(get())
+
+
+@pytest.mark.parametrize(
+    ("host", "password", "open_to_all"),
+    [("127.0.0.1", "", False), ("localhost", "", False), ("::1", "", False)]
+    + [(host, password, not password) for host in ("0.0.0.0", "::", "192.168.0.2", "shop") for password in ("", "a:b")],
+)
+def test_other_machines_reach_a_server_with_a_password_only(
+    host: str, password: str, open_to_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, password)
+    with pytest.raises(ConfigError, match=f"--host {host} can be reached") if open_to_all else nullcontext():
+        refuse_open_doors(host, VARIABLE, "see the galleries")
 
 
 @pytest.mark.parametrize(
