@@ -87,4 +87,4 @@ def is_done(points: list[CurvePoint], evaluation: Evaluation) -> bool:
 
 
 def _agrees(point: CurvePoint, first: CurvePoint, evaluation: Evaluation) -> bool:
-    return point is first or point.agreement >= first.agreement - evaluation.forfeit * abs(first.agreement)
+    return point.agreement >= first.agreement - evaluation.forfeit * abs(first.agreement)

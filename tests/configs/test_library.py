@@ -119,3 +119,26 @@ def test_a_scenes_photographs_are_found_from_anywhere(tmp_path):
     scenes = load_library(tmp_path / "one", tmp_path / "two").scenes
     for folder in ("one", "two"):
         assert scenes[folder].photos == (str(tmp_path / folder / "photos" / "a.png"), "s3://bucket/b.png")
+
+
+def test_an_image_depends_on_neither_what_people_call_a_channel_nor_where_a_scenes_photographs_lie():
+    """Nor on what came later and is as it was: all that is older keeps its identity."""
+    scene, channel = LIBRARY.scenes["wooden-table"], LIBRARY.channels["web"]
+    assert not {"photos", "across", "size"} & scene.rules.keys()
+    moved = scene.model_copy(update={"photos": ("elsewhere.jpg",)})
+    assert moved.rules == scene.rules
+    for field in ("across", "size", "surface"):
+        assert scene.model_copy(update={field: 0.4}).rules != scene.rules
+    assert channel.model_copy(update={"title": "Shop", "source": "rules.html"}).rules == channel.rules
+    assert channel.model_copy(update={"quality": 91}).rules != channel.rules
+
+
+def test_a_scene_for_a_category_of_two_words_suits_no_product_that_has_one_of_them(tmp_path):
+    text = "{garage: {title: Garage, prompt: in a garage, empty_prompt: an empty garage, categories: [toy car]}}"
+    written(tmp_path / "scenes" / "own.yaml", text)
+    library = load_library(tmp_path)
+    suits = {
+        category: "garage" in {one.name for one in library.scenes_for(category, "")}
+        for category in ("Toys > Cars", "Car Seats")
+    }
+    assert suits == {"Toys > Cars": True, "Car Seats": False}

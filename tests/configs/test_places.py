@@ -41,6 +41,12 @@ def test_any_words_are_a_scene_or_refused(words: str) -> None:
     assert scene_at(scene.title) == scene
 
 
+def test_a_place_has_no_more_letters_than_a_model_reads() -> None:
+    assert scene_at("x" * LONGEST).title == "x" * LONGEST
+    with pytest.raises(ValueError, match="got 201"):
+        scene_at("x" * (LONGEST + 1))
+
+
 def test_places_that_differ_in_letters_that_are_not_latin_alone_are_two_scenes() -> None:
     names = [scene_at(words).name for words in ("пляж, 4K", "лес, 4K", "4K")]
     assert names[2] == "4k"

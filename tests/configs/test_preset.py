@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from catalog_schemas.errors import ConfigError
 from configs.library import load_library
 from configs.preset import load_preset, unknown_names
 from configs.schema import ModelConfig, RunConfig, SegmenterConfig, VariantMatrix
+from configs.training import TrainingConfig
 from tests.configs.files import faults, written
 
 LIBRARY = load_library()
@@ -234,3 +236,20 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     for text in ("- a\n", "1: a\n", "{", "a: *nothing\n"):
         assert "mine.yaml" in faults(load_preset, written(tmp_path / "mine.yaml", text))
     assert "model: missing" in faults(load_preset, written(tmp_path / "mine.yaml", ""))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps_minimum": 5, "steps_maximum": 4}, "steps_minimum 5 is above steps_maximum 4"),
+        ({"tokens": 2}, "tokens 2 needs method"),
+        ({"tokens": 2, "method": "dreambooth"}, "tokens 2 needs method"),
+        ({"text_encoder": True, "method": "textual-inversion"}, "text_encoder needs method"),
+        ({"start_from": "class", "method": "pivotal"}, "start_from 'class' needs method none"),
+        ({"class_edition": 1}, "class_edition needs start_from"),
+        ({"evaluation": {}, "method": "dreambooth"}, "evaluation needs a method"),
+    ],
+)
+def test_a_recipe_whose_settings_do_not_go_together_is_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        TrainingConfig(**changes)

@@ -127,3 +127,55 @@ def test_a_mirror_image_comes_only_where_it_is_asked_for(base):
         len({tuple(m.flatten().tolist()) for m in encode(base, (half,) * 12, 1, flip).mean}) for flip in (False, True)
     ]
     assert kinds == [1, 2]
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The squares that are encoded, (3, 64, 64) in [-1, 1], in their order."""
+    squares, encode_pictures = [], making.encode_pictures
+
+    def noted(base, pixels):
+        squares.extend(pixels)
+        return encode_pictures(base, pixels)
+
+    monkeypatch.setattr(making, "encode_pictures", noted)
+    return squares
+
+
+def test_past_a_photos_edge_its_border_goes_on_and_counts_nothing(base, shown):
+    rgb = np.zeros((40, 80, 3), np.uint8)
+    rgb[0], rgb[-1] = 255, 128
+    for mask in (np.ones((40, 80), np.float32), np.zeros((40, 80), np.float32)):
+        [weight] = encode(base, (TrainingPhoto(rgb, mask),), crops=1).weight[:, 0]
+        square = shown.pop()
+        assert (square[:, 0] == 1).all()
+        assert torch.allclose(square[:, -1], torch.tensor(128 / 127.5 - 1), atol=1e-4)
+        assert (weight[0] == 0).all()
+        assert (weight[-1] == 0).all()
+        assert (weight[3:5, 3:5] > 0).all()
+        assert torch.allclose(weight, weight.flip(0), atol=1e-5), "in the middle of its crop"
+        assert torch.allclose(weight, weight.flip(1), atol=1e-5)
+
+
+def test_what_a_mask_only_hints_at_makes_no_crop_wider(base, shown):
+    sharp = np.zeros((96, 96), np.float32)
+    sharp[28:68, 28:68] = 1
+    for mask in (sharp, np.maximum(sharp, 0.2)):
+        encode(base, (TrainingPhoto(photo(1).rgb[:96, :96].repeat(2, 0)[:96].repeat(2, 1)[:, :96], mask),), crops=1)
+    assert torch.equal(shown[0], shown[1])
+
+
+def test_class_images_are_encoded_as_they_are_black_to_white(base, shown):
+    images = [np.full((64, 64, 3), value, np.uint8) for value in (0, 255)]
+    crops = making.encode_class_images(base, images, 64)
+    assert [(float(one.min()), float(one.max())) for one in shown] == [(-1, -1), (1, 1)]
+    assert (crops.weight == 1).all()
+
+
+def test_a_latents_mean_and_spread_are_scaled_alike(base):
+    pixels = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        posterior = base.vae.encode(pixels).latent_dist
+    mean, spread = making.encode_pictures(base, pixels)
+    assert torch.allclose(mean, posterior.mean * base.vae.config.scaling_factor)
+    assert torch.allclose(spread, posterior.std * base.vae.config.scaling_factor)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.engine.base_model import load_base
-from tasks.engine.evaluation import NOISE, Evaluation, Score, best_of, is_done
+from tasks.engine.evaluation import NOISE, Evaluation, Score, Watch, best_of, is_done
 from tasks.engine.jobs import CurvePoint
 from tasks.engine.lora_file import write_lora
 from tasks.engine.rendering import RenderRequest, render
@@ -62,6 +62,20 @@ def test_training_is_done_without_gain_or_without_agreement():
     assert is_done(points((0.5, 0.3), (0.505, 0.3), (0.4, 0.3)), RULES)
     assert not is_done(points((0.5, 0.3), (0.4, 0.3), (0.6, 0.3)), RULES)
     assert is_done(points((0.5, 0.3), (0.9, 0.2)), RULES)
+
+
+def test_an_agreement_below_zero_is_kept_by_one_as_low():
+    assert not is_done(points((0.5, -0.3), (0.6, -0.3)), RULES)
+    assert best_of(points((0.5, -0.3), (0.6, -0.32)), RULES).step == 1
+    assert is_done(points((0.5, -0.3), (0.6, -0.34)), RULES)
+
+
+def test_a_first_look_that_is_not_finite_is_the_worst_there_is():
+    watch, row = Watch(), torch.zeros(1)
+    assert not watch.add(1, Score(float("nan"), float("inf")), row, RULES)
+    assert watch.points == [CurvePoint(1, -1.0, -1.0)]
+    assert not watch.add(2, Score(0.2, 0.3), row + 1, RULES)
+    assert watch.row == 1
 
 
 SCORES = st.floats(-1, 1)

@@ -13,6 +13,7 @@ from tasks.engine.base_model import load_base
 from tasks.engine.conditioning import encode_prompt
 from tasks.engine.jobs import TrainingJob
 from tasks.engine.lora_file import read_lora, write_embedding, write_lora
+from tasks.engine.methods import TOKENS, new_bank, token_rate
 from tasks.engine.rendering import RenderRequest, render
 from tasks.engine.text import encode, tokenize
 from tests.engine.material import HEADER, SETTINGS, job, recipe, train, weights_of
@@ -178,3 +179,16 @@ def test_a_class_adapter_is_where_its_skus_begin(folders):
     first, second, plain = render(base, requests, SETTINGS, files, 3)
     assert np.abs(first.astype(int) - second).max() <= 1
     assert np.abs(first.astype(int) - plain).max() > 3
+
+
+@pytest.mark.parametrize("model", ["sd", "sdxl"])
+def test_learned_words_alone_learn_at_their_own_pace(folders, model):
+    base = load_base(folders[model], "float32", "cpu")
+    bank = new_bank(base, recipe(method="pivotal", text_encoder=True), 1)
+    runs = bank.groups(token_rate(recipe(method="pivotal")))
+    learned = sum(run.stop - run.start for run, factor in runs if factor == 3.0)
+    assert learned == TOKENS * sum(one.config.hidden_size for one in base.text_encoders.values())
+    assert {factor for _, factor in runs} == {1.0, 3.0}
+    assert sum(run.stop - run.start for run, _ in runs) == bank.weights.shape[1]
+    assert token_rate(recipe(method="pivotal", token_learning_rate=5e-3)) == 5
+    assert token_rate(recipe(method="textual-inversion", token_learning_rate=5e-3)) == 1

@@ -122,6 +122,16 @@ def test_an_image_that_breaks_a_check_is_refused_alone(tmp_path: Path, monkeypat
     assert "unexpected ZeroDivisionError" in judged.rejections[0].detail
 
 
+def test_a_product_out_of_focus_is_refused_however_sharp_what_is_around_it_is(tmp_path: Path) -> None:
+    known, unknown = _variants({}, {})
+    picture = np.random.default_rng(0).integers(0, 256, RGB.shape, np.uint8)
+    picture[20:80, 20:84] = np.linspace(0, 255, 64).astype(np.uint8)[:, None]
+    shown: list[Shown] = [(known, picture, True), (unknown, picture, False)]
+    judged = _judged(tmp_path, [{"name": "sharpness", "minimum": 0.01}], shown)
+    assert [one.variant_id for one in judged.rejections] == [known.id]
+    assert [one.draft.variant_id for one in judged.records] == [unknown.id]
+
+
 def test_a_refusal_says_what_was_measured_and_every_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [spec] = _variants({})
     monkeypatch.setattr(colour_fidelity, "measure", lambda subject: -0.125)

@@ -65,6 +65,7 @@ def test_this_machine_is_answered_under_each_of_its_names(host: str) -> None:
         "127.0.0.1.evil.example",
         "localhost.evil.example",
         "localhost@evil.example",
+        "evil-localhost",
         "192.0.2.7",
         "0.0.0.0",
         "[2001:db8::1]:4300",
