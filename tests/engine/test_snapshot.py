@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from tasks.engine.base_model import load_base
+from tasks.engine.evaluation import Evaluation, Score
 from tasks.engine.jobs import DivergedAdapter, TrainedAdapter
 from tasks.engine.snapshot import Snapshots
 from tasks.engine.training import train_cohort
-from tests.engine.material import job, poisoned, quiet, recipe, weights_of
+from tests.engine.material import SETTINGS, job, poisoned, quiet, recipe, weights_of
 from tests.models.tiny import RESOLUTION
 
 
@@ -52,10 +53,11 @@ def interrupted_and_resumed(base, jobs, how, slots, at, every):
 def same(one, other) -> bool:
     if isinstance(one, DivergedAdapter):
         return one == other
-    numbers = (one.adapter_id, one.steps, one.loss_before, one.loss_after)
-    return numbers == (other.adapter_id, other.steps, other.loss_before, other.loss_after) and torch.equal(
-        weights_of(one), weights_of(other)
-    )
+    said = [
+        [each.adapter_id, each.sku, each.steps, each.loss_before, each.loss_after, each.curve, each.weights.alpha]
+        for each in (one, other)
+    ]
+    return said[0] == said[1] and torch.equal(weights_of(one), weights_of(other))
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(base):
@@ -97,8 +99,23 @@ def test_a_resumed_training_keeps_the_snapshots_slots(base):
     assert all(same(one, other) for one, other in zip(whole, again, strict=True))
 
 
-def test_a_snapshot_of_other_jobs_is_refused(base):
-    kept, how = [], recipe(prior_weight=0.0)
-    train_cohort(base, [job(0, 2)], how, RESOLUTION, 1, quiet, snapshots=Snapshots(1, kept.append))
+def test_what_had_finished_before_a_kill_keeps_its_curve(base):
+    looks = iter([Score(0.5, 1.0), Score(0.6, 1.0)] * 4)
+    evaluation = Evaluation(2, lambda job: [], SETTINGS, lambda job, images: next(looks))
+    jobs, how, kept = [job(0, 4), job(1, 4)], recipe(prior_weight=0.0), []
+    each = {"evaluation": evaluation}
+    whole = train_cohort(base, jobs, how, RESOLUTION, 1, quiet, snapshots=Snapshots(6, kept.append), **each)
+    again = train_cohort(base, jobs, how, RESOLUTION, 1, quiet, snapshots=Snapshots(9, kept.append, kept[0]), **each)
+    assert len(whole[0].curve) == 2
+    assert same(whole[0], again[0])
+
+
+@pytest.mark.parametrize("change", [{"number": 1}, {"steps": 3}, {"seed": 7}, {"weight": 0.5}, {"resolution": 32}])
+def test_a_snapshot_of_other_jobs_another_recipe_or_resolution_is_refused(base, change):
+    def begin(kept, left=None, number=0, steps=2, seed=1, weight=0.0, resolution=RESOLUTION):
+        jobs, how = [job(number, steps, seed=seed)], recipe(prior_weight=weight)
+        train_cohort(base, jobs, how, resolution, 1, quiet, snapshots=Snapshots(1, kept.append, left))
+
+    begin(kept := [])
     with pytest.raises(ValueError, match="other jobs"):
-        train_cohort(base, [job(1, 2)], how, RESOLUTION, 1, quiet, snapshots=Snapshots(1, kept.append, kept[0]))
+        begin([], kept[0], **change)
