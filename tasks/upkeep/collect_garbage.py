@@ -156,9 +156,10 @@ def _unneeded(tables: Tables, before: datetime) -> pa.Table:
     still in the catalog, with which its next image would be drawn."""
     rows = tables.live_adapters(filters=[("sku", "!=", "")]).sort_by("created_at")
     newest = dict(zip(rows["sku"].to_pylist(), rows["adapter_id"].to_pylist(), strict=True))
-    left = tables.read("skus", ["sku"], [("status", "=", "retired"), ("updated_at", "<", before)])["sku"].to_pylist()
+    retired = tables.read("skus", ["sku"], [("status", "=", "retired"), ("updated_at", "<", before)])
+    left = set(retired["sku"].to_pylist())
     images = tables.read("images", ["adapter_id", "retired_at"])
     used = images.filter(pc.fill_null(pc.greater_equal(images["retired_at"], before), True))["adapter_id"]
-    needed = {*used.unique().to_pylist(), *(name for sku, name in newest.items() if sku not in set(left))}
+    needed = {*used.unique().to_pylist(), *(name for sku, name in newest.items() if sku not in left)}
     old = pc.less(rows["created_at"], before)
     return rows.filter(pc.and_not(old, pc.is_in(rows["adapter_id"], pa.array(needed, pa.string()))))

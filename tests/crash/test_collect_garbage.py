@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from catalog_schemas.errors import StoreError
+from catalog_schemas.sku import SkuRecord
 from tasks.runtime.running import at_work
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
@@ -275,6 +276,25 @@ def test_gc_keeps_the_adapters_of_classes_that_no_image_names(store: ClockedStor
         clock.advance(LATER)
         gc(store)
     assert {"mug", "vase"} <= set(Tables(store).live_adapters(["adapter_id"])["adapter_id"].to_pylist())
+
+
+def test_gc_of_a_shop_that_has_lost_half_of_its_many_products_takes_seconds(store: ClockedStore, clock: Clock) -> None:
+    context, gone, kept = (
+        context_of(store, "one"),
+        [f"old-{n}" for n in range(20_000)],
+        [f"new-{n}" for n in range(20_000)],
+    )
+    record, _ = adapter_record(context, "mug", 1)
+    adapters = [replace(record, adapter_id=f"of {sku}", sku=sku) for sku in (*gone, *kept)]
+    skus = [SkuRecord(sku, context.catalog_name, "", "retired", 0, "one", clock.now()) for sku in gone]
+    tables = Tables(store)
+    tables.merge("adapters", rows_of("adapters", adapters), "one")
+    tables.merge("skus", rows_of("skus", skus), "one")
+    clock.advance(LATER)
+    begun = time.process_time()
+    gc(store)
+    assert time.process_time() - begun < 5
+    assert set(tables.live_adapters(["sku"])["sku"].to_pylist()) == set(kept)
 
 
 def test_gc_keeps_the_data_files_of_versions_that_were_current_within_the_grace_period(
