@@ -1,13 +1,17 @@
 """The live images as a plain tree of files, or as a feed that a shop imports."""
 
 import csv
-import io
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalog_schemas.errors import ConfigError, StoreError
 from catalog_schemas.identity import content_id
@@ -16,15 +20,16 @@ from catalog_schemas.review import Verdict
 from configs.reading import unknown
 from tasks.exporting.cells import inert
 from tasks.exporting.tree import is_exported_to, write_tree
-from tasks.publishing.reviews import reviewed
+from tasks.publishing.reviews import Verdicts
 from tasks.runtime.replacing import replacing
 from tasks.runtime.wording import counted
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
-COLUMNS = ["sku", "title", "channel", "key", "alt_text", "variant_id", "slot"]
-Rows = list[dict[str, Any]]
+COLUMNS = ["sku", "title", "key", "alt_text"]
+BATCH = 10_000  # rows that are Python's at once: as such they take ten times the memory
 Listings = Mapping[str, Listing]
+Feed = Callable[[TextIO, pa.Table, str, Listings], None]
 
 
 @dataclass(frozen=True)
@@ -50,77 +55,73 @@ def export(store: ObjectStore, kind: str, to: Path, channel: str, base_url: str,
     keys are reachable. Raises ConfigError, and StoreError also where there is nothing to export, nor was there before.
     """
     tables = Tables(store)
-    rows = tables.live_images(COLUMNS).sort_by([("sku", "ascending"), ("key", "ascending")]).to_pylist()
+    rows = tables.live_images([*COLUMNS, "channel", *(["variant_id", "slot"] if approved else [])])
     is_emptied = kind == "tree" and is_exported_to(to)
-    if not rows and not is_emptied:
+    if not len(rows) and not is_emptied:
         raise StoreError(f"{store.url}: no image is live here, so there is nothing to export")
-    channels = sorted({row["channel"] for row in rows})
-    if rows and (faults := unknown([channel] if channel else [], channels, "--channel", "channel")):
+    channels = sorted(rows["channel"].unique().to_pylist())
+    if len(rows) and (faults := unknown([channel] if channel else [], channels, "--channel", "channel")):
         raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
-    rows = [row for row in rows if not channel or row["channel"] == channel]
+    if channel:
+        rows = rows.filter(pc.equal(rows["channel"], channel))
     if approved:
-        good = reviewed(tables, Verdict.APPROVED)
-        rows = [row for row in rows if (row["variant_id"], row["slot"]) in good]
-        if not rows and not is_emptied:
+        rows = rows.filter(pc.equal(Verdicts(tables).of(rows), Verdict.APPROVED))
+        if not len(rows) and not is_emptied:
             raise StoreError(f"{store.url}: none of the images is approved, so there is nothing to export")
     if kind != "tree" and not base_url.startswith(("https://", "http://")):
         raise ConfigError(f"--base-url is {base_url!r}; a {kind} feed needs the https URL that the store is reached by")
     try:
         if kind == "tree":
-            return Exported(len(rows), write_tree(store, [row["key"] for row in rows], to, channel))
-        with replacing(to) as fresh:  # a shop may read the feed at any time
-            fresh.write_text(FEEDS[kind](rows, base_url.rstrip("/"), _listings(tables)), encoding="utf-8", newline="")
+            return Exported(len(rows), write_tree(store, rows["key"].to_pylist(), to, channel))
+        with replacing(to) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:  # read at any time
+            FEEDS[kind](file, rows.select(COLUMNS), base_url.rstrip("/"), _listings(tables))
     except OSError as error:
         raise StoreError(f"{to}: cannot be written: {error.strerror}; choose another --out") from error
     return Exported(len(rows))
 
 
-def shopify_csv(rows: Rows, base_url: str, listings: Listings) -> str:
+def shopify_csv(file: TextIO, rows: pa.Table, base_url: str, listings: Listings) -> None:
     """Shopify's product CSV: one row per image, the handle repeated, positions counted per product.
 
     SKUs whose listings name one handle, as the colours of a shirt do, stand together as one product.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
+    writer = csv.writer(file)
     writer.writerow(["Handle", "Title", "Image Src", "Image Position", "Image Alt Text"])
-    products: dict[str, list[tuple[str, Rows]]] = defaultdict(list)
-    images_of = _by_sku(rows)
-    handles = _handles(images_of, listings)
-    for sku, images in images_of.items():
-        listing = listings.get(sku)
-        products[handles[sku]].append(((listing and listing.title) or images[0]["title"], images))
-    for handle, skus in products.items():
-        for position, row in enumerate((row for _, images in skus for row in images), 1):
-            title = skus[0][0] if position == 1 else ""
-            cells = (handle, title, _link(base_url, row), str(position), row["alt_text"])
+    skus = rows["sku"].unique().sort()
+    handles = _handles(skus.to_pylist(), listings)
+    places = {handle: place for place, handle in enumerate(dict.fromkeys(handles.values()))}
+    product = pa.array([places[handle] for handle in handles.values()], pa.int64())
+    rows = rows.append_column("product", product.take(pc.index_in(rows["sku"], value_set=skus)))
+    for _, images in groupby(_sorted(rows, "product", "sku", "key"), itemgetter("product")):
+        for position, row in enumerate(images, 1):
+            sku, title = row["sku"], ""
+            if position == 1:
+                title = (listings[sku].title if sku in listings else "") or row["title"]
+            cells = (handles[sku], title, _link(base_url, row), str(position), row["alt_text"])
             writer.writerow([inert(cell) for cell in cells])
-    return buffer.getvalue()
 
 
-def google_feed(rows: Rows, base_url: str, listings: Listings) -> str:
+def google_feed(file: TextIO, rows: pa.Table, base_url: str, listings: Listings) -> None:
     """Google Merchant Center's supplemental feed: id, image_link and up to ten additional_image_link.
 
     Items that share a SKU, as the sizes of a shoe do, have a line each.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
     writer.writerow(["id", "image_link", "additional_image_link"])
-    for sku, images in _by_sku(rows).items():
+    for sku, images in groupby(_sorted(rows.select(["sku", "key"]), "sku", "key"), itemgetter("sku")):
         links = [_link(base_url, row) for row in images]
         ids = listings[sku].ids.split("\n") if sku in listings else [""]
         for item in dict.fromkeys(filter(None, ids)) or [sku]:
             writer.writerow([inert(item), links[0], ",".join(links[1:11])])
-    return buffer.getvalue()
 
 
-FEEDS: dict[str, Callable[[Rows, str, Listings], str]] = {"shopify": shopify_csv, "google": google_feed}
+FEEDS: dict[str, Feed] = {"shopify": shopify_csv, "google": google_feed}
 
 
-def _by_sku(rows: Iterable[dict[str, Any]]) -> dict[str, Rows]:
-    grouped: dict[str, Rows] = defaultdict(list)
-    for row in rows:
-        grouped[row["sku"]].append(row)
-    return grouped
+def _sorted(rows: pa.Table, *columns: str) -> Iterator[dict[str, Any]]:
+    """The rows in order of these columns, the first first."""
+    for batch in rows.sort_by([(name, "ascending") for name in columns]).to_batches(BATCH):
+        yield from batch.to_pylist()
 
 
 def _listings(tables: Tables) -> Listings:

@@ -115,8 +115,8 @@ class Tables:
         return self._live("adapters", columns or TABLES["adapters"].schema.names, filters)
 
     def _live(self, name: str, wanted: list[str], filters: Filters | None) -> pa.Table:
-        rows = self.read(name, list(dict.fromkeys([*wanted, "retired_at"])), filters)
-        return rows.filter(pc.is_null(rows["retired_at"])).select(wanted)
+        parts = self.parts(name, list(dict.fromkeys([*wanted, "retired_at"])), filters)
+        return pa.concat_tables(rows.filter(pc.is_null(rows["retired_at"])).select(wanted) for rows in parts)
 
     def uri(self, name: str) -> str:
         """The path or URL that any Delta reader opens."""

@@ -5,11 +5,13 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import MappingProxyType
 
+import pyarrow as pa
 import pytest
 
 from catalog_schemas.product import Listing
-from tasks.export import google_feed, shopify_csv
+from tasks.export import Feed, Listings, google_feed, shopify_csv
 from tasks.reporting.gallery import GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
 from tests.bad_input.night import assert_names_stay_inside
 from tests.tasks.reporting.test_gallery import IMAGE, PAGE
@@ -91,33 +93,37 @@ def row(text: str, sku: str = "mug-1") -> dict[str, object]:
     return {"sku": sku, "title": text, "alt_text": text, "key": "images/mug-1/web/a b.jpg"}
 
 
+def feed(write: Feed, rows: list[dict[str, object]], listings: Listings = MappingProxyType({})) -> io.StringIO:
+    file = io.StringIO(newline="")
+    write(file, pa.Table.from_pylist(rows), "https://shop.example", listings)
+    return io.StringIO(file.getvalue(), newline="")
+
+
 def test_a_handle_is_one_product_whatever_its_sku_shares_with_others() -> None:
     skus = ["ABC", "abc", "A-BC", "A/BC", "Tee", "tee.red", "🔥"]
     listings = {"tee.red": Listing("Tee", "tee"), "tee.blue": Listing("Tee", "tee")}
-    feed = shopify_csv([row("x", sku) for sku in [*skus, "tee.blue", "ABC"]], "https://shop.example", listings)
-    handles = [line["Handle"] for line in csv.DictReader(io.StringIO(feed))]
+    lines = feed(shopify_csv, [row("x", sku) for sku in [*skus, "tee.blue", "ABC"]], listings)
+    handles = [line["Handle"] for line in csv.DictReader(lines)]
     assert handles.count("tee") == 2, "the colours of a shirt"
     assert len(set(handles)) == 7
     assert all(re.fullmatch("(abc|a-bc|tee|product)-[0-9a-f]{8}", one) for one in handles if one != "tee")
-    assert shopify_csv([row("x", "Mug 1")], "https://shop.example", {}).splitlines()[1].startswith("mug-1,")
+    assert feed(shopify_csv, [row("x", "Mug 1")]).read().splitlines()[1].startswith("mug-1,")
 
 
 def test_a_google_item_has_one_image_and_ten_more_at_addresses_that_browsers_find() -> None:
-    rows = [row("x") | {"key": f"images/100%25/web/{number}.jpg"} for number in range(12)]
-    (line,) = csv.DictReader(io.StringIO(google_feed(rows, "https://shop.example", {})), dialect="excel-tab")
+    rows = [row("x") | {"key": f"images/100%25/web/{number:02}.jpg"} for number in range(12)]
+    (line,) = csv.DictReader(feed(google_feed, rows), dialect="excel-tab")
     links = [line["image_link"], *line["additional_image_link"].split(",")]
-    assert links == [f"https://shop.example/images/100%2525/web/{number}.jpg" for number in range(11)]
+    assert links == [f"https://shop.example/images/100%2525/web/{number:02}.jpg" for number in range(11)]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_feeds_hold_cells_and_no_formulas(text: str) -> None:
-    (_, *rows) = csv.reader(io.StringIO(shopify_csv([row(text), row(text)], "https://shop.example", {}), newline=""))
+    (_, *rows) = csv.reader(feed(shopify_csv, [row(text), row(text)]))
     assert len(rows) == 2
     assert rows[0][1].lstrip("'") == text
     sku = " ".join(text.split())  # a row whose SKU holds other blanks is refused
-    (_, *lines) = csv.reader(
-        io.StringIO(google_feed([row("x", sku)], "https://shop.example", {}), newline=""), "excel-tab"
-    )
+    (_, *lines) = csv.reader(feed(google_feed, [row("x", sku)]), "excel-tab")
     assert len(lines) == 1
     for cells in (*rows, *lines):
         assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
