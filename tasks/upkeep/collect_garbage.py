@@ -154,7 +154,8 @@ def _retire_adapters(tables: Tables, before: datetime, now: datetime) -> None:
 def _unneeded(tables: Tables, before: datetime) -> pa.Table:
     """Adapters of SKUs, made before then, that no image live since then names; less the newest of each SKU that is
     still in the catalog, with which its next image would be drawn."""
-    rows = tables.live_adapters(filters=[("sku", "!=", "")]).sort_by("created_at")
+    columns = ["adapter_id", "sku", "created_at", "retired_at"]
+    rows = tables.live_adapters(columns, [("sku", "!=", "")]).sort_by("created_at")
     newest = dict(zip(rows["sku"].to_pylist(), rows["adapter_id"].to_pylist(), strict=True))
     retired = tables.read("skus", ["sku"], [("status", "=", "retired"), ("updated_at", "<", before)])
     left = set(retired["sku"].to_pylist())

@@ -14,6 +14,8 @@ from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables, with_retired_at, with_value
 from tasks.upkeep.verify import READERS, Fault, fault_of
 
+_COLUMNS = ["key", "sha256", "retired_at"]
+
 
 @dataclass(frozen=True)
 class Repair:
@@ -39,8 +41,8 @@ def repair(store: ObjectStore, faults: tuple[Fault, ...], run_id: str, now: date
 
     with at_work(store, run_id, UNTOLD):
         complete_publications(store, now)
-        images = _damaged(store, tables.live_images(), "key", faults)
-        adapters = tables.live_adapters()
+        images = _damaged(store, tables.live_images(["image_id", "sku", *_COLUMNS]), "key", faults)
+        adapters = tables.live_adapters(["adapter_id", "embedding", *_COLUMNS])
         adapters = pa.concat_tables([_damaged(store, adapters, column, faults) for column in ("key", "embedding")])
         if len(images):  # before the images: a repair that is killed in between finds the faults again
             seen = tables.read("skus", filters=[("sku", "in", images["sku"].unique().to_pylist())])
