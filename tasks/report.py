@@ -20,7 +20,8 @@ from tasks.reporting.shown import Shown, rows_to_show
 from tasks.runtime.context import RunContext
 from tasks.runtime.stage_options import RETRIES
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 
 RESHOOTS_SHOWN = 50  # in a gallery; the list beside it has all
 PRODUCTS_SHOWN = 200  # in one gallery: those of this run come first

@@ -16,7 +16,8 @@ from tasks.publishing.reviews import reviewed
 from tasks.runtime.running import UNTOLD, at_work
 from tasks.storage.keys import safe_name, text_of
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, rows_of, with_retired_at
+from tasks.storage.table_rows import rows_of, with_retired_at
+from tasks.storage.tables import Tables
 
 _SKU = r"[^/\\\s,;\"']"
 _NAME = re.compile(  # from where a SKU begins alone, or a long text without one takes hours

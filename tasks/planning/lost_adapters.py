@@ -14,7 +14,8 @@ from catalog_schemas.identity import content_id
 from catalog_schemas.plan import SkuJob
 from tasks.runtime.threads import Threads
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, with_retired_at
+from tasks.storage.table_rows import with_retired_at
+from tasks.storage.tables import Tables
 
 ASKERS = 16  # stores are asked in parallel, for all of that time is spent waiting for them
 LOST = "adapter lost"

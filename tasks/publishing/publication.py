@@ -22,7 +22,8 @@ from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import TO_LOOK_AT, SkuRecord
 from tasks.publishing.reviews import is_rejected
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables, rows_of, with_retired_at, with_value
+from tasks.storage.table_rows import rows_of, with_retired_at, with_value
+from tasks.storage.tables import Tables
 
 PENDING = "cache/publishing"
 # By table, the columns in which a row replaces the one that is there already.

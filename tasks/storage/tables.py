@@ -9,8 +9,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,19 +21,12 @@ from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from catalog_schemas.adapter import AdapterRecord
-from catalog_schemas.arrow import schema_of, to_table
 from catalog_schemas.errors import StoreError, StoreUnreachable
-from catalog_schemas.image import ImageRecord
-from catalog_schemas.reference import PhotoRecord
-from catalog_schemas.rejection import Rejection
-from catalog_schemas.review import Review
-from catalog_schemas.run import RunRecord
-from catalog_schemas.sku import SkuRecord
 from tasks.storage.delta_log import Commit, commit_of, removed
 from tasks.storage.faults import PAUSES, attempt
 from tasks.storage.merging import DataFile, Where, changes, conformed, first_of_each, parquet_bytes
 from tasks.storage.objects import ObjectInfo, ObjectMissing, ObjectStore
+from tasks.storage.table_rows import TABLES
 
 Filters = Sequence[tuple[str, str, Any]]
 """Conditions (column, operator, value), as pyarrow's `filters_to_expression` takes them; all of them hold."""
@@ -47,54 +39,6 @@ _RACES = 50  # how often others may commit first before a merge gives up
 # A file's statistics hold its number of rows and no column's bounds; who need not look for those opens a table of many
 # commits in half of the time.
 _WITHOUT_BOUNDS = {"delta.dataSkippingNumIndexedCols": "0"}
-
-
-@dataclass(frozen=True, slots=True)
-class TableSpec:
-    """Which record a table holds, and the column that is its key."""
-
-    record: type
-    key: str
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Every column nullable, so that older and newer versions of packshot can share a table."""
-        fields = list(schema_of(self.record))
-        if self.key not in (field.name for field in fields):
-            fields.insert(0, pa.field(self.key, pa.string()))  # a key that the record computes: its `id`
-        return pa.schema([field.with_nullable(True) for field in fields])
-
-
-TABLES = {
-    "images": TableSpec(ImageRecord, "image_id"),
-    "adapters": TableSpec(AdapterRecord, "adapter_id"),
-    "rejections": TableSpec(Rejection, "rejection_id"),
-    "photos": TableSpec(PhotoRecord, "photo_id"),
-    "skus": TableSpec(SkuRecord, "sku"),
-    "runs": TableSpec(RunRecord, "run_id"),
-    "reviews": TableSpec(Review, "review_id"),
-}
-
-
-def rows_of(name: str, records: Iterable[Any]) -> pa.Table:
-    """The records as rows of the table `name`, their computed key included."""
-    spec, listed = TABLES[name], list(records)
-    rows = to_table(spec.record, listed)
-    if spec.key not in rows.column_names:
-        rows = rows.add_column(0, spec.key, pa.array([record.id for record in listed], pa.string()))
-    return rows.cast(spec.schema)
-
-
-def with_value(rows: pa.Table, column: str, value: Any) -> pa.Table:
-    """The rows, all with that value in the column."""
-    at = rows.schema.get_field_index(column)
-    kind = rows.schema.field(at)
-    return rows.set_column(at, kind, pa.array([value] * len(rows), kind.type))
-
-
-def with_retired_at(rows: pa.Table, moment: datetime | None) -> pa.Table:
-    """The rows, all retired at that moment, or live where there is none."""
-    return with_value(rows, "retired_at", moment)
 
 
 class Tables:

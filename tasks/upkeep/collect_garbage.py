@@ -16,7 +16,8 @@ from tasks.runtime.context import new_run_id
 from tasks.runtime.ledger import keys_in
 from tasks.runtime.running import COLLECTING, runs_begun
 from tasks.storage.objects import PROBE, ObjectInfo, ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables, with_retired_at
+from tasks.storage.table_rows import with_retired_at
+from tasks.storage.tables import Tables
 from tasks.upkeep.verify import orphans
 
 RECORDS = "cache/stages"

@@ -11,7 +11,8 @@ from catalog_schemas.sku import TO_LOOK_AT
 from tasks.publishing.publication import complete_publications
 from tasks.runtime.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, with_retired_at, with_value
+from tasks.storage.table_rows import with_retired_at, with_value
+from tasks.storage.tables import Tables
 from tasks.upkeep.verify import READERS, Fault, fault_of
 
 _COLUMNS = ["key", "sha256", "retired_at"]

@@ -13,7 +13,8 @@ from tasks.publishing.publication import complete_publications, list_again
 from tasks.publishing.reviews import is_rejected
 from tasks.runtime.running import UNTOLD, at_work
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import Tables, with_retired_at
+from tasks.storage.table_rows import with_retired_at
+from tasks.storage.tables import Tables
 from tasks.upkeep.verify import READERS
 
 _COLUMNS = ["image_id", "sku", "slot", "variant_id", "key", "retired_at"]  # the rest of a row takes ten times as much

@@ -22,7 +22,7 @@ from tasks.prepare_references import prepare_references
 from tasks.runtime.context import RunContext
 from tasks.runtime.models import ModelFolder
 from tasks.storage.keys import safe_name
-from tasks.storage.tables import rows_of
+from tasks.storage.table_rows import rows_of
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 

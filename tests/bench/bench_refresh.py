@@ -51,7 +51,8 @@ from tasks.read_catalog import catalog_batches
 from tasks.runtime.context import RunContext
 from tasks.runtime.identities import image_id, slot_of
 from tasks.runtime.models import ModelFolder
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tests.bench.device import commit, device_name
 from tests.bench.tables import RESULTS, as_markdown, keep, say
 

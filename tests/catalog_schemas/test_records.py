@@ -23,7 +23,7 @@ from catalog_schemas.review import Review, Verdict
 from catalog_schemas.run import RunRecord
 from catalog_schemas.sku import SkuRecord
 from catalog_schemas.variant import VariantSpec
-from tasks.storage.tables import TABLES
+from tasks.storage.table_rows import TABLES
 
 RECORDS = [
     *(AdapterSpec, AdapterRecord, Draft, CheckResult, ImageRecord, Photo, PhotoRecord, Reference, Rejection),

@@ -10,7 +10,8 @@ from cachetools import LRUCache
 from catalog_schemas.identity import bytes_id
 from tasks.storage.merging import Where
 from tasks.storage.objects import ObjectMissing, ObjectStore
-from tasks.storage.tables import TABLES, Tables
+from tasks.storage.table_rows import TABLES
+from tasks.storage.tables import Tables
 
 # Differ between two runs that did the same work.
 OWN_TO_A_RUN = {"run_id", "created_at", "retired_at", "updated_at"}

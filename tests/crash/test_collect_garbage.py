@@ -15,7 +15,8 @@ from catalog_schemas.errors import StoreError
 from catalog_schemas.sku import SkuRecord
 from tasks.runtime.running import at_work
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import TABLES, Tables, rows_of, with_retired_at
+from tasks.storage.table_rows import TABLES, rows_of, with_retired_at
+from tasks.storage.tables import Tables
 from tasks.upkeep.collect_garbage import Garbage
 from tasks.upkeep.roll_back import Rollback, roll_back
 from tasks.upkeep.verify import verify

@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasks.storage.tables import TABLES, Tables
+from tasks.storage.table_rows import TABLES
+from tasks.storage.tables import Tables
 from tasks.upkeep.repair import Repair, repair
 from tasks.upkeep.roll_back import Rollback, roll_back
 from tasks.upkeep.verify import verify

@@ -19,7 +19,8 @@ from typing_extensions import override
 from catalog_schemas.errors import StoreError, StoreUnreachable
 from catalog_schemas.sku import SkuRecord
 from tasks.storage.s3 import S3Bucket, filesystem
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tests.crash.crashing import SCENARIOS, Scenario, Uninterrupted, ended, prepare, uninterrupted
 from tests.crash.night import run_night
 from tests.crash.watched import WatchedStore

@@ -13,7 +13,8 @@ from catalog_schemas.identity import bytes_id
 from tasks.planning.lost_adapters import give_up
 from tasks.runtime.running import runs_begun
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tasks.upkeep.repair import Repair, repair
 from tasks.upkeep.verify import Fault, verify
 from tests.crash.crashing import crash_hook

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tasks.upkeep.verify import verify
 from tests.crash.night import adapter_record, context_of
 from tests.crash.operated import CATALOG, flip, live, night

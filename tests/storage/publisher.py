@@ -7,7 +7,8 @@ from multiprocessing.process import BaseProcess
 import pyarrow as pa
 
 from tasks.storage.objects import ObjectStore, open_store
-from tasks.storage.tables import TABLES, Tables
+from tasks.storage.table_rows import TABLES
+from tasks.storage.tables import Tables
 
 NAMES = [f"k{number}" for number in range(20)]
 _PROCESSES = multiprocessing.get_context("forkserver")  # all begin as copies of one that has imported this

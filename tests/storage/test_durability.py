@@ -15,7 +15,8 @@ from catalog_schemas.errors import StoreFull
 from tasks.storage.disk import Disk
 from tasks.storage.keys import TEMPORARY
 from tasks.storage.objects import open_store
-from tasks.storage.tables import TABLES, Tables
+from tasks.storage.table_rows import TABLES
+from tasks.storage.tables import Tables
 
 SIZE = 2_000_000
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tasks.storage import merging
 from tasks.storage.merging import ROWS_PER_FILE
 from tasks.storage.objects import open_store
-from tasks.storage.tables import TABLES, Tables
+from tasks.storage.table_rows import TABLES
+from tasks.storage.tables import Tables
 
 KEYS = st.sampled_from("abcde")
 NIGHT = st.tuples(

@@ -21,7 +21,8 @@ from catalog_schemas.run import RunRecord
 from tasks.storage import merging
 from tasks.storage.merging import FILES
 from tasks.storage.objects import open_store
-from tasks.storage.tables import TABLES, Tables, rows_of
+from tasks.storage.table_rows import TABLES, rows_of
+from tasks.storage.tables import Tables
 from tests.storage.publisher import NAMES, publish, start_publisher
 
 NOW = datetime(2026, 11, 23, 5, 0, 0, 123456, tzinfo=UTC)

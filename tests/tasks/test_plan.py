@@ -15,7 +15,8 @@ from tasks.planning.rows import Selection
 from tasks.runtime.context import RunContext
 from tasks.runtime.identities import gate_id, image_id
 from tasks.runtime.models import ModelFolder
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tests.configs_tiny import tiny_config
 from tests.drawn_products import product_row, write_catalog, write_photos
 

@@ -19,7 +19,8 @@ from tasks.review_images import review_images
 from tasks.runtime.context import RunContext
 from tasks.runtime.models import ModelFolder
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, with_retired_at
+from tasks.storage.table_rows import with_retired_at
+from tasks.storage.tables import Tables
 from tests.configs_tiny import tiny_config
 from tests.crash.night import EPOCH, adapter_record, context_of, image_record, rejection, run_record
 from tests.drawn_products import product_row, write_catalog, write_photos

@@ -26,7 +26,8 @@ from tasks.publishing.publication import Harvest
 from tasks.runtime.context import RunContext, new_run_id
 from tasks.runtime.models import ModelFolder
 from tasks.storage.sources import Sources
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tasks.techniques import find_technique
 from tests.bad_input.night import shipped_library
 from tests.configs_tiny import tiny_config

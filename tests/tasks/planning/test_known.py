@@ -14,7 +14,8 @@ from tasks.planning.known import Known, LiveImage, class_adapters
 from tasks.publishing.json_columns import SPEC
 from tasks.runtime.identities import slot_of
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tests.crash.night import EPOCH, adapter_record, context_of
 
 OLD = AdapterSpec("mug-1", "mug", "sha256:model", ("photo",), "{}", 2, "class", "red")

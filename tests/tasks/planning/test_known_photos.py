@@ -16,7 +16,8 @@ from tasks.planning.photos import Listed
 from tasks.runtime.context import RunContext
 from tasks.runtime.models import ModelFolder
 from tasks.storage.sources import Seen
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tests.configs_tiny import tiny_config
 
 MUG = Product("mug", "Mug", "mug", ("0.png", "1.png"))

@@ -15,7 +15,8 @@ from tasks.planning.let_through import let_through, read_by_now, still_refused
 from tasks.planning.photos import Listed
 from tasks.runtime.context import RunContext, config_key
 from tasks.runtime.models import ModelFolder
-from tasks.storage.tables import Tables, rows_of
+from tasks.storage.table_rows import rows_of
+from tasks.storage.tables import Tables
 from tests.configs_tiny import tiny_config
 
 MUG = Product("mug", "Mug", "mug", ("0.png", "1.png"))

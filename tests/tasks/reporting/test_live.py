@@ -23,7 +23,8 @@ from tasks.reporting.live import LIVE, Asked, Live, write_gallery
 from tasks.reporting.shop import PRODUCTS_A_PAGE, Query, Shop
 from tasks.storage.keys import safe_name
 from tasks.storage.objects import ObjectStore
-from tasks.storage.tables import TABLES, Tables, rows_of
+from tasks.storage.table_rows import TABLES, rows_of
+from tasks.storage.tables import Tables
 
 NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
 PRODUCTS = {
