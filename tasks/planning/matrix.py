@@ -53,7 +53,13 @@ def expand(
     A dimension that a technique does not use is held at its neutral value, so that it makes no doubles: before a flat
     background there is no scene, and without a scene a background is flat or white.
     """
-    columns = [_Column(name, item, matrix, library) for name in matrix.techniques]
+    include, exclude = (
+        tuple(rule for rule in rules if _is_about(rule, item)) for rules in (matrix.include, matrix.exclude)
+    )
+    if matrix.include and not include:  # no need to look at each of its combinations
+        return []
+    about = matrix.model_copy(update={"include": include, "exclude": exclude})
+    columns = [_Column(name, item, about, library) for name in matrix.techniques]
     shown = Counter[str]()
     taken: list[_Combination] = []
     while columns and len(taken) < matrix.limit_per_sku:
@@ -90,7 +96,7 @@ class _Column:
     def _wanted(self, scene: Scene, backgrounds: list[Background]) -> Iterator[_Combination]:
         for image, background, colour in product(self.images, backgrounds, self.colours):
             one = _Combination(self.technique, scene, colour, background, image)
-            if _is_wanted(one, self.item, self.matrix):
+            if _is_wanted(one, self.matrix):
                 yield one
 
     def take(self, shown: Counter[str]) -> _Combination | None:
@@ -116,21 +122,26 @@ def _shows_photo(technique: str, scene: Scene) -> bool:
     return bool(scene.photos) and find_technique(technique).SOURCE_TYPE == "composite"
 
 
-def _is_wanted(one: _Combination, item: Product, matrix: VariantMatrix) -> bool:
-    included = not matrix.include or any(_matches(rule, one, item) for rule in matrix.include)
-    return included and not any(_matches(rule, one, item) for rule in matrix.exclude)
+def _is_about(rule: MatrixRule, item: Product) -> bool:
+    """Whether the rule matches any variant of the product."""
+    is_named = not rule.skus or item.sku in rule.skus
+    return is_named and (not rule.categories or any(map(item.is_in, rule.categories)))
 
 
-def _matches(rule: MatrixRule, one: _Combination, item: Product) -> bool:
+def _is_wanted(one: _Combination, matrix: VariantMatrix) -> bool:
+    """Whether the rules, all of which are about the product, want the combination."""
+    included = not matrix.include or any(_matches(rule, one) for rule in matrix.include)
+    return included and not any(_matches(rule, one) for rule in matrix.exclude)
+
+
+def _matches(rule: MatrixRule, one: _Combination) -> bool:
     pairs = (
-        (rule.skus, (item.sku,)),
         (rule.scenes, (one.scene.name, one.scene.group)),
         (rule.colours, (one.colour.name, one.colour.hex)),
         (rule.backgrounds, (one.background.name, one.background.hex)),
         (rule.techniques, (one.technique,)),
     )
-    is_in_category = not rule.categories or any(map(item.is_in, rule.categories))
-    return is_in_category and all(not allowed or not set(allowed).isdisjoint(values) for allowed, values in pairs)
+    return all(not allowed or not set(allowed).isdisjoint(values) for allowed, values in pairs)
 
 
 def _spec(one: _Combination, item: Product, generation: GenerationConfig, drawing: Drawing) -> VariantSpec:

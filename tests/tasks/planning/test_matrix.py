@@ -365,6 +365,14 @@ def test_a_rule_may_name_a_group_of_scenes(section: str) -> None:
     assert groups == ({"kitchen"} if section == "include" else {"outdoor"})
 
 
+def test_a_huge_matrix_costs_nothing_for_a_product_that_no_rule_includes() -> None:
+    rules = (MatrixRule(skus=("mug-2",)), MatrixRule(categories=("Garden",), scenes=("wooden-table",)))
+    matrix = VariantMatrix(
+        colours=tuple(LIBRARY.colours), backgrounds=tuple(LIBRARY.backgrounds), images=100, include=rules
+    )
+    assert [_expand(matrix) for _ in range(500)] == [[]] * 500  # all of it would be hours
+
+
 def test_a_huge_matrix_costs_no_more_than_what_is_taken_of_it() -> None:
     matrix = VariantMatrix(
         colours=tuple(LIBRARY.colours), backgrounds=tuple(LIBRARY.backgrounds), images=100, limit_per_sku=20
