@@ -32,6 +32,7 @@ STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",
     "jYmn6naIuSJw5NGdOuDqpMA5eT7sIsENdMmH4DVklrw=",
     "e+yGC4PQJEtCCaJXct7naygOTrmVTNmw/Wz6E1mdApQ=",
+    "pxSw4DspxoTLNtJBwP6nnBeCO3gQmQJofV1dr0Qn+bI=",
 )
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
 

@@ -204,7 +204,7 @@ def test_chips_count_what_they_show_and_a_lone_value_gets_none():
 def test_a_product_whose_row_was_refused_before_its_title_was_read_has_its_sku_on_its_chip():
     refused = GalleryProduct("BAD-1", "", note="row 5, SKU BAD-1: title is empty")
     page = render_gallery(replace(PAGE, products=(PRODUCT, refused)))
-    assert "<span>BAD-1</span><small>0</small>" in page
+    assert ">BAD-1</span><small>0</small>" in page
 
 
 def test_every_image_has_a_text_for_those_who_do_not_see_it():
@@ -215,6 +215,39 @@ def test_every_image_has_a_text_for_those_who_do_not_see_it():
         "Blue mug, Wooden table",
         "Blue mug, Beach sand",
     ]
+
+
+def test_every_text_stands_out_from_its_paper_in_light_and_dark():
+    """WCAG 2.1, 1.4.3: a contrast of 4.5 to 1."""
+
+    def luminance(colour):
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+        return sum(share * one for share, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    schemes = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", rules)) for rules in _root_rules(render_gallery(PAGE))]
+    assert len(schemes) == 2
+    papers = {"paper", "raised", "sunk"}
+    pairs = [(ink, paper) for ink in ("ink", "quiet", "faint", "accent", "bad", "good") for paper in papers]
+    for scheme in schemes:
+        for ink, paper in [*pairs, ("bad", "bad-paper"), ("warn", "warn-paper")]:
+            dark, light = sorted(luminance(scheme[name]) for name in (ink, paper))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {paper}: {scheme[ink]} on {scheme[paper]}"
+
+
+def _root_rules(page):
+    return re.findall(r":root \{(.*?)\}", page, re.S)
+
+
+def test_a_photo_says_why_it_was_refused_without_a_mouse():
+    photo = GalleryPhoto("", reason="reference_too_small", detail="120 x 90 pixels")
+    drawn = Elements(render_gallery(replace(PAGE, products=(replace(PRODUCT, photos=(photo,)),))))
+    assert "Reference too small: 120 x 90 pixels" in "".join(drawn.text)
+
+
+def test_a_title_runs_as_its_script_does():
+    titles = Elements(render_gallery(PAGE)).all("h2")
+    assert [one.get("dir") for one in titles] == ["auto"]
 
 
 def test_a_quarantined_product_and_an_empty_run_have_a_page():
