@@ -8,12 +8,13 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from catalog_schemas.image import CheckResult
-from tasks.reporting.gallery import GalleryImage, GalleryPage, GalleryPhoto, GalleryProduct, render_gallery
+from tasks.reporting.gallery import GalleryImage, GalleryPage, GalleryPhoto, GalleryProduct, GalleryShop, render_gallery
 
 PLACE = "https://shop.test/gallery/"
+RED = (184, 51, 42)
 SCENES = ("wooden-table", "garden-grass", "kitchen-counter")
 Open = Callable[..., Page]
 
@@ -34,6 +35,7 @@ MUG = GalleryProduct(
     tuple(image("MUG-1", scene) for scene in SCENES),
 )
 PAGE = GalleryPage("packshot", "run-1", datetime(2026, 11, 23, tzinfo=UTC), (MUG,))
+SHOP = GalleryShop("", (), (), (), 0, True)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def window(browser: Browser) -> Iterator[BrowserContext]:
 def open_gallery(window: BrowserContext) -> Open:
     """Opens a page in a tab of its own; every picture is there, and nothing takes verdicts."""
     picture = BytesIO()
-    Image.new("RGB", (64, 64), "#b8332a").save(picture, "PNG")
+    Image.new("RGB", (64, 64), RED).save(picture, "PNG")
 
     def opened(page: GalleryPage = PAGE, tab: Page | None = None) -> Page:
         tab = tab or window.new_page()
@@ -62,6 +64,85 @@ def open_gallery(window: BrowserContext) -> Open:
         return tab
 
     return opened
+
+
+def seen(page: Page) -> tuple[int, ...]:
+    """The colour in the middle of an opened image."""
+    drawn = Image.open(BytesIO(page.locator(".stage").screenshot())).convert("RGB")
+    return tuple(drawn.resize((3, 3), Image.Resampling.BOX).crop((1, 1, 2, 2)).tobytes())
+
+
+def test_no_other_image_is_seen_while_one_loads(open_gallery: Open) -> None:
+    page = open_gallery()
+    page.locator(".tile a.frame").first.click()
+    expect(page.locator(".stage img")).to_have_js_property("complete", True)
+    assert seen(page) == RED
+    held: list[Route] = []
+    page.route("**/garden-grass-large.webp", lambda route: held.append(route))
+    page.evaluate("document.querySelectorAll('.tile a.frame')[1].href = 'garden-grass-large.webp'")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".panel dd").first).to_have_text("Garden grass")
+    assert seen(page) != RED
+    held[0].fulfill(status=404)
+
+
+def test_capital_letters_approve_and_reject_as_small_ones_do(open_gallery: Open) -> None:
+    page = open_gallery()
+    page.locator(".tile a.frame").first.click()
+    for key, name in (("A", "Approve"), ("R", "Reject")):
+        page.keyboard.press(key)
+        expect(page.locator(".panel").get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+
+
+def test_an_opened_image_says_which_it_is_of_how_many_and_what_was_said_of_it(open_gallery: Open) -> None:
+    page = open_gallery()
+    page.locator(".tile a.frame").first.click()
+    told = page.locator("#lightbox").get_by_role("status")
+    expect(told).to_have_text("1 of 3: Mug, wooden-table")
+    page.keyboard.press("ArrowRight")
+    expect(told).to_have_text("2 of 3: Mug, garden-grass")
+    page.keyboard.press("r")
+    expect(told).to_have_text("2 of 3: Mug, garden-grass, to reject")
+
+
+def test_a_photo_beside_an_image_is_seen_and_a_second_click_leads_back_to_the_image(open_gallery: Open) -> None:
+    page = open_gallery()
+    page.locator(".tile a.frame").first.click()
+    photo, seen = page.locator(".panel .photos a"), page.locator(".stage img")
+    photo.click()
+    expect(seen).to_have_attribute("alt", "Photo 1 of Enamel mug")
+    expect(photo).to_have_attribute("aria-current", "true")
+    photo.click()
+    expect(seen).to_have_attribute("alt", "Mug, wooden-table")
+    expect(photo).to_have_attribute("aria-current", "false")
+
+
+def test_a_page_that_loads_itself_again_waits_while_somebody_looks_at_an_image(window: BrowserContext) -> None:
+    page = window.new_page()
+    page.clock.install()
+    loads: list[str] = []
+    html = render_gallery(replace(PAGE, note="2 more images come. This page loads itself."))
+    page.route("**/*.webp", lambda route: route.abort())
+    page.route("**/*.png", lambda route: route.abort())
+    page.route(PLACE, lambda route: (loads.append(html), route.fulfill(body=html, content_type="text/html")))
+    page.goto(PLACE)
+    page.locator(".tile a.frame").first.click()
+    page.clock.run_for(50_000)
+    expect(page.locator("#lightbox")).to_be_visible()
+    assert len(loads) == 1
+    page.get_by_role("button", name="Close").click()
+    with page.expect_navigation():
+        page.clock.run_for(21_000)
+    assert len(loads) == 2
+
+
+def test_back_from_a_search_shows_the_words_of_the_page_that_one_comes_back_to(open_gallery: Open) -> None:
+    page = open_gallery(replace(PAGE, run_id="", store="store", shop=SHOP))
+    page.get_by_label("Find a SKU, title or category").fill("mug")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/gallery/?q=mug")
+    page.go_back()
+    expect(page.get_by_label("Find a SKU, title or category")).to_have_value("")
 
 
 def test_a_title_without_a_space_stays_within_the_panel(open_gallery: Open) -> None:
@@ -77,3 +158,8 @@ def test_a_pressed_filter_is_seen_where_the_system_chooses_the_colours(open_gall
     chips.first.click()
     pressed, other = (chips.nth(at).evaluate("it => getComputedStyle(it).backgroundColor") for at in (0, 1))
     assert pressed != other
+
+
+def test_one_image_is_counted_as_one(open_gallery: Open) -> None:
+    page = open_gallery(replace(PAGE, products=(replace(MUG, images=MUG.images[:1]),)))
+    expect(page.locator("#shown")).to_have_text("1 image")
