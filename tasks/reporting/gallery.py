@@ -27,13 +27,13 @@ SCRIPTS = (
     "T5ye+W5liBoWNFqRWtTOsm0SP+KlTigo2MOfpitHZjM=",
     "yoDk4nAKcRy4VJglIhaTuEr8wPsUjNMwlopvW8UEm0k=",
     "Lq70O/6jyPO4eeiZh4kXg3vJ4nrLp9PtZJN5oSgtS50=",
-    "mPz2nFn1xkBt5D3c8LBjevprcEikQ2B1rX6axCDLwIE=",
+    "s1L8/HOB4v3c3eUeENUY13G2gAR0q/DGMm8oPHksdTQ=",
 )
 STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",
     "jYmn6naIuSJw5NGdOuDqpMA5eT7sIsENdMmH4DVklrw=",
     "e+yGC4PQJEtCCaJXct7naygOTrmVTNmw/Wz6E1mdApQ=",
-    "RGW9kD2M52NsuyJhcOtbrcNBcgf/mcncpcu/rvlxXss=",
+    "+OHx4pT2fbL/oNLorFkEge8NuVJFIpWKabRye06AuSs=",
 )
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
 

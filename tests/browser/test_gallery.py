@@ -66,10 +66,23 @@ def open_gallery(window: BrowserContext) -> Open:
     return opened
 
 
+def reject(page: Page, at: int) -> None:
+    """Presses the button on an image's tile."""
+    page.locator(".tile").nth(at).hover()
+    page.locator(".tile").nth(at).get_by_role("button", name="Reject").click()
+
+
 def seen(page: Page) -> tuple[int, ...]:
     """The colour in the middle of an opened image."""
     drawn = Image.open(BytesIO(page.locator(".stage").screenshot())).convert("RGB")
     return tuple(drawn.resize((3, 3), Image.Resampling.BOX).crop((1, 1, 2, 2)).tobytes())
+
+
+def take_verdicts(page: Page, answer: Callable[[Route], None]) -> None:
+    """What a page sends is answered so."""
+    form = {"id": "review-images", "parameters": {"parameters": {}}}
+    page.route("**/api/deployments/name/**", lambda route: route.fulfill(json=form))
+    page.route("**/create_flow_run", answer)
 
 
 def test_no_other_image_is_seen_while_one_loads(open_gallery: Open) -> None:
@@ -84,6 +97,26 @@ def test_no_other_image_is_seen_while_one_loads(open_gallery: Open) -> None:
     expect(page.locator(".panel dd").first).to_have_text("Garden grass")
     assert seen(page) != RED
     held[0].fulfill(status=404)
+
+
+def test_what_is_said_in_two_tabs_is_kept_and_told_in_both(open_gallery: Open) -> None:
+    first, second = open_gallery(), open_gallery()
+    reject(first, 0)
+    expect(second.get_by_role("button", name="Copy 1 to reject")).to_be_visible()
+    reject(second, 1)
+    expect(first.get_by_role("button", name="Copy 2 to reject")).to_be_visible()
+    first.reload()
+    expect(first.get_by_role("button", name="Copy 2 to reject")).to_be_visible()
+
+
+def test_a_browser_that_keeps_nothing_still_holds_what_is_said_while_the_page_is_open(
+    window: BrowserContext, open_gallery: Open
+) -> None:
+    window.add_init_script("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }")
+    page = open_gallery()
+    reject(page, 0)
+    reject(page, 1)
+    expect(page.get_by_role("button", name="Copy 2 to reject")).to_be_visible()
 
 
 def test_capital_letters_approve_and_reject_as_small_ones_do(open_gallery: Open) -> None:
@@ -115,6 +148,55 @@ def test_a_photo_beside_an_image_is_seen_and_a_second_click_leads_back_to_the_im
     photo.click()
     expect(seen).to_have_attribute("alt", "Mug, wooden-table")
     expect(photo).to_have_attribute("aria-current", "false")
+
+
+def test_what_was_sent_is_seen_on_its_images_and_the_keyboard_stays_at_the_bar(open_gallery: Open) -> None:
+    page = open_gallery()
+    take_verdicts(page, lambda route: route.fulfill(json={"id": "review-1"}))
+    reject(page, 0)
+    page.locator(".tile").nth(1).hover()
+    page.locator(".tile").nth(1).get_by_role("button", name="Approve").click()
+    page.get_by_role("button", name="Send").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Sent: it is done in some seconds.")).to_be_visible()
+    expect(page.locator(".tile").nth(0)).to_contain_text("✗ rejected")
+    expect(page.locator(".tile").nth(1)).to_contain_text("✓ approved")
+    expect(page.get_by_role("link", name="See it")).to_have_count(0)  # packshot browse has no page of a run
+    expect(page.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdicts")).to_be_hidden()
+    expect(page.locator("#search")).to_be_focused()
+
+
+def test_a_page_says_that_it_sends_and_why_it_could_not_and_keeps_what_was_said(open_gallery: Open) -> None:
+    page, held = open_gallery(), list[Route]()
+    take_verdicts(page, lambda route: held.append(route))
+    reject(page, 0)
+    send = page.get_by_role("button", name="Send")
+    with page.expect_request("**/create_flow_run"):
+        send.press("Enter")
+    expect(page.get_by_text("Sending…")).to_be_visible()
+    send.press("Enter")
+    held[0].fulfill(status=422, content_type="text/plain", body="images/x: no such image")
+    expect(page.get_by_text("It could not be sent (images/x: no such image)")).to_be_visible()
+    expect(send).to_be_focused()
+    assert len(held) == 1, "pressed twice, sent once"
+    page.reload()
+    expect(page.get_by_role("button", name="Copy 1 to reject")).to_be_visible()
+
+
+def test_many_verdicts_are_forgotten_only_when_one_says_so_again(open_gallery: Open) -> None:
+    page = open_gallery()
+    for at in range(2):
+        reject(page, at)
+    forget, asked = page.get_by_role("button", name="Forget all"), list[str]()
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    forget.click()
+    expect(page.get_by_role("button", name="Copy 2 to reject")).to_be_visible()
+    assert asked == ["Forget 2 verdicts that are not sent?"]
+    page.once("dialog", lambda dialog: dialog.accept())
+    forget.click()
+    expect(page.locator("#verdicts")).to_be_hidden()
 
 
 def test_a_page_that_loads_itself_again_waits_while_somebody_looks_at_an_image(window: BrowserContext) -> None:
