@@ -27,7 +27,7 @@ SCRIPTS = (
     "T5ye+W5liBoWNFqRWtTOsm0SP+KlTigo2MOfpitHZjM=",
     "yoDk4nAKcRy4VJglIhaTuEr8wPsUjNMwlopvW8UEm0k=",
     "Lq70O/6jyPO4eeiZh4kXg3vJ4nrLp9PtZJN5oSgtS50=",
-    "s1L8/HOB4v3c3eUeENUY13G2gAR0q/DGMm8oPHksdTQ=",
+    "qoxTp8OPxgZsgajNdBusOGMPr4AaiOOQojswJphgLYc=",
 )
 STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",

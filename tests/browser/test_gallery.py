@@ -54,13 +54,13 @@ def open_gallery(window: BrowserContext) -> Open:
     picture = BytesIO()
     Image.new("RGB", (64, 64), RED).save(picture, "PNG")
 
-    def opened(page: GalleryPage = PAGE, tab: Page | None = None) -> Page:
-        tab = tab or window.new_page()
+    def opened(page: GalleryPage = PAGE, address: str = PLACE) -> Page:
+        tab = window.new_page()
         tab.route("**/*.webp", lambda route: route.fulfill(body=picture.getvalue(), content_type="image/png"))
         tab.route("**/*.png", lambda route: route.fulfill(body=picture.getvalue(), content_type="image/png"))
         tab.route(re.compile(r"/gallery/(\?.*)?$"), lambda route: route.fulfill(body=html, content_type="text/html"))
         html = render_gallery(page)
-        tab.goto(PLACE)
+        tab.goto(address)
         return tab
 
     return opened
@@ -138,6 +138,20 @@ def test_an_opened_image_says_which_it_is_of_how_many_and_what_was_said_of_it(op
     expect(told).to_have_text("2 of 3: Mug, garden-grass, to reject")
 
 
+def test_the_address_of_an_opened_image_opens_it_for_somebody_else(open_gallery: Open) -> None:
+    page = open_gallery()
+    page.locator(".tile a.frame").first.click()
+    page.keyboard.press("ArrowRight")
+    address = page.url
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(PLACE)
+    other = open_gallery(address=address)
+    expect(other.locator("#place")).to_have_text("2 of 3: Mug, garden-grass")
+    nowhere = open_gallery(address=f"{PLACE}#images/%E0%A4%A")
+    expect(nowhere.locator("#shown")).to_have_text("3 images")
+    expect(nowhere.locator("#lightbox")).to_be_hidden()
+
+
 def test_a_photo_beside_an_image_is_seen_and_a_second_click_leads_back_to_the_image(open_gallery: Open) -> None:
     page = open_gallery()
     page.locator(".tile a.frame").first.click()
@@ -183,6 +197,9 @@ def test_a_page_says_that_it_sends_and_why_it_could_not_and_keeps_what_was_said(
     assert len(held) == 1, "pressed twice, sent once"
     page.reload()
     expect(page.get_by_role("button", name="Copy 1 to reject")).to_be_visible()
+    page.route("**/create_flow_run", lambda route: route.abort())
+    send.click()
+    expect(page.get_by_text("It could not be sent (the server does not answer).")).to_be_visible()
 
 
 def test_many_verdicts_are_forgotten_only_when_one_says_so_again(open_gallery: Open) -> None:
