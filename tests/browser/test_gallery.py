@@ -152,6 +152,16 @@ def test_the_address_of_an_opened_image_opens_it_for_somebody_else(open_gallery:
     expect(nowhere.locator("#lightbox")).to_be_hidden()
 
 
+def test_an_image_that_was_left_does_not_open_when_the_page_is_loaded_again(open_gallery: Open) -> None:
+    page = open_gallery()
+    for _ in range(5):
+        page.locator(".tile a.frame").first.click()
+        page.keyboard.press("Escape")
+        page.reload()
+        expect(page.locator("#shown")).to_have_text("3 images")
+        expect(page.locator("#lightbox")).to_be_hidden()
+
+
 def test_a_photo_beside_an_image_is_seen_and_a_second_click_leads_back_to_the_image(open_gallery: Open) -> None:
     page = open_gallery()
     page.locator(".tile a.frame").first.click()
@@ -175,6 +185,8 @@ def test_what_was_sent_is_seen_on_its_images_and_the_keyboard_stays_at_the_bar(o
     expect(page.get_by_text("Sent: it is done in some seconds.")).to_be_visible()
     expect(page.locator(".tile").nth(0)).to_contain_text("✗ rejected")
     expect(page.locator(".tile").nth(1)).to_contain_text("✓ approved")
+    colours = page.locator("figcaption .approved, figcaption .taken, figcaption .meta:not(.approved, .taken)")
+    assert len({it.evaluate("it => getComputedStyle(it).color") for it in colours.all()}) == 3
     expect(page.get_by_role("link", name="See it")).to_have_count(0)  # packshot browse has no page of a run
     expect(page.get_by_role("button", name="Close")).to_be_focused()
     page.keyboard.press("Enter")
@@ -230,7 +242,7 @@ def test_a_page_that_loads_itself_again_waits_while_somebody_looks_at_an_image(w
     expect(page.locator("#lightbox")).to_be_visible()
     assert len(loads) == 1
     page.get_by_role("button", name="Close").click()
-    with page.expect_navigation():
+    with page.expect_response(PLACE):
         page.clock.run_for(21_000)
     assert len(loads) == 2
 
