@@ -27,13 +27,13 @@ SCRIPTS = (
     "T5ye+W5liBoWNFqRWtTOsm0SP+KlTigo2MOfpitHZjM=",
     "yoDk4nAKcRy4VJglIhaTuEr8wPsUjNMwlopvW8UEm0k=",
     "Lq70O/6jyPO4eeiZh4kXg3vJ4nrLp9PtZJN5oSgtS50=",
-    "LMx5NKQNuyJKI7NY5lcm1gEkiot0GbK099YvOMrFI3Q=",
+    "DJkQ3GPqI0t6f7gmOapMp0JfsrwAjfMsE8FK9wLB2BQ=",
 )
 STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",
     "jYmn6naIuSJw5NGdOuDqpMA5eT7sIsENdMmH4DVklrw=",
     "e+yGC4PQJEtCCaJXct7naygOTrmVTNmw/Wz6E1mdApQ=",
-    "bGTZGFx9EBgDcyWDUCgohfaQb4riR7XhrlRfDjVBdjM=",
+    "XNljjCJBTsTkzYC0bQgZ5+nO/Bp4XELNN0wVhM42zZA=",
 )
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
 

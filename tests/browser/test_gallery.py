@@ -271,6 +271,17 @@ def test_a_pressed_filter_is_seen_where_the_system_chooses_the_colours(open_gall
     assert pressed != other
 
 
+def test_the_word_rejected_finds_the_images_that_failed_and_shows_them(open_gallery: Open) -> None:
+    failed = replace(image("MUG-1", "beach-sand"), key="", reason="check_failed", detail="fill_ratio 0.4 is below 0.5")
+    fine = replace(MUG, sku="MUG-2", title="Another")
+    page = open_gallery(replace(PAGE, products=(replace(MUG, rejected=(failed,)), fine)))
+    for words in ("rejected", "check failed", "fill_ratio"):
+        page.get_by_label("Find").fill(words)
+        expect(page.locator("#shown")).to_have_text("1 of 7 images")
+        expect(page.locator(".tile:visible")).to_have_count(1)
+        expect(page.locator(".tile:visible .why").first).to_contain_text("fill_ratio 0.4 is below 0.5")
+
+
 def test_one_image_is_counted_as_one(open_gallery: Open) -> None:
     page = open_gallery(replace(PAGE, products=(replace(MUG, images=MUG.images[:1]),)))
     expect(page.locator("#shown")).to_have_text("1 image")
