@@ -13,7 +13,7 @@ from flows.refresh_catalog import refresh_catalog
 from tasks.training import skus as training
 from tests.flows.shop import Shop, artifacts_of, assert_sound
 
-RELOADS = '<meta http-equiv="refresh"'
+RELOADS = 'data-again="'
 
 
 def _gallery(shop: Shop) -> str:
