@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from catalog_schemas.identity import content_id
 
+NOTE_MAXIMUM = 500  # characters
+
 
 class Verdict(StrEnum):
     """A person's word on an image."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from catalog_schemas.errors import ConfigError
+from catalog_schemas.review import NOTE_MAXIMUM
 from configs.hex_colours import LISTED
 from configs.library import Library, load_library
 from configs.places import LONGEST
@@ -223,7 +224,7 @@ class ReviewParameters(StoreParameters):
         "",
         title="Why",
         description="Kept beside the verdicts: the label is cut",
-        max_length=500,
+        max_length=NOTE_MAXIMUM,
         json_schema_extra={"position": 3},
     )
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from catalog_schemas.errors import ConfigError, StoreError
-from catalog_schemas.review import Verdict
+from catalog_schemas.review import NOTE_MAXIMUM, Verdict
 from flows.commands.existing_store import existing_store
 from flows.commands.signals import interruption
 from flows.servers.asgi import Message, Receive, Send
@@ -97,20 +97,21 @@ class ReviewsApi:
         try:
             said = json.loads(body)["parameters"]["parameters"]
             named = {Verdict.REJECTED: str(said["reject"]), Verdict.APPROVED: str(said["approve"])}
-            "".join(named.values()).encode()  # JSON may hold halves of letters
-        except (ValueError, LookupError, TypeError, RecursionError):
+            note = str(said.get("note", ""))  # pages of an older packshot send none
+            "".join((*named.values(), note)).encode()  # JSON may hold halves of letters
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return PlainTextResponse("expected what a gallery sends", HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
             async with self.one_at_a_time:
-                run_id = await asyncio.to_thread(self._review, named)
+                run_id = await asyncio.to_thread(self._review, named, note[:NOTE_MAXIMUM])
         except ConfigError as fault:
             return PlainTextResponse(str(fault), HTTPStatus.UNPROCESSABLE_ENTITY)
         except StoreError as fault:
             return PlainTextResponse(str(fault), HTTPStatus.BAD_GATEWAY)
         return JSONResponse({"id": run_id})
 
-    def _review(self, named: dict[Verdict, str]) -> str:
+    def _review(self, named: dict[Verdict, str], note: str) -> str:
         now = datetime.now(UTC)
         run_id = f"review-{new_run_id(now)}"
-        review_images(self.store, named, "", run_id, now)
+        review_images(self.store, named, note, run_id, now)
         return run_id

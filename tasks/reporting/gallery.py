@@ -18,6 +18,7 @@ from importlib import resources
 import jinja2
 
 from catalog_schemas.image import CheckResult
+from catalog_schemas.review import NOTE_MAXIMUM
 from tasks.reporting.reshoot import Reshoot
 
 _SCHEMES = ("http://", "https://", "file://", "data:image/")
@@ -27,13 +28,13 @@ SCRIPTS = (
     "T5ye+W5liBoWNFqRWtTOsm0SP+KlTigo2MOfpitHZjM=",
     "yoDk4nAKcRy4VJglIhaTuEr8wPsUjNMwlopvW8UEm0k=",
     "Lq70O/6jyPO4eeiZh4kXg3vJ4nrLp9PtZJN5oSgtS50=",
-    "DJkQ3GPqI0t6f7gmOapMp0JfsrwAjfMsE8FK9wLB2BQ=",
+    "kHjyKrSlBFc1j/p8PQl9YuX4exBX4oTz9XbHMgZEHQM=",
 )
 STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",
     "jYmn6naIuSJw5NGdOuDqpMA5eT7sIsENdMmH4DVklrw=",
     "e+yGC4PQJEtCCaJXct7naygOTrmVTNmw/Wz6E1mdApQ=",
-    "XNljjCJBTsTkzYC0bQgZ5+nO/Bp4XELNN0wVhM42zZA=",
+    "RbFzbrQSu0ImOj8oEkp1s2/2BAnVXPABI2PhmWVJn+M=",
 )
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
 
@@ -162,7 +163,7 @@ class _Chip:
 
 def render_gallery(page: GalleryPage) -> str:
     """The page as one HTML document."""
-    return _template().render(page=page, filters=_filters(page.products))
+    return _template().render(page=page, filters=_filters(page.products), note_maximum=NOTE_MAXIMUM)
 
 
 @cache

@@ -214,6 +214,32 @@ def test_a_page_says_that_it_sends_and_why_it_could_not_and_keeps_what_was_said(
     expect(page.get_by_text("It could not be sent (the server does not answer).")).to_be_visible()
 
 
+def test_why_images_are_rejected_is_sent_with_them(open_gallery: Open) -> None:
+    page, sent = open_gallery(), list[dict[str, str]]()
+
+    def take(route: Route) -> None:
+        sent.append(route.request.post_data_json["parameters"]["parameters"])
+        route.fulfill(json={"id": "review-1"})
+
+    take_verdicts(page, take)
+    page.locator(".tile").nth(1).hover()
+    page.locator(".tile").nth(1).get_by_role("button", name="Approve").click()
+    why = page.get_by_label("Why they are rejected")
+    expect(why).to_be_hidden()
+    reject(page, 0)
+    why.fill(" the label is cut, ")
+    why.press("End")
+    why.press("/")
+    why.press("Enter")
+    expect(page.get_by_text("Sent: it is done in some seconds.")).to_be_visible()
+    expect(page.get_by_role("button", name="Close")).to_be_focused()
+    reject(page, 2)
+    expect(why).to_have_value("")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Sent: it is done in some seconds.")).to_be_visible()
+    assert [one["note"] for one in sent] == ["the label is cut, /", ""]
+
+
 def test_many_verdicts_are_forgotten_only_when_one_says_so_again(open_gallery: Open) -> None:
     page = open_gallery()
     for at in range(2):

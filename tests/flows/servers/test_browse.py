@@ -45,20 +45,22 @@ def ask(store: ObjectStore, path: str, body: Any = None, password: str = "", **m
     return sent[0]["status"], (told.get(b"location") or b"".join(one["body"] for one in sent[1:])).decode()
 
 
-def said(reject: str = "", approve: str = "") -> dict[str, Any]:
+def said(reject: str = "", approve: str = "", **more: str) -> dict[str, Any]:
     """What a page sends: the form's values with its own."""
-    return {"parameters": {"parameters": {"reject": reject, "approve": approve}}}
+    return {"parameters": {"parameters": {"reject": reject, "approve": approve, **more}}}
 
 
 def test_what_a_page_says_of_images_is_done_at_once(open_shop: Shop) -> None:
     store, (bad, good, *others) = open_shop.objects, open_shop.live()
     status, form = ask(store, "/gallery/api/deployments/name/review-images/review-images")
     assert (status, json.loads(form)) == (200, {"id": "review-images", "parameters": {"parameters": {}}})
-    status, answer = ask(store, TAKEN, said(bad["key"], good["key"]))
+    status, answer = ask(store, TAKEN, said(bad["key"], good["key"], note="the label is cut"))
     assert (status, json.loads(answer)["id"].partition("-")[0]) == (200, "review")
     assert {row["image_id"] for row in open_shop.live()} == {row["image_id"] for row in (good, *others)}
-    verdicts = {row["image_id"]: row["verdict"] for row in open_shop.table("reviews")}
-    assert verdicts == {bad["image_id"]: "rejected", good["image_id"]: "approved"}
+    verdicts = {row["image_id"]: (row["verdict"], row["note"]) for row in open_shop.table("reviews")}
+    why = "the label is cut"
+    assert verdicts == {bad["image_id"]: ("rejected", why), good["image_id"]: ("approved", why)}
+    assert ask(store, TAKEN, said(approve=others[0]["key"]))[0] == 200, "as pages of an older packshot send it"
     assert "is not in the store any more" not in ask(store, "/gallery/")[1]
     assert_sound(open_shop)
 
@@ -71,6 +73,8 @@ def test_what_a_page_says_of_images_is_done_at_once(open_shop: Shop) -> None:
         ({"parameters": {}}, JSON, 422),
         ([1], JSON, 422),
         (said("images/\ud800/web/x-0123456789ab.webp"), JSON, 422),
+        (said("images/a/web/x-0123456789ab.webp", note="\ud800"), JSON, 422),
+        ({"parameters": {"parameters": ["reject", "approve"]}}, JSON, 422),
         (b"{", JSON, 422),
         pytest.param(b"[" * LONGEST, JSON, 422, id="too deep"),
         (b"\xff", JSON, 422),
