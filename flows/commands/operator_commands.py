@@ -22,7 +22,11 @@ def add_operator_commands(add: Add) -> None:
     gallery.add_argument("--category", default="", help="only products whose category contains this text")
     gallery.add_argument("--channel", default="", help="only the images of one channel")
     said = gallery.add_mutually_exclusive_group()
-    for name, what in (("unreviewed", "nobody has approved or rejected"), ("approved", "somebody has approved")):
+    for name, what in (
+        ("unreviewed", "nobody has approved or rejected"),
+        ("approved", "somebody has approved"),
+        ("rejected", "somebody has rejected, live or not, and why"),
+    ):
         text = f"only the images that {what}"
         said.add_argument(f"--{name}", dest="verdict", action="store_const", const=name, default="", help=text)
     what = "products that one page holds; it says how many are left out (default: 200)"

@@ -28,13 +28,25 @@ class Verdicts:
 
     def __init__(self, tables: Tables, skus: Sequence[str] | None = None) -> None:
         filters = None if skus is None else [("sku", "in", list(skus))]
-        said = tables.read("reviews", ["variant_id", "slot", "verdict"], filters).combine_chunks()
-        self._pictures, self._said = _pictures(said), said["verdict"]
+        self._said = tables.read("reviews", ["sku", "variant_id", "slot", "verdict", "note"], filters).combine_chunks()
+        self._pictures = _pictures(self._said)
+
+    @property
+    def rejected_skus(self) -> pa.Array:
+        """The SKUs of which pictures are rejected."""
+        return self._said.filter(pc.equal(self._said["verdict"], Verdict.REJECTED))["sku"].unique()
 
     def of(self, rows: pa.Table) -> pa.Array:
         """The verdict on the picture of each row, which has its `variant_id` and `slot`; empty where there is none."""
+        return self._of(rows, "verdict")
+
+    def notes_of(self, rows: pa.Table) -> pa.Array:
+        """Likewise, what was written beside the verdict."""
+        return self._of(rows, "note")
+
+    def _of(self, rows: pa.Table, column: str) -> pa.Array:
         at = pc.index_in(_pictures(rows), value_set=self._pictures)
-        return pc.fill_null(self._said.take(at), "").combine_chunks()
+        return pc.fill_null(self._said[column].take(at), "").combine_chunks()
 
 
 def _pictures(rows: pa.Table) -> pa.Array:

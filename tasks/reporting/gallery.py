@@ -45,8 +45,8 @@ class GalleryImage:
 
     `uri` is a URL, absolute or relative to the page, percent-encoded where needed; an empty one shows a tile without a
     picture. `small` is a smaller file of the same, for its tile; empty where there is none. `reason` is empty for a
-    published image. `colour_hex` is "#rrggbb" or empty. `key` is the store's, by which
-    a person approves or rejects it.
+    published image. `colour_hex` is "#rrggbb" or empty. `key` is the store's, by which a person approves or rejects it;
+    `said` is the verdict that somebody has given, "approved" or "rejected", and `note` what they wrote beside it.
     """
 
     uri: str
@@ -65,7 +65,8 @@ class GalleryImage:
     reason: str = ""
     detail: str = ""
     key: str = ""
-    is_approved: bool = False
+    said: str = ""
+    note: str = ""
     small: str = ""
 
 

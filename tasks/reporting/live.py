@@ -17,14 +17,15 @@ from configs.reading import unknown
 from tasks.planning.unknown_skus import refuse_unknown
 from tasks.publishing.reviews import Verdicts
 from tasks.reporting.gallery import GalleryCount, GalleryPage, GalleryProduct, render_gallery
-from tasks.reporting.shown import Shown, rows_to_show
+from tasks.reporting.shown import Shown, rejected_rows, rows_to_show
 from tasks.runtime.replacing import replacing
 from tasks.runtime.wording import counted
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
 LIVE = "gallery/index.html"  # in the store, where no other place is named
-Reviewed = Literal["", "approved", "unreviewed"]
+Reviewed = Literal["", "unreviewed", "approved", "rejected"]
+SAID: dict[Reviewed, str] = {"unreviewed": "", "approved": Verdict.APPROVED, "rejected": Verdict.REJECTED}
 _FIELD = "\n"  # between the texts that are searched: no word holds it
 
 
@@ -33,7 +34,8 @@ class Asked:
     """Which live images are meant; what is empty means all.
 
     `category` is a part of a product's category, and each of `words` one of its SKU, title or category, in any case.
-    `verdict` asks for images that somebody has approved, or that nobody has approved or rejected.
+    `verdict` asks for images that nobody has approved or rejected, that somebody has approved, or, live or not, that
+    somebody has rejected.
     """
 
     skus: tuple[str, ...] = ()
@@ -47,8 +49,7 @@ class Asked:
         if self.channel:
             images = images.filter(pc.equal(images["channel"], self.channel))
         if self.verdict:
-            said = Verdict.APPROVED if self.verdict == "approved" else ""
-            images = images.filter(pc.equal(images["verdict"], said))
+            images = images.filter(pc.equal(images["verdict"], SAID[self.verdict]))
         return images
 
 
@@ -71,26 +72,31 @@ class Found:
 
 @dataclass(frozen=True)
 class Live:
-    """What is live at one moment: `images` counts them by SKU, channel and verdict, `products` has each SKU in order,
-    with its category and the text that is searched."""
+    """What is live at one moment: `images` counts them by SKU, channel and verdict, `rejected` likewise those that
+    people have rejected, live or not, and `products` has each SKU in order, with its category and the text that is
+    searched."""
 
     images: pa.Table
+    rejected: pa.Table
     products: pa.Table
 
     @classmethod
     def of(cls, tables: Tables) -> Self:
         """Reads six columns of the images, file by file. Raises StoreError."""
-        verdicts, parts = Verdicts(tables), list[pa.Table]()
+        verdicts, parts, rejected = Verdicts(tables), list[pa.Table](), list[pa.Table]()
+        suspects = verdicts.rejected_skus
         for rows in tables.parts("images", ["sku", "title", "channel", "variant_id", "slot", "retired_at"]):
             live = rows.filter(pc.is_null(rows["retired_at"]))
             live = live.append_column("verdict", verdicts.of(live))
             parts.append(live.group_by(["sku", "title", "channel", "verdict"]).aggregate([([], "count_all")]))
-        images = pa.concat_tables(parts)
-        titles = images.group_by("sku").aggregate([("title", "max")]).sort_by("sku")
+            rows = rows.filter(pc.is_in(rows["sku"], suspects))
+            rejected.append(rows.filter(pc.equal(verdicts.of(rows), Verdict.REJECTED)))
+        images, gone = pa.concat_tables(parts), _each_picture(pa.concat_tables(rejected))
+        titles = pa.concat_tables([images, gone]).group_by("sku").aggregate([("title", "max")]).sort_by("sku")
         seen = tables.read("skus", ["sku", "category"]).combine_chunks()
         category = pc.fill_null(seen["category"].take(pc.index_in(titles["sku"], value_set=seen["sku"])), "")
         text = pc.utf8_lower(pc.binary_join_element_wise(titles["sku"], titles["title_max"], category, _FIELD))
-        return cls(images, pa.table({"sku": titles["sku"], "category": category, "text": text}))
+        return cls(images, gone, pa.table({"sku": titles["sku"], "category": category, "text": text}))
 
     def found(self, asked: Asked) -> Found:
         """The products with an image that is meant."""
@@ -101,19 +107,20 @@ class Live:
             products = products.filter(pc.match_substring(products["category"], asked.category, ignore_case=True))
         for word in pc.utf8_lower(pa.scalar(asked.words)).as_py().split():  # Python's own makes other letters of some
             products = products.filter(pc.match_substring(products["text"], word))
-        numbers = asked.among(self.images).group_by("sku").aggregate([("count_all", "sum")]).combine_chunks()
-        images = numbers["count_all_sum"].take(pc.index_in(products["sku"], value_set=numbers["sku"]))
-        held = pc.is_valid(images)
-        return Found(products["sku"].filter(held).to_pylist(), images.filter(held).to_pylist())
+        images = self.rejected if asked.verdict == "rejected" else self.images
+        numbers = asked.among(images).group_by("sku").aggregate([("count_all", "sum")]).combine_chunks()
+        counts = numbers["count_all_sum"].take(pc.index_in(products["sku"], value_set=numbers["sku"]))
+        held = pc.is_valid(counts)
+        return Found(products["sku"].filter(held).to_pylist(), counts.filter(held).to_pylist())
 
     def check(self, asked: Asked, store: str) -> None:
-        """Raises ConfigError where a SKU, category or channel is none of a live image's, and StoreError where there is
-        no live image."""
-        if not len(self.images):
+        """Raises ConfigError where a SKU, category or channel is none of an image's, and StoreError where there is no
+        image."""
+        if not len(self.products):
             raise StoreError(f"{store}: no image is live here, so there is nothing to show")
         if asked.skus:
             refuse_unknown(asked.skus, set(self.products["sku"].to_pylist()), f"have no live image in {store}")
-        channels = sorted(self.images["channel"].unique().to_pylist())
+        channels = sorted({*self.images["channel"].to_pylist(), *self.rejected["channel"].to_pylist()})
         if faults := unknown([asked.channel] if asked.channel else [], channels, "--channel", "channel"):
             raise ConfigError(f"{faults[0]}; there are images of {', '.join(channels)}")
         if asked.category and not self.found(Asked(category=asked.category)).skus:
@@ -124,12 +131,23 @@ class Live:
             raise ConfigError(f"{faults[0]}; name a part of one, such as {named[0]!r}")
 
 
+def _each_picture(rows: pa.Table) -> pa.Table:
+    """Rows of rejected pictures, of which the same may have had several, counted as the images of `Live` are."""
+    pictures = rows.group_by(["sku", "channel", "variant_id", "slot"]).aggregate([("title", "max")])
+    numbers = pictures.group_by(["sku", "title_max", "channel"]).aggregate([([], "count_all")])
+    numbers = numbers.append_column("verdict", pa.array([str(Verdict.REJECTED)] * len(numbers), pa.string()))
+    return numbers.select(["sku", "title_max", "channel", "verdict", "count_all"]).rename_columns(
+        ["sku", "title", "channel", "verdict", "count_all"]
+    )
+
+
 def live_page(tables: Tables, live: Live, asked: Asked, skus: Sequence[str], root: str) -> GalleryPage:
     """A page of the images of these SKUs that are meant, as they are now; `root`: see `Shown`. Raises StoreError."""
-    shown = Shown(tables.store, root, asked.among(rows_to_show(tables, skus)).sort_by("key"))
+    rows = rejected_rows(tables, skus) if asked.verdict == "rejected" else rows_to_show(tables, skus)
+    shown = Shown(tables.store, root, asked.among(rows).sort_by("key"))
     products = live.products.filter(pc.is_in(live.products["sku"], pa.array(skus, pa.string()))).to_pylist()
     return GalleryPage(
-        title="Live images",
+        title="Rejected images" if asked.verdict == "rejected" else "Live images",
         run_id="",
         created_at=datetime.now(UTC),
         store=tables.store.url,
@@ -173,7 +191,7 @@ def write_gallery(store: ObjectStore, asked: Asked, limit: int, out: Path | None
     page = live_page(tables, live, asked, found.skus[:limit], root)
     held = Found(found.skus[:limit], found.images[:limit])
     left = Found(found.skus[limit:], found.images[limit:])
-    scope = f"{held}: all that were asked for." if held.skus else "No live image is as was asked for."
+    scope = f"{held}: all that were asked for." if held.skus else "No image is as was asked for."
     if left.skus:
         scope = f"{held}. {left} are left out: name fewer, or raise --limit."
     if asked.category and (bare := live.products["category"].to_pylist().count("")):

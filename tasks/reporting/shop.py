@@ -15,7 +15,12 @@ from tasks.storage.tables import Tables
 
 PRODUCTS_A_PAGE = 20
 RUNS_SHOWN = 100
-_VERDICTS: dict[Reviewed, str] = {"": "All", "unreviewed": "Not reviewed yet", "approved": "Approved"}
+_VERDICTS: dict[Reviewed, str] = {
+    "": "All",
+    "unreviewed": "Not reviewed yet",
+    "approved": "Approved",
+    "rejected": "Rejected",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def _run(row: dict[str, Any]) -> GalleryLink:
 
 def _scope(found: Found, first: int, shown: int) -> str:
     if not shown:
-        return "No live image is found."
+        return "No image is found."
     return f"Products {first + 1:,} to {first + shown:,} of {len(found.skus):,}, by SKU."
 
 

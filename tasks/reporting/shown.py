@@ -40,9 +40,21 @@ def rows_to_show(tables: Tables, skus: Sequence[str], unpublished: pa.Table | No
     return rows.append_column("verdict", Verdicts(tables, skus).of(rows))
 
 
+def rejected_rows(tables: Tables, skus: Sequence[str]) -> pa.Table:
+    """The images of some SKUs that people have rejected, live or not, of each picture the last: as `rows_to_show`, with
+    their `note`. Raises StoreError."""
+    rows = tables.read("images", [*COLUMNS, "created_at"], [("sku", "in", list(skus))])
+    verdicts = Verdicts(tables, skus)
+    rows = rows.append_column("verdict", verdicts.of(rows)).append_column("note", verdicts.notes_of(rows))
+    rows = rows.filter(pc.equal(rows["verdict"], Verdict.REJECTED)).sort_by([("created_at", "descending")])
+    pictures = zip(rows["variant_id"].to_pylist(), rows["slot"].to_pylist(), strict=True)
+    last = {picture: at for at, picture in reversed(list(enumerate(pictures)))}
+    return rows.take(pa.array(last.values(), pa.int64()))
+
+
 class Shown:
-    """Rows of `rows_to_show` as a page refers to them, by SKU. `root` is the page's way to the store: "../", or a URL
-    that ends in a slash.
+    """Rows of `rows_to_show` or `rejected_rows` as a page refers to them, by SKU. `root` is the page's way to the
+    store: "../", or a URL that ends in a slash.
 
     Raises StoreError.
     """
@@ -54,6 +66,8 @@ class Shown:
             self.rows[row["sku"]].append(row)
         photos = [photo for sku in list(self.rows) for photo in self._references(sku)]
         self._small = self._kept(map(small_photo_key, photos))
+        rejected = (row["key"] for of_sku in self.rows.values() for row in of_sku if row["verdict"] == Verdict.REJECTED)
+        self._rejected = self._kept(rejected)  # of the others verify knows
         self._there = self._kept(photo_key(one) for one in photos if small_photo_key(one) not in self._small)
 
     def images(self, sku: str) -> tuple[GalleryImage, ...]:
@@ -96,8 +110,9 @@ class Shown:
         return GalleryPhoto(self._at(key)) if key in self._there else None  # an older packshot made no small ones
 
     def _image(self, row: Row) -> GalleryImage:
+        is_gone = row["verdict"] == Verdict.REJECTED and row["key"] not in self._rejected
         return GalleryImage(
-            uri=self._at(row["key"]),
+            uri="" if is_gone else self._at(row["key"]),
             scene=row["scene"],
             colour=row["colour"],
             background=row["background"],
@@ -111,7 +126,8 @@ class Shown:
             height=row["height"],
             checks=CHECKS.validate_json(row["checks"]),
             key=row["key"],
-            is_approved=row["verdict"] == Verdict.APPROVED,
+            said=row["verdict"],
+            note=row.get("note", ""),
             small=small_at(self._at(row["key"])) if self.root.startswith("..") else "",
         )
 

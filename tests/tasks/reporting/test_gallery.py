@@ -76,7 +76,7 @@ def test_a_products_photos_come_before_its_images_and_its_rejected_ones_last():
 
 def test_a_person_says_something_of_published_images_alone_and_of_none_that_the_tables_do_not_hold_yet():
     key = "images/MUG-1/web/wooden-table_original_scene_composite_0-0123456789ab.webp"
-    images = (replace(IMAGE, key=key), replace(IMAGE, key=key.replace("0_", "1_"), is_approved=True))
+    images = (replace(IMAGE, key=key), replace(IMAGE, key=key.replace("0_", "1_"), said="approved"))
     page = replace(PAGE, products=(replace(PRODUCT, images=images, rejected=(replace(REFUSED, key=key),)),))
     drawn = Elements(render_gallery(page))
     assert [one.get("data-key") for one in drawn.all("figure")] == [images[0].key, images[1].key, None]

@@ -117,9 +117,9 @@ def store(tmp_path: Path, rows: list[dict[str, object]]) -> ObjectStore:
     return made
 
 
-def say(store: ObjectStore, row: dict[str, object], verdict: Verdict, run_id: str = "said") -> None:
+def say(store: ObjectStore, row: dict[str, object], verdict: Verdict, run_id: str = "said", note: str = "") -> None:
     about = [str(row[name]) for name in ("sku", "slot", "variant_id", "image_id")]
-    Tables(store).merge("reviews", rows_of("reviews", [Review(*about, verdict, "", run_id, NOW)]), run_id)
+    Tables(store).merge("reviews", rows_of("reviews", [Review(*about, verdict, note, run_id, NOW)]), run_id)
 
 
 def pictures(html: str, page: Path) -> list[Path]:
@@ -155,6 +155,32 @@ def test_what_is_asked_for_is_found_and_shown_and_nothing_else(
     if asked in (Asked(words=asked.words), Asked(words=asked.words, verdict=asked.verdict)):
         html = page.page(Query(asked.words, asked.verdict))
         assert len(re.findall('<figure class="tile"', html)) == sum(expected.values())
+
+
+def test_what_people_have_rejected_is_shown_with_why_and_counted_apart(
+    store: ObjectStore, rows: list[dict[str, object]]
+) -> None:
+    """A picture counts once, whatever it was called, and its last file is shown as long as there is one."""
+    kept, lost = (image("mug 1", "Red mug", "web", seed) | {"retired_at": NOW} for seed in (7, 8))
+    before = kept | {"image_id": "before", "title": "Mug", "key": str(kept["key"]).replace("0123", "9999")}
+    for row, age in ((kept, 1), (lost, 1), (before, 2)):
+        row["created_at"] = NOW - timedelta(days=age)
+    publish(store, [before, kept, lost], "two")
+    store.write(str(kept["key"]), b"pixels")
+    store.write(str(before["key"]), b"pixels")
+    say(store, kept, Verdict.REJECTED, "three", "the <handle> is cut")
+    say(store, lost, Verdict.REJECTED, "four")
+    found = Live.of(Tables(store)).found(Asked(verdict="rejected"))
+    assert dict(zip(found.skus, found.images, strict=True)) == {"mug 1": 2}
+    html = Shop(store).page(Query(verdict="rejected"))
+    assert "<title>Rejected images</title>" in html
+    assert re.findall('data-key="(images/[^"]+)"', html) == [kept["key"], lost["key"]]
+    assert html.count("✗ rejected: <bdi>the &lt;handle&gt; is cut</bdi>") == 1
+    assert html.count("no picture") == 1
+    assert links(html)["Rejected: 2"] == "?show=rejected"
+    assert links(html)["All: 9"] == "?"
+    made = write_gallery(store, Asked(verdict="rejected", channel="web"), 200, None, "")
+    assert (made.products, made.images) == (1, 2)
 
 
 def test_a_page_in_the_store_finds_its_pictures_from_there(store: ObjectStore, rows: list[dict[str, object]]) -> None:
@@ -210,7 +236,7 @@ def test_where_all_is_reviewed_the_page_is_empty(store: ObjectStore, rows: list[
     for at, row in enumerate(rows):
         say(store, row, Verdict.APPROVED, f"said {at}")
     made = write_gallery(store, Asked(verdict="unreviewed"), 200, None, "")
-    assert (made.products, made.images, made.scope) == (0, 0, "No live image is as was asked for.")
+    assert (made.products, made.images, made.scope) == (0, 0, "No image is as was asked for.")
     assert "No image is here." in Path(made.gallery).read_text()
 
 
@@ -333,7 +359,7 @@ def test_what_was_searched_for_is_text_as_catalogs_have_it(store: ObjectStore) -
     assert Query.of({"q": unicodedata.normalize("NFD", "tée")}) == Query("tée")
     html = Shop(store).page(Query.of({"q": '"><script>alert(1)</script>'}))
     assert html.count("<script") == 1
-    assert "No live image is found." in html
+    assert "No image is found." in html
 
 
 def test_all_rows_are_read_again_only_where_a_table_has_changed(
