@@ -4,8 +4,9 @@
 
 The demo studio photographs each product twice in the same light and pose, in two main colours. `recolour` gives the
 first photograph the second's colour. What differs between the two photographs is what has that colour; what
-`recolour` has changed is held to it (intersection over union), and its colours to the second photograph's: once without
-a word for the product's colour, and once with the one that the demo's catalog has.
+`recolour` has changed is held to it (intersection over union), and its colours to the second photograph's: without a
+word for the product's colour, with the one that the demo's catalog has and, as a title may mislead, with the words for
+its accent and for a colour that it has not.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from configs.library import load_library
-from infra.demo.materials import hex_of
+from infra.demo.materials import COLOURS, hex_of
 from infra.demo.products import build, random_product
 from infra.demo.renderer import Pose
 from infra.demo.scenes import SCENES
@@ -34,7 +35,8 @@ from tests.measures import mask_overlap, pixel_colour_difference
 BACKDROPS = ("white_studio", "grey_studio", "beige_studio")
 TARGETS = ("pink", "green")
 CHANGED = 14  # levels of a channel
-TOLD = "no word", "its word"
+TOLD = "no word", "its word", "its accent's word", "a word for another colour"
+MEANT = TOLD[:2]  # those of which is said what they did not find
 FOUND = 0.9  # an overlap above which the part that has the colour was found
 
 
@@ -69,13 +71,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     words = ColourWords(load_library().colours)
     found: dict[str, list[tuple[float, float]]] = {}
-    wrong: dict[str, list[str]] = {told: [] for told in TOLD}
+    wrong: dict[str, list[str]] = {told: [] for told in MEANT}
+    rng = np.random.default_rng(options.seed)
     for pair in photographs(options.products, options.seed, options.side):
         kind = "of two colours in a pattern" if pair.spec.pattern else "of one colour"
-        for told, own in zip(TOLD, ("", words.hex_of(pair.spec.colour)), strict=True):
+        others = sorted(COLOURS.keys() - {pair.spec.colour, pair.spec.accent})
+        named = pair.spec.colour, pair.spec.accent, str(rng.choice(others))
+        for told, own in zip(TOLD, ("", *map(words.hex_of, named)), strict=True):
             overlap, difference = judged(pair, own)
             found.setdefault(f"{kind}, {told}", []).append((overlap, difference))
-            if overlap <= FOUND:
+            if overlap <= FOUND and told in MEANT:
                 wrong[told].append(f"{pair.spec.colour} {pair.spec.class_noun} {overlap:.2f}")
     about = occasion(torch.device("cpu")) | {name: getattr(options, name) for name in ("products", "seed", "side")}
     rows = [_row(kind, np.array(values)) for kind, values in sorted(found.items())]
