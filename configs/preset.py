@@ -29,6 +29,8 @@ def load_preset(
     faults: list[str] = []
     values = _values(name_or_path, faults)
     config = None if values is None else validated(RunConfig, values, str(name_or_path), faults)
+    if values is not None and "model" not in values:
+        faults.append(f"{name_or_path}: a file that says only what differs names its base, such as base: sd15")
     right = config or what_is_right(RunConfig, values or {})
     library = read_library(right.library, faults)
     faults += [f"{name_or_path}: {fault}" for fault in unknown_names(right, library, checks, techniques)]

@@ -67,6 +67,13 @@ def test_a_base_that_cannot_be_had_is_refused(base, said, tmp_path):
     assert said in faults(load_preset, written(tmp_path / "here" / "mine.yaml", f"base: {base}\n"))
 
 
+def test_a_preset_without_a_model_hears_of_bases(tmp_path):
+    said = faults(load_preset, written(tmp_path / "mine.yaml", "bse: sd15\n"))
+    assert "names its base, such as base: sd15" in said
+    assert "model: missing" in said
+    assert "base" not in faults(load_preset, written(tmp_path / "mine.yaml", "model: {}\n"))
+
+
 def test_faults_of_a_preset_on_top_of_another_are_told_as_any(tmp_path):
     mine = written(tmp_path / "mine.yaml", "base: sd15\ntraining: {rnk: 8}\nvariants: {scenes: [wooden-tabel]}\n")
     said = faults(load_preset, mine)
