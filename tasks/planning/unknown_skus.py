@@ -16,14 +16,13 @@ def refuse_unknown(skus: Iterable[str], seen: Set[str], what: str = "are not in 
     if not unknown:
         return
     shown = unknown[:UNKNOWN_SHOWN]
-    meant = list(zip(shown, close_to(shown, seen), strict=True))
-    lines = [f"  - {sku}" + (f" (did you mean {close}?)" if close else "") for sku, close in meant]
-    more = [f"  and {len(unknown) - len(meant)} more"] if len(unknown) > len(meant) else []
+    lines = [f"  - {sku}{meant}" for sku, meant in zip(shown, suggestions(shown, seen), strict=True)]
+    more = [f"  and {len(unknown) - len(shown)} more"] if len(unknown) > len(shown) else []
     raise ConfigError("\n".join([f"SKUs that {what} ({len(unknown)}):", *lines, *more]))
 
 
-def close_to(skus: list[str], seen: Set[str]) -> Iterator[str]:
-    """For each of `skus`, the SKU seen that may have been meant, or nothing.
+def suggestions(skus: list[str], seen: Set[str]) -> Iterator[str]:
+    """For each of `skus`, the SKU seen that may have been meant, as the end of a message; empty where none is close.
 
     To compare one with each of 100,000 takes seconds. What was meant begins or ends alike, and so is near it in the
     order of SKUs, or in the order of SKUs read backwards, in whatever case.
@@ -33,4 +32,5 @@ def close_to(skus: list[str], seen: Set[str]) -> Iterator[str]:
     for sku in skus:
         at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]
         near = {one for order, place in at for one in order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]}
-        yield closest(sku, near)
+        close = closest(sku, near)
+        yield f" (did you mean {close}?)" if close else ""

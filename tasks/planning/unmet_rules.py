@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Iterator, Set
 
 from configs.schema import VariantMatrix
-from tasks.planning.unknown_skus import close_to
+from tasks.planning.unknown_skus import UNKNOWN_SHOWN, suggestions
 
 
 def unmet_skus(matrix: VariantMatrix, seen: Set[str]) -> Iterator[str]:
-    """A sentence for each SKU of a rule that is not among those of the catalog."""
-    for place, named in _named(matrix, "skus"):
-        missing = [sku for sku in named if sku not in seen]
-        for sku, close in zip(missing, close_to(missing, seen), strict=True):
-            meant = f" (did you mean {close}?)" if close else ""
-            yield f"{place}: the catalog has no SKU {sku}{meant}"
+    """A sentence for each SKU of a rule that is not among those of the catalog; of many for the first ones."""
+    missing = [(place, sku) for place, named in _named(matrix, "skus") for sku in named if sku not in seen]
+    shown = missing[:UNKNOWN_SHOWN]
+    for (place, sku), meant in zip(shown, suggestions([sku for _, sku in shown], seen), strict=True):
+        yield f"{place}: the catalog has no SKU {sku}{meant}"
+    if len(missing) > len(shown):
+        yield f"{len(missing) - len(shown):,} more SKUs in rules are not in the catalog"
 
 
 def unmet_categories(matrix: VariantMatrix, categories: Iterable[str]) -> Iterator[str]:

@@ -26,6 +26,16 @@ def test_a_rule_that_names_what_no_product_has_is_told(shop: Shop) -> None:
     assert [line for line in run_summary(shop.run())["text"].splitlines() if line.startswith("!")] == told
 
 
+def test_of_many_skus_in_rules_that_are_gone_the_first_are_told(shop: Shop) -> None:
+    shop.add("mug-1", 0)
+    shop.changes["variants"] = {"exclude": [{"skus": [f"gone {number}" for number in range(5_000)]}]}
+    told = plan_summary(shop.plan())["warnings"]
+    assert told[19:] == [
+        "variants.exclude.0.skus: the catalog has no SKU gone 19",
+        "4,980 more SKUs in rules are not in the catalog",
+    ]
+
+
 def test_a_rule_s_category_is_not_missed_in_a_night_that_looks_at_no_product_of_it(shop: Shop) -> None:
     shop.add("mug-1", 0)
     shop.changes["variants"] = {"exclude": [{"skus": ["mug-1"], "categories": ["kitchen"], "colours": ["sage"]}]}
