@@ -24,12 +24,16 @@ def reviewed(tables: Tables, verdict: Verdict, skus: Sequence[str] | None = None
 
 
 class Verdicts:
-    """What people have said of all pictures, or of those of some SKUs. Raises StoreError."""
+    """What people have said of all pictures, or of those of some SKUs; with what they wrote, where `notes` are wanted.
 
-    def __init__(self, tables: Tables, skus: Sequence[str] | None = None) -> None:
+    Raises StoreError.
+    """
+
+    def __init__(self, tables: Tables, skus: Sequence[str] | None = None, notes: bool = False) -> None:
         filters = None if skus is None else [("sku", "in", list(skus))]
-        self._said = tables.read("reviews", ["sku", "variant_id", "slot", "verdict", "note"], filters).combine_chunks()
-        self._pictures = _pictures(self._said)
+        columns = ["sku", "variant_id", "slot", "verdict", *(["note"] if notes else [])]
+        self._said = tables.read("reviews", columns, filters).combine_chunks()
+        self._pictures = pictures_of(self._said)
 
     @property
     def rejected_skus(self) -> pa.Array:
@@ -45,11 +49,11 @@ class Verdicts:
         return self._of(rows, "note")
 
     def _of(self, rows: pa.Table, column: str) -> pa.Array:
-        at = pc.index_in(_pictures(rows), value_set=self._pictures)
+        at = pc.index_in(pictures_of(rows), value_set=self._pictures)
         return pc.fill_null(self._said[column].take(at), "").combine_chunks()
 
 
-def _pictures(rows: pa.Table) -> pa.Array:
+def pictures_of(rows: pa.Table) -> pa.Array:
     """Each row's `Picture` as one text."""
     return pc.binary_join_element_wise(rows["variant_id"], rows["slot"], "/").combine_chunks()
 

@@ -28,13 +28,13 @@ SCRIPTS = (
     "T5ye+W5liBoWNFqRWtTOsm0SP+KlTigo2MOfpitHZjM=",
     "yoDk4nAKcRy4VJglIhaTuEr8wPsUjNMwlopvW8UEm0k=",
     "Lq70O/6jyPO4eeiZh4kXg3vJ4nrLp9PtZJN5oSgtS50=",
-    "kHjyKrSlBFc1j/p8PQl9YuX4exBX4oTz9XbHMgZEHQM=",
+    "gQyBYA9n3vgIhIBpYHmapFRJhwU5kLWWflBmsN5Hzfc=",
 )
 STYLES = (
     "U8MRkGDs7plXHl2HXdePlFOUjBye76OVUQQj4ukqNj8=",
     "jYmn6naIuSJw5NGdOuDqpMA5eT7sIsENdMmH4DVklrw=",
     "e+yGC4PQJEtCCaJXct7naygOTrmVTNmw/Wz6E1mdApQ=",
-    "RbFzbrQSu0ImOj8oEkp1s2/2BAnVXPABI2PhmWVJn+M=",
+    "6GK5JOrVXvqY2OCdXcVui3OogAaFvDZme/yPlBtXURk=",
 )
 _CHIPS_OF_SKUS = 40  # beyond that many products the search field finds one sooner
 

@@ -135,10 +135,9 @@ def _each_picture(rows: pa.Table) -> pa.Table:
     """Rows of rejected pictures, of which the same may have had several, counted as the images of `Live` are."""
     pictures = rows.group_by(["sku", "channel", "variant_id", "slot"]).aggregate([("title", "max")])
     numbers = pictures.group_by(["sku", "title_max", "channel"]).aggregate([([], "count_all")])
-    numbers = numbers.append_column("verdict", pa.array([str(Verdict.REJECTED)] * len(numbers), pa.string()))
-    return numbers.select(["sku", "title_max", "channel", "verdict", "count_all"]).rename_columns(
-        ["sku", "title", "channel", "verdict", "count_all"]
-    )
+    said = pa.array([str(Verdict.REJECTED)] * len(numbers), pa.string())
+    about = {"sku": numbers["sku"], "title": numbers["title_max"], "channel": numbers["channel"], "verdict": said}
+    return pa.table({**about, "count_all": numbers["count_all"]})
 
 
 def live_page(tables: Tables, live: Live, asked: Asked, skus: Sequence[str], root: str) -> GalleryPage:

@@ -12,11 +12,12 @@ from catalog_schemas.rejection import Rejection
 from catalog_schemas.review import Verdict
 from catalog_schemas.variant import VariantSpec
 from tasks.publishing.json_columns import CHECKS, SPEC
-from tasks.publishing.reviews import Verdicts
+from tasks.publishing.reviews import Verdicts, pictures_of
 from tasks.reporting.gallery import GalleryImage, GalleryPhoto
 from tasks.reporting.served import small_at
 from tasks.runtime.pictures import photo_key, small_photo_key
 from tasks.runtime.threads import Threads
+from tasks.storage.merging import first_of_each
 from tasks.storage.objects import ObjectStore
 from tasks.storage.tables import Tables
 
@@ -44,12 +45,10 @@ def rejected_rows(tables: Tables, skus: Sequence[str]) -> pa.Table:
     """The images of some SKUs that people have rejected, live or not, of each picture the last: as `rows_to_show`, with
     their `note`. Raises StoreError."""
     rows = tables.read("images", [*COLUMNS, "created_at"], [("sku", "in", list(skus))])
-    verdicts = Verdicts(tables, skus)
+    verdicts = Verdicts(tables, skus, notes=True)
     rows = rows.append_column("verdict", verdicts.of(rows)).append_column("note", verdicts.notes_of(rows))
-    rows = rows.filter(pc.equal(rows["verdict"], Verdict.REJECTED)).sort_by([("created_at", "descending")])
-    pictures = zip(rows["variant_id"].to_pylist(), rows["slot"].to_pylist(), strict=True)
-    last = {picture: at for at, picture in reversed(list(enumerate(pictures)))}
-    return rows.take(pa.array(last.values(), pa.int64()))
+    rows = rows.append_column("picture", pictures_of(rows)).sort_by([("created_at", "descending")])
+    return first_of_each(rows.filter(pc.equal(rows["verdict"], Verdict.REJECTED)), "picture")
 
 
 class Shown:

@@ -43,7 +43,7 @@ def versions(store: ObjectStore) -> Iterator[Version]:
     tables = Tables(store)
     for one in tables.commits("images"):
         try:
-            images = len(_live_at(tables, one.version))
+            images = tables.read("images", ["retired_at"], version=one.version)["retired_at"].null_count
         except ObjectMissing:  # garbage collection keeps none that are older
             return
         if images:
@@ -65,7 +65,7 @@ def roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> R
 
 def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> Rollback:
     tables, done = Tables(store), Rollback(0, 0)
-    wanted = _wanted(tables, version)
+    wanted = _live_at(tables, version)
 
     def changed() -> pa.Table:
         nonlocal done
@@ -88,23 +88,18 @@ def _roll_back(store: ObjectStore, version: int, run_id: str, now: datetime) -> 
     return done
 
 
-def _wanted(tables: Tables, version: int) -> pa.ChunkedArray:
-    """`_live_at`, of a version that somebody has named. Raises StoreError where there is none, or none any more."""
+def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:
+    """The ids of the images that were live at a version."""
     last = tables.version("images")
     if not 0 <= version <= last:
         has = f"has the versions 0 to {last}" if last >= 0 else "does not exist yet"
         raise StoreError(f"{tables.uri('images')}: {has}; there is no version {version}")
     try:
-        return _live_at(tables, version)
+        then = tables.read("images", ["image_id", "retired_at"], version=version)
     except ObjectMissing:
         raise StoreError(
             f"{tables.uri('images')}: version {version} is older than what garbage collection keeps; choose a later one"
         ) from None
-
-
-def _live_at(tables: Tables, version: int) -> pa.ChunkedArray:
-    """The ids of the images that were live at a version. Raises ObjectMissing where its files are deleted."""
-    then = tables.read("images", ["image_id", "retired_at"], version=version)
     return then.filter(pc.is_null(then["retired_at"]))["image_id"]
 
 
