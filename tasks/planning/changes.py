@@ -57,7 +57,8 @@ class Changes:
             else:
                 self.passed[held.status].append(sku)
                 self.images += held.images
-            self.seen.add(sku)
+            if sku:
+                self.seen.add(sku)
         return chosen
 
     def take_back(self, skus: Set[str]) -> set[str]:
@@ -94,7 +95,7 @@ class Changes:
         `store.retire_maximum` of all.
         """
         known, gone, share = len(self._listed_before()), len(self.gone()), context.config.store.retire_maximum
-        if share < 1 and gone and (not any(self.seen) or _are_many(gone, known, share)):
+        if share < 1 and gone and (not self.seen or _are_many(gone, known, share)):
             raise CatalogError(
                 context.catalog,
                 [

@@ -28,6 +28,8 @@ def suggestions(skus: list[str], seen: Set[str]) -> Iterator[str]:
     order of SKUs, or in the order of SKUs read backwards, in whatever case.
     """
     ways: list[Callable[[str], str]] = [str.casefold, lambda sku: sku.casefold()[::-1]]
+    if not skus:
+        return
     orders = [(way, sorted(seen, key=way)) for way in ways]
     for sku in skus:
         at = [(order, bisect_left(order, way(sku), key=way)) for way, order in orders]

@@ -36,6 +36,14 @@ def test_of_many_skus_in_rules_that_are_gone_the_first_are_told(shop: Shop) -> N
     ]
 
 
+def test_a_row_without_a_sku_is_not_what_a_rule_may_have_meant(shop: Shop) -> None:
+    shop.add("mug-1", 0)
+    shop.rows.append(shop.rows[0] | {"sku": None})
+    shop.changes["variants"] = {"exclude": [{"skus": ["mug-2"]}]}
+    told = ["variants.exclude.0.skus: the catalog has no SKU mug-2 (did you mean mug-1?)"]
+    assert plan_summary(shop.plan())["warnings"] == told
+
+
 def test_a_rule_s_category_is_not_missed_in_a_night_that_looks_at_no_product_of_it(shop: Shop) -> None:
     shop.add("mug-1", 0)
     shop.changes["variants"] = {"exclude": [{"skus": ["mug-1"], "categories": ["kitchen"], "colours": ["sage"]}]}
